@@ -1,0 +1,116 @@
+"""The commands. Each only says what it takes; what it does lies in the module that it imports when called."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from pipeline.errors import PipelineError
+
+app = typer.Typer(
+    name="python -m pipeline",
+    help="Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, such as pipeline.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Replace a value of the config; may be repeated."),
+]
+Only = Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone; its inputs must be there.")]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
+Force = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do this stage again; may be repeated.")]
+KeepGoing = Annotated[
+    bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
+]
+AsJson = Annotated[bool | None, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+    except PipelineError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    only: Only = None,
+    until: Until = None,
+    force: Force = None,
+    keep_going: KeepGoing = None,
+) -> None:
+    """Do a run: what is not in the store yet is computed, everything else is reused.
+
+    Example: python -m pipeline run pipeline.yaml --set student.epochs=80
+    """
+    from pipeline.cli import run as command  # noqa: PLC0415
+
+    selection = command.select(only=only, until=until, force=force or [], keep_going=bool(keep_going))
+    command.execute(config, overrides or [], selection)
+
+
+@app.command()
+def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, as_json: AsJson = None) -> None:
+    """Show what a run would do: reuse or run every task, and why.
+
+    Example: python -m pipeline plan pipeline.yaml --set specialists.count=4
+    """
+    from pipeline.cli import inspect  # noqa: PLC0415
+
+    inspect.show_plan(config, overrides or [], force or [], as_json=bool(as_json))
+
+
+@app.command()
+def validate(config: ConfigPath, overrides: Overrides = None) -> None:
+    """Check a config, and list all its faults at once."""
+    from pipeline.cli import inspect  # noqa: PLC0415
+
+    inspect.validate(config, overrides or [])
+
+
+@app.command()
+def status(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; the newest if none.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    as_json: AsJson = None,
+) -> None:
+    """Show what is done, running and failed in a run, also while it goes on."""
+    from pipeline.cli import inspect  # noqa: PLC0415
+
+    inspect.show_status(runs, run, as_json=bool(as_json))
+
+
+@store_app.command()
+def verify(
+    store: Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder.")] = ".pipeline",
+    as_json: AsJson = None,
+) -> int:
+    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""
+    from pipeline.cli import inspect  # noqa: PLC0415
+
+    return inspect.verify_store(store, as_json=bool(as_json))

@@ -1,0 +1,70 @@
+"""The commands that look and change nothing: `plan`, `validate`, `status`, `store verify`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline import runs
+from pipeline.cli.compose import compose, stages_named
+from pipeline.cli.tables import plan_table
+from pipeline.display import render
+from pipeline.errors import ConfigError
+from pipeline.planner import plan
+from pipeline.store import Store, verify
+
+
+def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, as_json: bool) -> None:
+    """Print what a run would do about every task, and why."""
+    composition = compose(config, overrides)
+    steps = plan(composition.graph(), fresh=frozenset(stages_named("--force", force)), history=composition.history)
+    console = Console()
+    if as_json:
+        console.print_json(data=[asdict(step) for step in steps])
+        return
+    console.print(plan_table(steps))
+    n_reused = sum(step.action == "reuse" for step in steps)
+    console.print(f"{n_reused} to reuse, {len(steps) - n_reused} to run", highlight=False)
+
+
+def validate(config: Path, overrides: Sequence[str]) -> None:
+    """Print that a config is right, or raise what is wrong with it."""
+    composition = compose(config, overrides)
+    Console().print(f"{config}: right; the run is named {composition.config.name}", highlight=False)
+
+
+def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
+    """Print how far a run is."""
+    folder = runs.find(base, run)
+    state = folder.state()
+    console = Console()
+    if as_json:
+        console.print_json(data={"folder": str(folder.path), **asdict(state)})
+        return
+    console.print(Text(f"{folder.path}: {state.status}", style="bold"))
+    console.print(render(state, time.time()))
+
+
+def verify_store(location: str, *, as_json: bool) -> int:
+    """Print what is wrong with a store.
+
+    Returns:
+        The exit code: 1 if anything is.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    if not (Path(location) / "store.json").is_file():
+        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
+    faults = verify(Store.open(location))
+    console = Console()
+    if as_json:
+        console.print_json(data=[asdict(fault) for fault in faults])
+    else:
+        for fault in faults:
+            console.print(f"{fault.path}: {fault.what}", highlight=False, soft_wrap=True)
+        console.print(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", highlight=False)
+    return 1 if faults else 0

@@ -1,0 +1,135 @@
+"""`run`: does a run, shows it while it goes on, and keeps its record."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from pipeline.cli.compose import Composition, compose, stages_named
+from pipeline.cli.tables import results_table
+from pipeline.config import dump
+from pipeline.display import display
+from pipeline.errors import ConfigError, Interrupted
+from pipeline.events import EventLog, Events
+from pipeline.executor import Executor, start
+from pipeline.planner import plan
+from pipeline.runner import Runner, Scope
+from pipeline.runs import EVENTS, RunFolder
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which stages the command line asks for.
+
+    Attributes:
+        until: The last stage; all where it is None.
+        only: Whether that stage alone is done.
+        force: Stages that are done again.
+        keep_going: Whether a fault stops only what depends on it.
+    """
+
+    until: str | None = None
+    only: bool = False
+    force: frozenset[str] = frozenset()
+    keep_going: bool = False
+
+    def scope(self, names: Sequence[str]) -> Scope:
+        """Return the scope in a graph of these stages."""
+        stages = frozenset(names[-1:] if self.only else names)
+        return Scope(stages, self.force, self.keep_going)
+
+
+def select(*, only: str | None, until: str | None, force: Sequence[str], keep_going: bool) -> Selection:
+    """Return the selection that options ask for.
+
+    Raises:
+        ConfigError: Both `only` and `until` are given, or a stage is not known.
+    """
+    if only and until:
+        raise ConfigError("--only and --until: only one of them must be given; got both")
+    stages_named("--only", [only] if only else [])
+    stages_named("--until", [until] if until else [])
+    return Selection(only or until, bool(only), frozenset(stages_named("--force", force)), keep_going)
+
+
+def execute(config: Path, overrides: Sequence[str], selection: Selection) -> None:
+    """Do the run of a config file, from its first event to its table.
+
+    Raises:
+        PipelineError: The config is wrong, a stage failed, or the run was interrupted.
+    """
+    composition = compose(config, overrides)
+    composition.store.sweep()
+    folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
+    folder.write("config.yaml", dump(composition.config))
+    console = Console()
+    with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
+        files = _run(composition, selection, folder, Events(log, shown))
+    if "results.json" in files:
+        console.print(results_table(json.loads(files["results.json"])))
+        console.print(f"report: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _run(composition: Composition, selection: Selection, folder: RunFolder, events: Events) -> dict[str, bytes]:
+    """Do the run, and tell how it ended whatever happens."""
+    settings, store = composition.config, composition.store
+    status = "failed"
+    events.tell("run_started", process=os.getpid(), host=socket.gethostname(), folder=str(folder.path))
+    store.on_damage = lambda message: events.tell("warning", message=message)
+    try:
+        with interruptible():
+            graph = composition.graph(selection.until)
+            steps = plan(graph, fresh=selection.force, history=composition.history)
+            folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
+            scope = selection.scope(list(graph.stages))
+            runner = Runner(
+                settings.name,
+                settings.seed,
+                graph,
+                store,
+                scope,
+                events,
+                lambda: _executor(composition, events),
+            )
+            files = runner.run()
+            for name, content in files.items():
+                folder.write(name, content)
+            store.record_run(folder.path.name, runner.keys())
+            status = "done"
+    except Interrupted:
+        status = "interrupted"
+        raise
+    finally:
+        events.tell("run_ended", status=status)
+    return files
+
+
+def _executor(composition: Composition, events: Events) -> Executor:
+    return start(composition.config.ray, lambda task, facts: events.tell("task_progress", task=task, **facts))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an exception in the main thread, so that everything is put away on the way out.
+
+    Raises:
+        Interrupted: Either signal came.
+    """
+    former = signal.signal(signal.SIGTERM, _interrupt), signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former[0])
+        signal.signal(signal.SIGINT, former[1])
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the putting away
+    raise Interrupted(f"stopped by {signal.Signals(number).name}; run the same command again to go on from here")

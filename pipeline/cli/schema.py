@@ -1,0 +1,18 @@
+"""The schema of the config: the stages' parameters and the pipeline's own."""
+
+from pydantic import Field
+
+from pipeline.executor import RayOptions
+from stages.parameters import Parameters
+
+
+class Config(Parameters):
+    """The whole config file."""
+
+    name: str = Field(
+        "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Begins the name of the run's folder."
+    )
+    seed: int = Field(0, ge=0, description="Every random draw of the run is derived from it.")
+    store: str = Field(".pipeline", min_length=1, description="Folder of all results, shared by any number of runs.")
+    runs: str = Field("runs", min_length=1, description="Folder in which each run makes its own.")
+    ray: RayOptions = Field(default=RayOptions(), description="Where the tasks run.")

@@ -1,0 +1,109 @@
+"""What the commands print when they are done."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.planner import Step
+
+
+def results_table(results: Mapping[str, Any]) -> Group:
+    """Return what a run came to: the models side by side, the subsets, the times."""
+    return Group(
+        _models(results),
+        Text(""),
+        *_differences(results),
+        Text(""),
+        _subsets(results),
+        Text(""),
+        _costs(results),
+    )
+
+
+def _models(results: Mapping[str, Any]) -> Table:
+    table = _table("on the test split", "accuracy", "NLL", "ECE", "parameters", "bytes")
+    students = results["students"]
+    rows = [
+        ("generalist", results["generalist"]),
+        ("ensemble", results["ensemble"]),
+        *((_student_name(name), students[name]) for name in students),
+    ]
+    for name, model in rows:
+        table.add_row(
+            name,
+            f"{100 * model['accuracy']:.2f} %",
+            f"{model['nll']:.4f}",
+            f"{model['ece']:.4f}",
+            f"{model['parameters']:,}" if "parameters" in model else "",
+            f"{model['bytes']:,}" if "bytes" in model else "",
+        )
+    return table
+
+
+def _differences(results: Mapping[str, Any]) -> list[Text]:
+    return [
+        Text(
+            f"distilled minus {control}: {100 * d['mean']:+.2f} points of accuracy"
+            f" (95 % interval {100 * d['low']:+.2f} to {100 * d['high']:+.2f})"
+        )
+        for control, d in results["differences"].items()
+    ]
+
+
+def _subsets(results: Mapping[str, Any]) -> Table:
+    table = _table("specialist for", "its accuracy", "generalist's", "dustbin recall")
+    for specialist in results["specialists"]:
+        table.add_row(
+            ", ".join(specialist["names"]),
+            f"{100 * specialist['conditional_accuracy']:.2f} %",
+            f"{100 * specialist['generalist_conditional_accuracy']:.2f} %",
+            f"{100 * specialist['dustbin_recall']:.2f} %",
+        )
+    return table
+
+
+def _costs(results: Mapping[str, Any]) -> Group:
+    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in results["seconds"].items())
+    reused = results["reused"]
+    targets = results["targets"]
+    return Group(
+        Text(f"seconds, as first run: {seconds}"),
+        Text(
+            f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
+            f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"
+        ),
+        Text(f"reused: {_folded(reused)}" if reused else "reused: nothing"),
+    )
+
+
+def _folded(task_ids: Sequence[str]) -> str:
+    """Return task ids by stage, so that a hundred shards are one word."""
+    stages: dict[str, int] = {}
+    for name in task_ids:
+        stage = name.split("[")[0]
+        stages[stage] = stages.get(stage, 0) + 1
+    return ", ".join(stage if n == 1 else f"{stage} ({n})" for stage, n in stages.items())
+
+
+def _student_name(variant: str) -> str:
+    return "student, distilled" if variant == "distilled" else f"student, control: {variant}"
+
+
+def plan_table(steps: Sequence[Step]) -> Table:
+    """Return what a run would do about every task, and why."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for step in steps:
+        style = "green" if step.action == "reuse" else "bold"
+        table.add_row(step.id, Text(step.action, style=style), Text("; ".join(step.reasons)))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    return table

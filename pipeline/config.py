@@ -1,0 +1,114 @@
+"""Reading a config file into a model, writing it back, and saying what changed. Knows none of the models.
+
+config_source   the text: YAML and overrides to values, and the line of each
+config_words    the wording: an error of the schema to `must <rule>; got <value>; did you mean <x>?`
+config (here)   the whole: values and a schema to a model, or all faults at once
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config_source import Fault, Source, read
+from pipeline.config_words import Location, describe, dotted, shown
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Model = TypeVar("Model", bound=BaseModel)
+Check = Callable[[Model], Sequence[tuple[Location, str]]]
+
+
+def load(path: Path, schema: type[Model], overrides: Sequence[str] = (), checks: Check[Model] | None = None) -> Model:
+    """Read a config file.
+
+    Args:
+        path: The YAML file.
+        schema: The model that the file must fit.
+        overrides: Texts such as `student.epochs=30`, each put in place of what the file says. The value is
+            YAML; a section given as a whole replaces the whole section; the last of equal overrides wins.
+        checks: Called with a model that fits, for rules that the schema cannot know. Returns location and
+            message of every fault, such as `(("student", "epochs"), "must be at most 9; got 30")`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML or does not fit. The message has a line for every
+            fault, `FILE:LINE: path: must ...; got ...; did you mean ...?`, in the order of the file, those of
+            the overrides last.
+    """
+    source = read(path, overrides)
+    model = None if source.values is None else _fitted(source, schema)
+    if model is not None and checks is not None and not source.faults:
+        for location, message in checks(model):
+            source.faults.append(Fault(source.place(location), dotted(location), message))
+    if model is None or source.faults:
+        raise ConfigError("\n".join(map(str, sorted(source.faults, key=lambda fault: fault.place))))
+    return model
+
+
+def _fitted(source: Source, schema: type[Model]) -> Model | None:
+    """Return the values as a model, or None with the reasons among the faults."""
+    unreadable = {fault.path for fault in source.faults}
+    try:
+        return schema.model_validate(source.values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            location = detail["loc"]
+            if dotted(location) not in unreadable:
+                fault = Fault(source.place(location), dotted(location), describe(detail, schema))
+                source.faults.append(fault)
+    return None
+
+
+def dump(model: BaseModel) -> str:
+    """Return the YAML of a model, every default written out; `load` makes an equal model of it."""
+    from ruamel.yaml import YAML  # noqa: PLC0415  # 10 ms that `--help` need not wait for
+
+    yaml: Any = YAML(typ="safe", pure=True)  # whose options are all declared as None
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False
+    # Characters that old YAML took for the end of a line would be written as they are, and read as spaces.
+    text = model.model_dump_json(by_alias=True)
+    yaml.allow_unicode = not any(character in text for character in "\x85\u2028\u2029\ufeff")
+    yaml.width = 2**16  # folding a long text would be correct, and hard to read
+    written = io.StringIO()
+    yaml.dump(model.model_dump(mode="json", by_alias=True), written)
+    return written.getvalue()
+
+
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say what differs between two nested mappings of plain values.
+
+    Args:
+        old: Such as the resolved config of an earlier run.
+        new: Such as the resolved config of this one.
+
+    Returns:
+        A line for every value that differs, sorted by path, such as `student.epochs 20 -> 30`; what only one
+        of them has is `(none)` in the other. 1 and 1.0 differ, as they do in a recipe.
+    """
+    before, after = _leaves(old), _leaves(new)
+    return [
+        f"{path} {before.get(path, '(none)')} -> {after.get(path, '(none)')}"
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return all values below a mapping as text, by dotted path."""
+    leaves: dict[str, str] = {}
+    for key, value in values.items():
+        path = (*above, str(key))
+        if isinstance(value, Mapping) and value:
+            leaves |= _leaves(value, path)
+        else:
+            leaves[dotted(path)] = shown(value)
+    return leaves

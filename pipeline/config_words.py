@@ -1,0 +1,181 @@
+"""How faults of a config are worded: `must <rule>; got <value>; did you mean <x>?`. Reads no file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel
+
+from pipeline.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Location = tuple[str | int, ...]
+Context = Mapping[str, Any]
+
+A_LIST = "be a list, such as [a, b]"
+A_SECTION = "be a section of keys and values"
+
+# By pydantic's type of error, what must hold; filled in from the error's context.
+RULES = {
+    "bool_type": "be true or false",
+    "int_type": "be an integer",
+    "float_type": "be a number",
+    "finite_number": "be a finite number",
+    "string_type": "be text",
+    "tuple_type": A_LIST,
+    "list_type": A_LIST,
+    "dict_type": A_SECTION,
+    "model_type": A_SECTION,
+    "greater_than": "be greater than {gt:g}",
+    "greater_than_equal": "be at least {ge:g}",
+    "less_than": "be less than {lt:g}",
+    "less_than_equal": "be at most {le:g}",
+    "string_too_short": "have at least {min_length} characters",
+    "string_too_long": "have at most {max_length} characters",
+    "string_pattern_mismatch": "match the pattern {pattern}",
+    "too_short": "have at least {min_length} entries",
+    "too_long": "have at most {max_length} entries",
+    "literal_error": "be {expected}",
+}
+
+SWITCHES = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
+
+
+def dotted(location: Location) -> str:
+    """Return a location as people write it, such as `student.epochs` or `controls[1]`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
+    return text.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """Return a plain value on one line, nearly as YAML has it; text always in quotes."""
+    if isinstance(value, str):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return str(value)
+
+
+def shortened(value: Any) -> str:
+    """Return a value as `shown`, cut where a message would lose its end to it."""
+    text = shown(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def describe(error: ErrorDetails, schema: type[BaseModel]) -> str:
+    """Return the message for one of pydantic's errors, without the place and the path.
+
+    Args:
+        error: One of `ValidationError.errors()`.
+        schema: The model that was validated, for the keys that would have been right.
+
+    Returns:
+        The message. A validator's own `ValueError` is taken at its word.
+    """
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "missing":
+        return "must be given; got nothing"
+    if kind == "extra_forbidden":
+        return _unknown_key(error["loc"], schema)
+    if kind == "value_error":
+        return str(context["error"])
+    rule = RULES[kind].format(**context) if kind in RULES else f"be valid ({error['msg']})"
+    hint = HINTS[kind](value, context) if kind in HINTS else ""
+    return f"must {rule}; got {shortened(value)}{hint}"
+
+
+def _choice_hint(value: Any, context: Context) -> str:
+    """Return the choice that is spelled most alike."""
+    return did_you_mean(value, re.findall(r"'([^']*)'", context["expected"])) if isinstance(value, str) else ""
+
+
+def _switch_hint(value: Any, _: Context) -> str:
+    """Return what words such as `yes`, which were switches in YAML 1.1, stand for."""
+    meant = SWITCHES.get(value.lower()) if isinstance(value, str) else None
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def _text_hint(value: Any, _: Context) -> str:
+    """Return the number or switch in quotes."""
+    return f"; did you mean '{shown(value)}'?" if isinstance(value, int | float) else ""
+
+
+def _list_hint(value: Any, _: Context) -> str:
+    """Return the list with the one entry."""
+    return f"; did you mean [{value}]?" if isinstance(value, str) else ""
+
+
+def _section_hint(value: Any, _: Context) -> str:
+    """Return what to do about a section with nothing in it."""
+    return "; leave the key out for its defaults" if value is None else ""
+
+
+def _number_hint(value: Any, _: Context) -> str:
+    """Return the number that a quoted one stands for."""
+    number = _number(value)
+    return "" if number is None else f"; did you mean {number}?"
+
+
+def _integer_hint(value: Any, _: Context) -> str:
+    """Return the integer that a quoted number or one with a point stands for."""
+    number = _number(value)
+    return f"; did you mean {int(number)}?" if number is not None and number.is_integer() else ""
+
+
+def _number(value: Any) -> float | None:
+    """Return the finite number that a text or float holds."""
+    try:
+        number = float(value) if isinstance(value, str | float) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+HINTS: dict[str, Callable[[Any, Context], str]] = {
+    "literal_error": _choice_hint,
+    "bool_type": _switch_hint,
+    "int_type": _integer_hint,
+    "float_type": _number_hint,
+    "string_type": _text_hint,
+    "tuple_type": _list_hint,
+    "list_type": _list_hint,
+    "dict_type": _section_hint,
+    "model_type": _section_hint,
+}
+
+
+def _unknown_key(location: Location, schema: type[BaseModel]) -> str:
+    """Return the message for a key that its section does not have."""
+    key, section = str(location[-1]), schema
+    for part in location[:-1]:
+        section = _section(section, part)
+    known = sorted(field.alias or name for name, field in section.model_fields.items())
+    hint = did_you_mean(key, known) or f"; known here: {', '.join(known)}"
+    return f"must be a key of its section; got '{key}'{hint}"
+
+
+def _section(schema: type[BaseModel], key: str | int) -> type[BaseModel]:
+    """Return the model behind a key; a position in a list stays with the list's model."""
+    for name, field in schema.model_fields.items():
+        if key in (name, field.alias):
+            return next(_models(field.annotation), schema)
+    return schema
+
+
+def _models(annotation: Any) -> Any:
+    """Yield the models that an annotation names, such as that of `Model | None` or `list[Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

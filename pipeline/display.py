@@ -1,0 +1,166 @@
+"""What a person sees while a run goes on: a live table in a terminal, plain lines everywhere else."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.events import Listener, RunState, TaskState
+from pipeline.stage import Json
+
+LINE_EVERY = 10.0
+"""Seconds between two lines of progress of one task, where lines are printed."""
+
+
+@contextmanager
+def display(console: Console) -> Iterator[Listener]:
+    """Yield a listener that shows events as fits the console."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    table = LiveTable()
+    with Live(table, console=console, refresh_per_second=4, transient=True):
+        yield table
+    console.print(table.done())
+
+
+class Lines:
+    """Prints a line for what matters: for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = RunState()
+        self._shown: dict[str, float] = {}
+        self._reused: list[str] = []
+
+    def __call__(self, event: Mapping[str, Json]) -> None:
+        """Take in one event."""
+        self._state.apply(event)
+        line = self._line(event)
+        if line:
+            self._console.print(f"{event['time'] - self._state.started:7.1f} s  {line}", markup=False, soft_wrap=True)
+
+    def _line(self, event: Mapping[str, Json]) -> str:
+        name = event.get("task", "")
+        match event["event"]:
+            case "run_started":
+                line = f"run in {event['folder']}"
+            case "executor_starting":
+                line = f"{event['reused']} results are in the store; starting to compute the others"
+            case "task_finished":
+                line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
+            case "task_failed":
+                line = f"{name}: FAILED: {event['fault']}"
+            case "warning":
+                line = f"warning: {event['message']}"
+            case "task_progress":
+                line = self._progress(event)
+            case _:
+                line = ""
+        return line
+
+    def _progress(self, event: Mapping[str, Json]) -> str:
+        name = event["task"]
+        if "epoch" not in event or event["time"] - self._shown.get(name, self._state.started) < LINE_EVERY:
+            return ""
+        self._shown[name] = event["time"]
+        return f"{name}: running{_told(self._state.tasks[name])}"
+
+
+class LiveTable:
+    """A table with a row a stage, and under it a row for each running task."""
+
+    def __init__(self) -> None:
+        self._state = RunState()
+
+    def __call__(self, event: Mapping[str, Json]) -> None:
+        """Take in one event."""
+        self._state.apply(event)
+
+    def __rich__(self) -> Group:
+        """Return the table as it stands."""
+        return render(self._state, time.time())
+
+    def done(self) -> Group:
+        """Return the table without what was only of interest while it ran."""
+        return render(self._state, self._state.latest)
+
+
+def render(state: RunState, now: float) -> Group:
+    """Return a table of a run's stages and running tasks.
+
+    Args:
+        state: What is known of the run.
+        now: The time, in seconds since the epoch, that durations are counted to.
+    """
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(4):
+        table.add_column(no_wrap=True)
+    for stage in dict.fromkeys(name.split("[")[0] for name in state.tasks):
+        tasks = state.of_stage(stage)
+        table.add_row(*_stage_row(stage, tasks, now))
+        if len(tasks) > 1:
+            for name, task in tasks.items():
+                if task.state == "running":
+                    table.add_row(f"  {_short(name)}", _bar(task), _told(task).strip(" ,"), _left(task, now))
+    faults = [Text(f"{name}: {task.fault}", style="red") for name, task in state.tasks.items() if task.fault]
+    warnings = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
+    return Group(table, *warnings, *faults)
+
+
+def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[str | Text | ProgressBar, ...]:
+    states = [task.state for task in tasks.values()]
+    finished = states.count("done") + states.count("reused")
+    seconds = sum(task.seconds for task in tasks.values() if task.state == "done")
+    if "failed" in states:
+        return Text(stage, style="red"), Text("failed", style="red"), "", ""
+    if finished == len(states):
+        reused = states.count("reused")
+        how = "reused" if reused == len(states) else "done" if not reused else f"done, {reused} reused"
+        return (
+            stage,
+            Text(how, style="green"),
+            f"{finished}" if finished > 1 else "",
+            f"{seconds:.1f} s" if seconds else "",
+        )
+    if len(tasks) == 1 and "running" in states:
+        (task,) = tasks.values()
+        return stage, _bar(task), _told(task).strip(" ,"), _left(task, now)
+    if "running" in states or finished:
+        return (
+            stage,
+            ProgressBar(total=len(states), completed=finished, width=24),
+            f"{finished} of {len(states)}",
+            "",
+        )
+    return Text(stage, style="dim"), Text("waiting", style="dim"), "", ""
+
+
+def _bar(task: TaskState) -> ProgressBar | str:
+    if "epochs" not in task.reported:
+        return "running"
+    return ProgressBar(total=task.reported["epochs"], completed=task.reported["epoch"], width=24)
+
+
+def _told(task: TaskState) -> str:
+    """Return what a task reported of itself, beginning with a comma or empty."""
+    told = task.reported
+    words = [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
+    words += [f"{name} {told[name]:.3f}" for name in ("loss", "accuracy") if name in told]
+    return "".join(f", {word}" for word in words)
+
+
+def _left(task: TaskState, now: float) -> str:
+    done, total = task.reported.get("epoch", 0), task.reported.get("epochs", 0)
+    if not done or done == total:
+        return ""
+    return f"{(now - task.started) * (total - done) / done:.0f} s left"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 44 else f"{name[:40]}...]"

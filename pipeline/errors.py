@@ -1,0 +1,66 @@
+"""What can go wrong, and what the command line does about it.
+
+    PipelineError
+    ├── ConfigError       the config or the command is wrong: nothing was started        exit code 2
+    ├── StageError        a stage cannot do its work on what it was given                exit code 1
+    ├── StoreError        the store cannot be read or written                            exit code 1
+    │   └── DamagedError  what a digest promised is not there: it is set aside, made again
+    └── Interrupted       Ctrl-C or SIGTERM                                              exit code 130
+
+Messages read `<what> must <rule>; got <value>; did you mean <x>?`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PipelineError(Exception):
+    """The base of all errors whose message is meant for the user, without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(PipelineError):
+    """The config or the command is wrong; its message lists all faults, one a line."""
+
+    exit_code = 2
+
+
+class StageError(PipelineError):
+    """A stage cannot do its work on what it was given."""
+
+
+class StoreError(PipelineError):
+    """The store cannot be read or written."""
+
+
+class DamagedError(StoreError):
+    """An object or manifest does not match its digest, or is missing though something names it.
+
+    Attributes:
+        key: The recipe key of the manifest concerned.
+    """
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return _damaged, (str(self), self.key)
+
+
+class Interrupted(PipelineError):  # noqa: N818  # a wish, not an error
+    """The user asked the run to stop."""
+
+    exit_code = 130
+
+
+def _damaged(message: str, key: str) -> DamagedError:
+    # Exceptions are pickled by their positional arguments; this one has a keyword.
+    return DamagedError(message, key=key)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

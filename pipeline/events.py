@@ -1,0 +1,158 @@
+"""What happened in a run, one JSON object a line; and what a reader of those lines knows at any moment."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from pipeline.stage import Json
+
+Listener = Callable[[Mapping[str, Json]], None]
+
+
+class Events:
+    """Tells every listener what happens, with the time it happened at."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def tell(self, event: str, **facts: Json) -> None:
+        """Tell all listeners of an event."""
+        for listener in self._listeners:
+            listener({"time": time.time(), "event": event, **facts})
+
+
+class EventLog:
+    """Appends events to a file as they come, so that what a killed run did can be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def __call__(self, event: Mapping[str, Json]) -> None:
+        """Append one event."""
+        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path) -> Iterator[Mapping[str, Json]]:
+    """Yield the events of a run; a last line that a killed run left unfinished is no event."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+@dataclass
+class TaskState:
+    """What is known of one task.
+
+    Attributes:
+        state: `waiting`, `running`, `done`, `reused` or `failed`.
+        started: When it began, in seconds since the epoch.
+        seconds: How long it took; of a reused result, how long it took then.
+        reported: The latest the task told of itself, such as its epoch.
+        fault: Why it failed.
+    """
+
+    state: str = "waiting"
+    started: float = 0.0
+    seconds: float = 0.0
+    reported: dict[str, Json] = field(default_factory=dict)
+    fault: str = ""
+
+
+@dataclass
+class RunState:
+    """What the events of a run so far add up to.
+
+    Attributes:
+        status: `running`, `done`, `failed` or `interrupted`.
+        process: The driver's process id.
+        host: The driver's host.
+        started: When the run began, in seconds since the epoch.
+        latest: When the latest event happened.
+        tasks: The tasks by id, in the order in which they became known.
+        warnings: What went wrong and was mended.
+    """
+
+    status: str = "running"
+    process: int = 0
+    host: str = ""
+    started: float = 0.0
+    latest: float = 0.0
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def apply(self, event: Mapping[str, Json]) -> None:
+        """Take in one event; kinds that are not known change nothing."""
+        self.latest = event["time"]
+        handler = _HANDLERS.get(event["event"])
+        if handler is not None:
+            handler(self, event)
+
+    def of_stage(self, stage: str) -> dict[str, TaskState]:
+        """Return the known tasks of a stage."""
+        return {name: task for name, task in self.tasks.items() if name.split("[")[0] == stage}
+
+
+def _run_started(run: RunState, event: Mapping[str, Json]) -> None:
+    run.started, run.process, run.host = event["time"], event["process"], event["host"]
+
+
+def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:
+    for name in event["tasks"]:
+        run.tasks.setdefault(name, TaskState())
+
+
+def _task_reused(run: RunState, event: Mapping[str, Json]) -> None:
+    run.tasks[event["task"]] = TaskState("reused", seconds=event["seconds"])
+
+
+def _task_progress(run: RunState, event: Mapping[str, Json]) -> None:
+    task = run.tasks.setdefault(event["task"], TaskState())
+    if task.state == "done":
+        return  # a letter that came late
+    task.state = "running"
+    task.started = task.started or event["time"]
+    task.reported.update({name: event[name] for name in event if name not in {"time", "event", "task", "state"}})
+
+
+def _task_finished(run: RunState, event: Mapping[str, Json]) -> None:
+    task = run.tasks.setdefault(event["task"], TaskState())
+    task.state, task.seconds = "done", event["seconds"]
+
+
+def _task_failed(run: RunState, event: Mapping[str, Json]) -> None:
+    task = run.tasks.setdefault(event["task"], TaskState())
+    task.state, task.fault = "failed", event["fault"]
+
+
+def _task_lost(run: RunState, event: Mapping[str, Json]) -> None:
+    run.tasks[event["task"]] = TaskState()
+
+
+def _warning(run: RunState, event: Mapping[str, Json]) -> None:
+    run.warnings.append(event["message"])
+
+
+def _run_ended(run: RunState, event: Mapping[str, Json]) -> None:
+    run.status = event["status"]
+
+
+_HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {
+    "run_started": _run_started,
+    "tasks_known": _tasks_known,
+    "task_reused": _task_reused,
+    "task_progress": _task_progress,
+    "task_finished": _task_finished,
+    "task_failed": _task_failed,
+    "task_lost": _task_lost,
+    "warning": _warning,
+    "run_ended": _run_ended,
+}

@@ -1,0 +1,131 @@
+"""The tasks of a run, unfolded as the results that decide them become known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.recipe import key_of, recipe
+from pipeline.stage import Facts, Json, Stage, Task, imported
+from pipeline.store import Manifest, Store
+
+
+class Graph:
+    """The tasks of one run and the results known so far.
+
+    Args:
+        stages: The table of contents, in order.
+        parameters: Handed to every stage's `tasks` function as it is.
+        seed: The run's seed.
+        store: Where results are looked up.
+        known: Facts from before the first stage, by name, such as the identity of the data source.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], parameters: Any, *, seed: int, store: Store, known: Mapping[str, Facts]
+    ) -> None:
+        self.stages = {stage.name: stage for stage in stages}
+        self.tasks: dict[str, Task] = {}
+        self.results: dict[str, Manifest] = {}
+        self._parameters = parameters
+        self._seed = seed
+        self._store = store
+        self._known = known
+        self._unfolded: set[str] = set()
+        self._lost: dict[str, str] = {}
+
+    def advance(self, *, fresh: frozenset[str] = frozenset()) -> list[Task]:
+        """Take from the store every result that is there, as far as that decides what comes next.
+
+        Args:
+            fresh: Stages whose kept results are not to be used unless this run made them.
+
+        Returns:
+            The tasks whose results were found now, in the order of the stages.
+        """
+        found: list[Task] = []
+        while True:
+            self._unfold()
+            now = [task for task in self.ready() if task.stage not in fresh and self._take(task)]
+            if not now:
+                return found
+            found.extend(now)
+
+    def ready(self) -> list[Task]:
+        """Return the tasks that have no result yet though all their inputs have one."""
+        return [
+            task
+            for task in self.tasks.values()
+            if task.id not in self.results and all(name in self.results for name in task.input_ids)
+        ]
+
+    def recipe(self, task: Task) -> dict[str, Json]:
+        """Return the recipe of a task whose inputs all have results."""
+        digests: dict[str, Json] = {
+            name: self.results[ids].digest if isinstance(ids, str) else [self.results[i].digest for i in ids]
+            for name, ids in task.inputs.items()
+        }
+        return recipe(self.stages[task.stage], task, seed=self._seed, inputs=digests)
+
+    def inputs(self, task: Task) -> dict[str, Manifest | list[Manifest]]:
+        """Return the manifests that a task reads, by argument name."""
+        return {
+            name: self.results[ids] if isinstance(ids, str) else [self.results[i] for i in ids]
+            for name, ids in task.inputs.items()
+        }
+
+    def finish(self, task: Task, manifest: Manifest) -> None:
+        """Note a task's result. Where it replaces a lost one that had other content, what followed is void."""
+        if self._lost.pop(task.id, manifest.digest) != manifest.digest:
+            self._void_dependents(task)
+        self.results[task.id] = manifest
+
+    def lose(self, key: str) -> list[Task]:
+        """Forget the result kept under a key, because it is damaged; return the tasks that have to be done again."""
+        lost = [self.tasks[name] for name, manifest in self.results.items() if manifest.key == key]
+        for task in lost:
+            self._lost[task.id] = self.results.pop(task.id).digest
+        return lost
+
+    def is_complete(self, stage: str) -> bool:
+        """Return whether a stage's tasks are known and all have results."""
+        return stage in self._unfolded and all(task.id in self.results for task in self.tasks_of(stage))
+
+    def is_unfolded(self, stage: str) -> bool:
+        """Return whether a stage's tasks are known."""
+        return stage in self._unfolded
+
+    def tasks_of(self, stage: str) -> Iterator[Task]:
+        """Return the tasks of a stage that are known so far."""
+        return (task for task in self.tasks.values() if task.stage == stage)
+
+    def facts(self, name: str) -> Facts:
+        """Return the facts of a task that has a result."""
+        return self._store.facts(self.results[name])
+
+    def _void_dependents(self, task: Task) -> None:
+        for stage in self.stages.values():
+            if task.stage in stage.decided_by:
+                self._unfolded.discard(stage.name)
+        for name, other in self.tasks.items():
+            if task.id in other.input_ids and name in self.results:
+                del self.results[name]
+                self._void_dependents(other)
+
+    def _take(self, task: Task) -> bool:
+        if not self.stages[task.stage].kept:
+            return False
+        manifest = self._store.find(key_of(self.recipe(task)))
+        if manifest is None:
+            return False
+        self.finish(task, manifest)
+        return True
+
+    def _unfold(self) -> None:
+        for stage in self.stages.values():
+            if stage.name in self._unfolded or not all(map(self.is_complete, stage.decided_by)):
+                continue
+            facts = dict(self._known)
+            for name in stage.decided_by:
+                facts |= {task.id: self.facts(task.id) for task in self.tasks_of(name)}
+            self.tasks = {name: task for name, task in self.tasks.items() if task.stage != stage.name}
+            self.tasks |= {task.id: task for task in imported(stage.tasks)(self._parameters, facts)}
+            self._unfolded.add(stage.name)

@@ -1,0 +1,91 @@
+"""What a run would do, and why, without doing any of it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.config import changed
+from pipeline.graph import Graph
+from pipeline.recipe import key_of, plain
+from pipeline.stage import Json, Stage, Task
+
+History = Callable[[str], Mapping[str, Json] | None]
+"""Returns the recipe under which a task was last done, by its id."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a run would do about one task, or about a stage whose tasks are not decided yet.
+
+    Attributes:
+        id: The task's id, or the stage's name.
+        stage: The stage's name.
+        action: `reuse` or `run`.
+        reasons: Why it is run.
+    """
+
+    id: str
+    stage: str
+    action: str
+    reasons: Sequence[str] = ()
+
+
+def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
+    """Return what a run would do about every task, in the order of the stages.
+
+    Args:
+        graph: The tasks; results that are there are taken into it.
+        fresh: Stages that are to be done again whatever is there.
+        history: What each task was made from the last time.
+
+    Returns:
+        The steps. A stage whose tasks depend on results that are not there yet is one step.
+    """
+    graph.advance(fresh=fresh)
+    return [step for stage in graph.stages.values() for step in _steps(graph, stage, fresh, history)]
+
+
+def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) -> Iterator[Step]:
+    if not graph.is_unfolded(stage.name):
+        open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
+        yield Step(stage.name, stage.name, "run", (f"which tasks is decided by {', '.join(open_stages)}",))
+        return
+    for task in graph.tasks_of(stage.name):
+        if task.id in graph.results:
+            yield Step(task.id, stage.name, "reuse")
+        else:
+            yield Step(task.id, stage.name, "run", tuple(_reasons(graph, stage, task, fresh, history)))
+
+
+def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:
+    if not stage.kept:
+        yield "written by every run"
+        return
+    if stage.name in fresh:
+        yield "asked for with --force"
+    waits = [name for name in task.input_ids if name not in graph.results]
+    former = history(task.id)
+    if former is None:
+        yield "never done before"
+    else:
+        yield from changed(former["parameters"], plain(task.parameters))
+        if not waits:
+            yield from _other_changes(graph, task, former)
+    if waits:
+        yield f"follows {_some(waits)}"
+
+
+def _other_changes(graph: Graph, task: Task, former: Mapping[str, Json]) -> Iterator[str]:
+    """Yield what else a recipe holds and is not as before, for a task whose inputs are all there."""
+    now = graph.recipe(task)
+    if key_of(now) == key_of(former):
+        yield "its result is not in the store"
+    yield from (f"{name} is another" for name in now["inputs"] if now["inputs"][name] != former["inputs"].get(name))
+    for name in ("seed", "threads", "version"):
+        if now[name] != former[name]:
+            yield f"{name} {former[name]} -> {now[name]}"
+    yield from changed(former["packages"], now["packages"])
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,73 @@
+"""Recipes: what a result is made from, written so that equal work has an equal key on every machine."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.stage import Json, Stage, Task
+
+
+def plain(value: Any) -> Json:
+    """Return a value as JSON would hold it: models as mappings, tuples as lists."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def canonical(value: Json) -> bytes:
+    """Return the one JSON text of a value: sorted keys, no spaces, UTF-8, shortest floats, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def sha256(data: bytes | memoryview) -> str:
+    """Return the hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def derive_seed(seed: int, stage: str, identity: str) -> int:
+    """Return a seed in [0, 2**63) that no other stage or identity shares, whatever else the run holds."""
+    digest = hashlib.sha256(canonical([seed, stage, identity])).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def task_seed(task: Task, seed: int) -> int:
+    """Return the seed of a task in a run with this seed."""
+    identity = task.identity if task.seed_identity is None else task.seed_identity
+    return derive_seed(seed, task.stage, identity)
+
+
+def recipe(stage: Stage, task: Task, *, seed: int, inputs: Mapping[str, Json]) -> dict[str, Json]:
+    """Return everything that decides a task's result, and nothing else.
+
+    Args:
+        stage: The task's stage.
+        task: The task.
+        seed: The run's seed.
+        inputs: By argument name, the digest of the artifact read, or a list of digests.
+
+    Returns:
+        A mapping for `canonical`; the SHA-256 of that is the key of the result.
+    """
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "parameters": plain(task.parameters),
+        "inputs": dict(inputs),
+        "seed": task_seed(task, seed),
+        "threads": task.threads,
+        "packages": {name: metadata.version(name).split(".")[0] for name in stage.packages},
+    }
+
+
+def key_of(recipe: Mapping[str, Json]) -> str:
+    """Return the key under which a recipe's result is kept."""
+    return sha256(canonical(recipe))

@@ -1,0 +1,212 @@
+"""Runs the tasks of a graph until all results are there, and takes from the store what is there already."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.errors import DamagedError, StageError, StoreError
+from pipeline.events import Events
+from pipeline.executor import Executor
+from pipeline.graph import Graph
+from pipeline.recipe import key_of
+from pipeline.stage import RunSummary, Task, imported
+from pipeline.store import Store
+from pipeline.worker import Job, Outcome, load_inputs
+
+MAX_REPAIRS = 3
+"""How often one result is made again before its store is called unreliable."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which of a graph's stages a run does.
+
+    Attributes:
+        stages: The stages whose results are wanted; the inputs of these have to be there already.
+        fresh: Stages that are done again although their results are there.
+        keep_going: Whether a fault stops only what depends on it.
+    """
+
+    stages: frozenset[str]
+    fresh: frozenset[str] = frozenset()
+    keep_going: bool = False
+
+
+@dataclass
+class Runner:
+    """Does the tasks of a graph.
+
+    Attributes:
+        name: The run's name.
+        seed: The run's seed.
+        graph: The tasks.
+        store: Where results are kept.
+        scope: Which stages are wanted.
+        events: Told of everything that happens.
+        start: Starts the executor; called when the first task has to run, so that reuse costs no start-up.
+    """
+
+    name: str
+    seed: int
+    graph: Graph
+    store: Store
+    scope: Scope
+    events: Events
+    start: Callable[[], Executor]
+    _executor: Executor | None = None
+    _submitted: set[str] = field(default_factory=set)
+    _made: set[str] = field(default_factory=set)
+    _reused: set[str] = field(default_factory=set)
+    _faults: dict[str, str] = field(default_factory=dict)
+    _repairs: dict[str, int] = field(default_factory=dict)
+    _known: frozenset[str] = frozenset()
+
+    def run(self) -> dict[str, bytes]:
+        """Do all tasks of the scope that have no result.
+
+        Returns:
+            The files for the run's folder, by name, which the stages that are not kept have written.
+
+        Raises:
+            StageError: Tasks failed, or inputs that should be there are not; the message names them all.
+        """
+        try:
+            while True:
+                self._do_tasks()
+                self._check_all_done()
+                try:
+                    return self._files()
+                except DamagedError as error:
+                    self._repair(error.key, str(error))
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+
+    def keys(self) -> dict[str, str]:
+        """Return the recipe keys of all results, by task id."""
+        return {name: manifest.key for name, manifest in self.graph.results.items()}
+
+    def _do_tasks(self) -> None:
+        while True:
+            self._take_kept()
+            for task in self._next():
+                self._submit(task)
+            if self._executor is None or not self._submitted:
+                return
+            for outcome in self._executor.wait():
+                self._submitted.discard(outcome.task.id)
+                self._receive(outcome)
+
+    def _take_kept(self) -> None:
+        try:
+            self.graph.advance(fresh=self.scope.fresh)
+        except DamagedError as error:
+            self._repair(error.key, str(error))
+            return self._take_kept()
+        self._tell_news()
+        return None
+
+    def _tell_news(self) -> None:
+        known = frozenset(self.graph.tasks)
+        if known != self._known:
+            self._known = known
+            self.events.tell("tasks_known", tasks=list(self.graph.tasks))
+        for name, manifest in self.graph.results.items():
+            if name not in self._made and name not in self._reused:
+                self._reused.add(name)
+                self.events.tell("task_reused", task=name, seconds=manifest.seconds, key=manifest.key)
+
+    def _next(self) -> list[Task]:
+        tasks = [
+            task
+            for task in self.graph.ready()
+            if task.stage in self.scope.stages
+            and self.graph.stages[task.stage].kept
+            and task.id not in self._submitted
+            and task.id not in self._faults
+        ]
+        if self._faults and not self.scope.keep_going:
+            # What has the same standing as the failed task still runs: its result is wanted by the next run.
+            failed = {name.split("[")[0] for name in self._faults}
+            tasks = [task for task in tasks if task.stage in failed]
+        return tasks
+
+    def _submit(self, task: Task) -> None:
+        if self._executor is None:
+            self.events.tell("executor_starting", reused=len(self._reused))
+            self._executor = self.start()
+        recipe = self.graph.recipe(task)
+        if task.stage in self.scope.fresh:
+            self.store.discard(key_of(recipe), "to be done again, as the run was asked to")
+        self._submitted.add(task.id)
+        self._executor.submit(
+            Job(
+                self.graph.stages[task.stage],
+                task,
+                recipe,
+                self.graph.inputs(task),
+                self.store.location,
+                self.seed,
+            )
+        )
+
+    def _receive(self, outcome: Outcome) -> None:
+        task = outcome.task
+        if outcome.manifest is not None:
+            self.graph.finish(task, outcome.manifest)
+            self._made.add(task.id)
+            self.events.tell("task_finished", task=task.id, seconds=outcome.manifest.seconds, key=outcome.manifest.key)
+        elif outcome.lost:
+            self.events.tell("task_lost", task=task.id)
+            for key in outcome.lost:
+                self._repair(key, outcome.fault)
+        else:
+            self._faults[task.id] = outcome.fault
+            self.events.tell("task_failed", task=task.id, fault=outcome.fault, details=outcome.details)
+
+    def _repair(self, key: str, message: str) -> None:
+        self.events.tell("warning", message=f"{message}; it is made again")
+        self._repairs[key] = self._repairs.get(key, 0) + 1
+        if self._repairs[key] > MAX_REPAIRS:
+            raise StoreError(
+                f"{message}, for the {self._repairs[key]}th time: the store does not keep what it is given"
+            )
+        for task in self.graph.lose(key):
+            self._made.discard(task.id)
+            self._reused.discard(task.id)
+            self.events.tell("task_lost", task=task.id)
+
+    def _check_all_done(self) -> None:
+        if self._faults:
+            raise StageError("\n".join(f"{name}: {fault}" for name, fault in self._faults.items()))
+        wanted = [task for task in self.graph.tasks.values() if task.stage in self.scope.stages]
+        missing = {name for task in wanted for name in task.input_ids if name not in self.graph.results}
+        unknown = {name for name in self.scope.stages if not self.graph.is_unfolded(name)}
+        if missing or unknown:
+            lacking = sorted(missing) or [
+                stage
+                for name in sorted(unknown)
+                for stage in self.graph.stages[name].decided_by
+                if not self.graph.is_complete(stage)
+            ]
+            raise StageError(
+                f"{', '.join(sorted(self.scope.stages))}: the inputs of a stage run on its own must be in the store;"
+                f" missing are {', '.join(lacking)}: run without --only first"
+            )
+
+    def _files(self) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
+        for stage in self.graph.stages.values():
+            if stage.kept or stage.name not in self.scope.stages:
+                continue
+            for task in self.graph.tasks_of(stage.name):
+                inputs = load_inputs(self.store, self.graph.inputs(task))
+                files |= imported(stage.function)(**inputs, **task.arguments, run=self._summary())
+        return files
+
+    def _summary(self) -> RunSummary:
+        seconds: dict[str, float] = {}
+        for name, manifest in self.graph.results.items():
+            stage = self.graph.tasks[name].stage
+            seconds[stage] = round(seconds.get(stage, 0.0) + manifest.seconds, 3)
+        reused = [name for name in self.graph.results if name not in self._made]
+        return RunSummary(self.name, self.seed, seconds, reused)

@@ -1,0 +1,117 @@
+"""Run folders: one for each run, made exclusively, named by the run and the time to the millisecond."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.events import RunState, read_events
+
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, base: Path, name: str) -> "RunFolder":
+        """Make the folder of a new run.
+
+        Raises:
+            StoreError: The folder cannot be made; says where, and why.
+        """
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+            return cls(_make_stamped(base, name))
+        except OSError as error:
+            raise StoreError(f"{base}: the folder for runs must be writable; got {error.strerror}") from error
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file whole or not at all: no reader sees a part of it.
+
+        Raises:
+            StoreError: It cannot be written; says where, and why.
+        """
+        target = self.path / name
+        unfinished = self.path / f".{name}.{os.getpid()}"
+        try:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+            unfinished.replace(target)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise StoreError(f"{target}: must be writable; got {error.strerror}") from error
+
+    def state(self) -> RunState:
+        """Return what the run's events add up to; takes no lock, and so may be asked while it runs."""
+        state = RunState()
+        for event in read_events(self.path / EVENTS):
+            state.apply(event)
+        if state.status == "running" and not _is_alive(state):
+            state.status = "interrupted"
+        return state
+
+    def keys(self) -> Mapping[str, str]:
+        """Return the recipe keys of the tasks that have a result, by task id."""
+        events = read_events(self.path / EVENTS)
+        return {event["task"]: event["key"] for event in events if event["event"] in {"task_reused", "task_finished"}}
+
+
+def newest_first(base: Path, name: str = "") -> Iterator[RunFolder]:
+    """Yield the folders of the runs of a name, or of all runs."""
+    folders = [path for path in base.glob("*") if (path / EVENTS).is_file() and _name_of(path).startswith(name)]
+    stamped = sorted(folders, key=lambda path: path.name[len(_name_of(path)) :], reverse=True)
+    yield from (RunFolder(path) for path in stamped if name in {"", _name_of(path)})
+
+
+def find(base: Path, run: str | None) -> RunFolder:
+    """Return the folder of the run that a user names by its path, folder or name; of the newest if by nothing.
+
+    Raises:
+        ConfigError: There is no such run.
+    """
+    if run and (Path(run) / EVENTS).is_file():
+        return RunFolder(Path(run))
+    folders = list(newest_first(base))
+    for folder in folders:
+        if run in {None, folder.path.name, _name_of(folder.path)}:
+            return folder
+    if run is None:
+        raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
+    names = [folder.path.name for folder in folders]
+    raise ConfigError(f"the run must be one of those in {base}; got '{run}'{did_you_mean(run, names)}")
+
+
+def _make_stamped(base: Path, name: str) -> Path:
+    while True:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
+        path = base / f"{name}-{stamp}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            time.sleep(0.001)  # another run took this millisecond
+        else:
+            return path
+
+
+def _name_of(path: Path) -> str:
+    return path.name.rsplit("-", 3)[0]
+
+
+def _is_alive(state: RunState) -> bool:
+    """Return whether the driver may still be at work; of one on another host the events are all there is."""
+    if state.host != socket.gethostname():
+        return True
+    try:
+        os.kill(state.process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

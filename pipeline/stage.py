@@ -1,0 +1,144 @@
+"""The contract between the pipeline and its stages.
+
+A stage function is an ordinary function. It takes artifacts and parameters as keyword arguments and returns an
+artifact; the runner does all reading and writing:
+
+    def train(*, data: Artifact, generalist: TeacherParameters, work: Work) -> Artifact: ...
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Json = Any  # what json.dumps takes; a recursive alias gains nothing where every value comes from JSON
+Facts = Mapping[str, Json]
+Arrays = Mapping[str, "NDArray[Any]"]
+Progress = Callable[[Mapping[str, Json]], None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a stage makes: arrays by name, and facts that JSON can hold.
+
+    Attributes:
+        arrays: Arrays by name; read-only and memory-mapped when they come from a store.
+        facts: Small values for people, for later stages, and for deciding which tasks come next.
+    """
+
+    arrays: Arrays = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+
+def _ignore(_: Mapping[str, Json]) -> None:
+    """Report progress to nobody."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage function is given beside its inputs and parameters.
+
+    Attributes:
+        seed: Source of every random draw of this task; derived from the run's seed, the stage and its identity.
+        threads: CPU threads the task may use; part of its recipe, because it changes the last bits of sums.
+        progress: Called with a small mapping whenever there is something to show, such as the epoch and accuracy.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    progress: Progress = _ignore
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work: a stage applied to one set of inputs. Its result is kept under its recipe.
+
+    Attributes:
+        stage: Name of the stage.
+        identity: What sets this task apart from the stage's others, such as `3-5-8`; empty where there is one.
+        inputs: By argument name, the id of the task whose artifact is meant, or a list of ids.
+        parameters: By config path, a pydantic model or a plain value, so that a changed one can be named as the user
+            wrote it. The function's argument is the last word of the path: `combine.divergence` is `divergence`.
+        settings: By argument name, values that cannot change the result, such as paths: not part of the recipe.
+        seed_identity: What the seed is derived from in place of `identity`, where tasks must share their draws.
+        threads: CPU threads of the task.
+    """
+
+    stage: str
+    identity: str = ""
+    inputs: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed_identity: str | None = None
+    threads: int = 1
+
+    @property
+    def id(self) -> str:
+        """The task's name within its run, such as `specialist[3-5-8]`."""
+        return f"{self.stage}[{self.identity}]" if self.identity else self.stage
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The parameters and settings by argument name."""
+        return {path.rsplit(".")[-1]: value for path, value in self.parameters.items()} | dict(self.settings)
+
+    @property
+    def input_ids(self) -> tuple[str, ...]:
+        """The ids of all tasks this one reads, in the order of its arguments."""
+        ids: list[str] = []
+        for wanted in self.inputs.values():
+            ids.extend([wanted] if isinstance(wanted, str) else wanted)
+        return tuple(ids)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One entry of the table of contents.
+
+    Attributes:
+        name: The stage's name on the command line and in every table.
+        function: What computes it, as `module:function`; imported only where it runs.
+        tasks: What lists its tasks, as `module:function`, called with the parameters and the facts of `decided_by`.
+            Imports nothing heavy.
+        version: Raised whenever the function's meaning changes; part of every recipe.
+        decided_by: Stages whose facts decide which tasks this one has; all their tasks come first.
+        packages: Distributions whose major version is part of the recipe, because results may differ with it.
+        gpu: The share of a GPU that one task takes, where the cluster has one.
+        kept: Whether its result goes to the store. A stage that is not kept runs in the driver at the end of every
+            run, takes a `RunSummary` beside its inputs, and returns the files of the run's folder.
+    """
+
+    name: str
+    function: str
+    tasks: str
+    version: int = 1
+    decided_by: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    gpu: float = 0.0
+    kept: bool = True
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run knows of itself when all its results are there.
+
+    Attributes:
+        name: The run's name in the config.
+        seed: The run's seed.
+        seconds: By stage, the seconds its tasks took when they were first run.
+        reused: Ids of the tasks whose results were there already.
+    """
+
+    name: str
+    seed: int
+    seconds: Mapping[str, float]
+    reused: Sequence[str]
+
+
+def imported(name: str) -> Callable[..., Any]:
+    """Return the function that `module:function` names, importing its module now."""
+    module, function = name.split(":")
+    return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))

@@ -1,0 +1,81 @@
+"""Small JSON documents that carry their own digest: manifests, records of runs, what is remembered."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.errors import StoreError
+from pipeline.recipe import canonical, sha256
+from pipeline.stage import Json
+
+_SEAL = "sha256"
+
+
+def seal(document: Mapping[str, Json]) -> bytes:
+    """Return a document as JSON that carries its own SHA-256, so that any change to it is noticed."""
+    return canonical({**document, _SEAL: sha256(canonical(document))})
+
+
+def unseal(data: bytes) -> dict[str, Json]:
+    """Return the document that `seal` made these bytes from.
+
+    Raises:
+        ValueError: They are not what `seal` returns.
+    """
+    document = json.loads(data)
+    digest = document.pop(_SEAL, None) if isinstance(document, dict) else None
+    # Bytes, not values: a document has one form only.
+    if digest is None or seal(document) != data:
+        raise ValueError("it does not match its own digest")
+    return dict(document)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of a finished run.
+
+    Attributes:
+        name: Its name.
+        keys: The keys of the results it made or reused, by task id.
+        created: When it was recorded, ISO 8601 in UTC.
+    """
+
+    name: str
+    keys: Mapping[str, str]
+    created: str
+
+
+def read_run(data: bytes, path: str) -> Run:
+    """Return the record of a run.
+
+    Args:
+        data: Its bytes.
+        path: Where it was found.
+
+    Raises:
+        ValueError: They are damaged, or the record of another run.
+    """
+    try:
+        run = Run(**unseal(data))
+    except TypeError as error:
+        raise ValueError("it is not the record of a run") from error
+    if run_path(run.name) != path:
+        raise ValueError(f"it is the record of {run.name}")
+    return run
+
+
+def run_path(name: str) -> str:
+    """Return the path of the record of a run.
+
+    Raises:
+        StoreError: The name cannot be a file's.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]{0,199}", name):
+        raise StoreError(f"the name of a run must be of letters, digits, '.', '-' and '_'; got {name!r}")
+    return f"runs/{name}.json"
+
+
+def memory_path(name: str) -> str:
+    """Return the path of what is remembered under a name, which may be anything."""
+    return f"memory/{sha256(name.encode())}.json"

@@ -1,0 +1,92 @@
+"""What happens to one task where it runs, whoever runs it: a plain function from a job to an outcome."""
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.errors import DamagedError
+from pipeline.recipe import task_seed
+from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
+from pipeline.store import Manifest, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to do one task.
+
+    Attributes:
+        stage: The task's stage.
+        task: The task.
+        recipe: What its result is kept under.
+        inputs: By argument name, the manifests of what it reads.
+        store: Location of the store.
+        seed: The run's seed.
+    """
+
+    stage: Stage
+    task: Task
+    recipe: Mapping[str, Json]
+    inputs: Mapping[str, Manifest | list[Manifest]]
+    store: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: with a manifest, with a lost input, or with a fault.
+
+    Attributes:
+        task: The task.
+        manifest: Its result, where there is one.
+        lost: Recipe keys of inputs that turned out to be damaged and were set aside.
+        fault: One line for the user, where the stage failed.
+        details: The traceback that belongs to the fault.
+    """
+
+    task: Task
+    manifest: Manifest | None = None
+    lost: tuple[str, ...] = ()
+    fault: str = ""
+    details: str = ""
+
+
+def perform(job: Job, progress: Progress) -> Outcome:
+    """Do a job: read its inputs, call its stage, keep what comes out.
+
+    Args:
+        job: The job.
+        progress: Called with what the stage reports while it works.
+
+    Returns:
+        The outcome. Nothing but the wish to stop is raised: a fault becomes part of the outcome, so that the other
+        tasks of the run are not disturbed.
+    """
+    try:
+        return Outcome(job.task, manifest=_keep(job, progress))
+    except DamagedError as error:
+        return Outcome(job.task, lost=(error.key,), fault=str(error))
+    except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
+        return Outcome(job.task, fault=str(error) or type(error).__name__, details=traceback.format_exc())
+
+
+def _keep(job: Job, progress: Progress) -> Manifest:
+    store = Store.open(job.store)
+    progress({"state": "running"})
+    started = time.perf_counter()
+    function = imported(job.stage.function)
+    work = Work(seed=task_seed(job.task, job.seed), threads=job.task.threads, progress=progress)
+    artifact: Artifact = function(
+        **load_inputs(store, job.inputs),
+        **job.task.arguments,
+        work=work,
+    )
+    return store.save(job.recipe, artifact, seconds=time.perf_counter() - started)
+
+
+def load_inputs(store: Store, inputs: Mapping[str, Manifest | list[Manifest]]) -> dict[str, Artifact | list[Artifact]]:
+    """Return the artifacts that manifests stand for, by argument name."""
+    return {
+        name: [store.load(item) for item in manifest] if isinstance(manifest, list) else store.load(manifest)
+        for name, manifest in inputs.items()
+    }

@@ -1,0 +1,139 @@
+"""Training a specialist: its head, its labels, its enriched epochs, and the correction for the enrichment.
+
+A specialist has |S|+1 outputs: the classes of its subset in the order it lists them, then one dustbin for all
+others (Hinton, Vinyals, Dean 2015, sections 5.2 and 5.3).
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from specialists.errors import SpecialistsError
+
+
+def initial_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, Tensor]:
+    """Make a specialist's last layer from the generalist's.
+
+    The subset's rows are copied. The dustbin stands for the N - |S| other classes: its logit starts as the
+    mean of theirs plus log(N - |S|), which is the log of their summed exponentials where they are equal.
+
+    Args:
+        weight: The generalist's, float (N, features).
+        bias: The generalist's, float (N,).
+        subset: Class ids, int64 (|S|,), 1 to N - 1 of them.
+
+    Returns:
+        Weight (|S| + 1, features) and bias (|S| + 1,), new tensors of the same dtype.
+
+    Raises:
+        SpecialistsError: The subset leaves no class for the dustbin.
+    """
+    outside = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
+    outside[subset] = False
+    n_outside = len(weight) - len(subset)
+    if n_outside < 1 or int(outside.sum()) != n_outside:
+        raise SpecialistsError(f"subset must be different classes, not all {len(weight)}; got {subset.tolist()}")
+    dustbin_bias = bias[outside].mean() + math.log(n_outside)
+    return (
+        torch.cat([weight[subset], weight[outside].mean(0, keepdim=True)]),
+        torch.cat([bias[subset], dustbin_bias[None]]),
+    )
+
+
+def subset_labels(labels: Tensor, subset: Tensor, n_classes: int) -> Tensor:
+    """Return labels as the specialist counts: the position in its subset, or |S| for the dustbin.
+
+    Args:
+        labels: Class ids, int64, any shape.
+        subset: Class ids, int64 (|S|,).
+        n_classes: N.
+
+    Returns:
+        int64, shaped like `labels`.
+
+    Raises:
+        SpecialistsError: A label is not within 0..N-1.
+    """
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+        got = (int(labels.min()), int(labels.max()))
+        raise SpecialistsError(f"labels must be within 0..{n_classes - 1}; got values from {got[0]} to {got[1]}")
+    local = torch.full((n_classes,), len(subset), dtype=torch.int64, device=labels.device)
+    local[subset.to(labels.device)] = torch.arange(len(subset), device=labels.device)
+    return local[labels]
+
+
+def outside_draws(n_inside: int, fraction: float) -> int:
+    """Return how many examples from outside the subset an epoch takes beside `n_inside` of it.
+
+    Args:
+        n_inside: Examples of the subset's classes, at least 1.
+        fraction: Their share of an epoch, above 0 and below 1.
+
+    Returns:
+        At least 1.
+
+    Raises:
+        SpecialistsError: A value is out of its range.
+    """
+    if not 0.0 < fraction < 1.0:
+        raise SpecialistsError(f"fraction must be above 0 and below 1; got {fraction}")
+    if n_inside < 1:
+        raise SpecialistsError("a subset must have at least one training example; got none")
+    return max(1, round(n_inside * (1.0 - fraction) / fraction))
+
+
+def used_fraction(n_inside: int, fraction: float) -> float:
+    """Return the share of the subset in an epoch: `fraction`, but for rounding to whole examples."""
+    return n_inside / (n_inside + outside_draws(n_inside, fraction))
+
+
+def enriched_epoch(labels: Tensor, subset: Tensor, fraction: float, generator: Generator) -> Tensor:
+    """Draw one epoch of a specialist: every example of its subset once, others at random, shuffled.
+
+    The others are drawn without replacement. Where there are fewer than are asked for, each is taken as often
+    as all of them can be, and only the remainder is drawn, so that the share of the subset stays as asked.
+
+    Args:
+        labels: Class ids of the training set, int64 (examples,), on the CPU.
+        subset: Class ids, int64 (|S|,).
+        fraction: Share of the subset's examples in the epoch, above 0 and below 1.
+        generator: Source of the draws.
+
+    Returns:
+        Positions in `labels`, int64.
+
+    Raises:
+        SpecialistsError: No example is in the subset, none is outside, or `fraction` is out of range.
+    """
+    is_inside = torch.isin(labels, subset)
+    inside, outside = is_inside.nonzero().squeeze(1), (~is_inside).nonzero().squeeze(1)
+    n_draws = outside_draws(len(inside), fraction)
+    if not len(outside):
+        raise SpecialistsError("a training set must have examples outside the subset; got none")
+    whole, remainder = divmod(n_draws, len(outside))
+    drawn = outside[torch.randperm(len(outside), generator=generator)[:remainder]]
+    epoch = torch.cat([inside, outside.repeat(whole), drawn])
+    return epoch[torch.randperm(len(epoch), generator=generator)]
+
+
+def prior_correction(fraction: float, prior: float) -> float:
+    """Return what to add to the dustbin logit of a specialist trained on enriched epochs.
+
+    Training showed the subset with probability f where the data have pi, so its posterior odds of inside
+    against outside are too high by f/(1-f) * (1-pi)/pi. The dustbin's logit takes the log of it.
+
+    Args:
+        fraction: f, the share of the subset's examples really used in training, from `used_fraction`.
+        prior: pi, their share in the data.
+
+    Returns:
+        log[ f/(1-f) * (1-pi)/pi ].
+
+    Raises:
+        SpecialistsError: A value is not above 0 and below 1.
+    """
+    for name, value in (("fraction", fraction), ("prior", prior)):
+        if not 0.0 < value < 1.0:
+            raise SpecialistsError(f"{name} must be above 0 and below 1; got {value}")
+    return math.log(fraction) - math.log1p(-fraction) + math.log1p(-prior) - math.log(prior)

@@ -1,0 +1,179 @@
+"""What the three stages that train have in common: pixels on the device, epochs of augmented batches, the holdout."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.recipe import derive_seed
+from pipeline.stage import Artifact, Work
+from stages.learning import metrics, models, training, views
+from stages.learning.training import Batch, History, Objective, Settings
+from stages.parameters import AugmentParameters, TrainingParameters
+
+Ids = NDArray[np.int64]
+ViewParameters = Mapping[str, NDArray[np.int8]]
+AUGMENTATIONS = ("dx", "dy", "flip")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The training half of a data set on the device that a task computes on.
+
+    Attributes:
+        images: uint8 (examples, height, width, channels).
+        mean: Of each channel, of pixels scaled to [0, 1].
+        std: Of each channel.
+    """
+
+    images: Tensor
+    mean: list[float]
+    std: list[float]
+
+    @classmethod
+    def of(cls, dataset: Artifact) -> "Pixels":
+        """Return the pixels of a data set."""
+        images = models.as_tensor(dataset.arrays["images"]).to(training.device())
+        return cls(images, dataset.facts["mean"], dataset.facts["std"])
+
+    def seen(self, examples: Ids, view: ViewParameters) -> Tensor:
+        """Return examples as a view shows them, uint8 (len(examples), height, width, channels)."""
+        moved = {name: torch.from_numpy(values).to(self.images.device) for name, values in view.items()}
+        return views.apply(self.images[torch.from_numpy(examples).to(self.images.device)], moved)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch shows, in its order.
+
+    Attributes:
+        examples: Example ids, int64 (n,).
+        labels: As the network's outputs are numbered, int64 (n,).
+        view: The augmentation of each example, int8 (n,) by parameter.
+        log_q: Soft targets on the device, float32 (n, classes), where the objective wants them.
+    """
+
+    examples: Ids
+    labels: NDArray[np.int64]
+    view: ViewParameters
+    log_q: Tensor | None = None
+
+    def batches(self, pixels: Pixels, batch_size: int) -> Iterator[Batch]:
+        """Yield the epoch in batches on the device."""
+        labels = torch.from_numpy(self.labels).to(pixels.images.device)
+        for rows in training.batch_slices(len(self.examples), batch_size):
+            seen = pixels.seen(self.examples[rows], {name: values[rows] for name, values in self.view.items()})
+            images = views.normalise(seen, pixels.mean, pixels.std)
+            yield Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The examples that a training is judged on while it goes on.
+
+    Attributes:
+        examples: Example ids, int64 (n,).
+        labels: Their classes, int64 (n,).
+        subset: The classes that are told apart, where these are not all: of the others no example is looked at, and
+            no output.
+    """
+
+    examples: Ids
+    labels: NDArray[np.int64]
+    subset: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, dataset: Artifact) -> "Holdout":
+        """Return the whole holdout of a data set."""
+        examples = np.flatnonzero(dataset.arrays["holdout"])
+        return cls(examples, dataset.arrays["labels"][examples])
+
+    @classmethod
+    def of_subset(cls, dataset: Artifact, subset: list[int]) -> "Holdout":
+        """Return the holdout's examples of a subset, with labels counted within it."""
+        whole = cls.of(dataset)
+        inside = np.isin(whole.labels, subset)
+        return cls(whole.examples[inside], np.searchsorted(subset, whole.labels[inside]), subset)
+
+    def judge(self, logits: Tensor) -> dict[str, float]:
+        """Return accuracy and NLL, from logits (n, outputs)."""
+        told_apart = logits[:, : len(self.subset)] if self.subset else logits
+        log_probs = told_apart.double().log_softmax(dim=1).numpy(force=True)
+        return {
+            "accuracy": metrics.accuracy(log_probs, self.labels),
+            "nll": metrics.nll(log_probs, self.labels),
+        }
+
+
+def generator(work: Work, epoch: int) -> torch.Generator:
+    """Return the generator of an epoch's order: each epoch has its own, so that none depends on those before."""
+    return torch.Generator().manual_seed(derive_seed(work.seed, "epoch", str(epoch)))
+
+
+def permutation(n: int, work: Work, epoch: int) -> NDArray[np.int64]:
+    """Return the order in which an epoch shows n examples."""
+    return torch.randperm(n, generator=generator(work, epoch)).numpy()
+
+
+def fresh_view(examples: Ids, augment: AugmentParameters, work: Work, epoch: int) -> ViewParameters:
+    """Draw the augmentation of an epoch that nobody has to see again."""
+    return views.draw(examples, seed=work.seed, view=epoch, shift=augment.shift, flip=augment.flip)
+
+
+def replayed_view(view: Artifact, rows: NDArray[np.int64]) -> tuple[Ids, ViewParameters]:
+    """Return example ids and augmentation of rows of a kept view."""
+    return view.arrays["examples"][rows], {name: view.arrays[name][rows] for name in AUGMENTATIONS}
+
+
+def fit(
+    model: nn.Module,
+    pixels: Pixels,
+    epoch: Callable[[int], Epoch],
+    objective: Objective,
+    holdout: Holdout,
+    *,
+    parameters: TrainingParameters,
+    work: Work,
+) -> History:
+    """Train a network in place, on the device of the pixels.
+
+    Args:
+        model: The network.
+        pixels: The data set.
+        epoch: Returns what an epoch shows, counted from 0; all are of one length.
+        objective: What is minimised.
+        holdout: What each epoch is judged on; decides nothing.
+        parameters: How the training goes.
+        work: Its threads and progress.
+
+    Returns:
+        For each epoch its number, mean loss, and accuracy and NLL on the holdout.
+    """
+    training.use_threads(work.threads)
+    held_out = pixels.images[torch.from_numpy(holdout.examples).to(pixels.images.device)]
+    first = epoch(0)
+
+    def validate() -> dict[str, float]:
+        return holdout.judge(training.predict_logits(model, held_out, mean=pixels.mean, std=pixels.std))
+
+    return training.fit(
+        model.to(pixels.images.device),
+        lambda number: (epoch(number) if number else first).batches(pixels, parameters.batch_size),
+        objective,
+        _settings(parameters, len(first.examples), work.seed),
+        progress=work.progress,
+        validate=validate,
+    )
+
+
+def _settings(parameters: TrainingParameters, n_examples: int, seed: int) -> Settings:
+    options: dict[str, Any] = {
+        name: getattr(parameters, name)
+        for name in ("epochs", "learning_rate", "momentum", "weight_decay", "warmup", "precision")
+    }
+    n_steps = len(training.batch_slices(n_examples, parameters.batch_size))
+    return Settings(steps_per_epoch=n_steps, seed=seed % 2**62, **options)

@@ -1,0 +1,40 @@
+"""Stage `generalist`: a teacher over all classes."""
+
+from pipeline.stage import Artifact, Work
+from stages import fitting, network
+from stages.data import transfer_rows
+from stages.learning.objectives import cross_entropy
+from stages.parameters import AugmentParameters, TeacherParameters
+
+
+def train(*, dataset: Artifact, generalist: TeacherParameters, augment: AugmentParameters, work: Work) -> Artifact:
+    """Train the generalist on the training part without the holdout.
+
+    Args:
+        dataset: The training half of the data set.
+        generalist: The network and its training.
+        augment: Each epoch shows another draw of it.
+        work: Its seed draws the weights, the order and the augmentation.
+
+    Returns:
+        The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training.
+    """
+    labels = dataset.arrays["labels"]
+    description = network.describe(generalist.model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
+    model = network.build(description, seed=work.seed)
+    examples = transfer_rows(dataset)
+
+    def epoch(number: int) -> fitting.Epoch:
+        shown = examples[fitting.permutation(len(examples), work, number)]
+        return fitting.Epoch(shown, labels[shown], fitting.fresh_view(shown, augment, work, number))
+
+    history = fitting.fit(
+        model,
+        fitting.Pixels.of(dataset),
+        epoch,
+        lambda logits, batch: cross_entropy(logits, batch.labels),
+        fitting.Holdout.of(dataset),
+        parameters=generalist,
+        work=work,
+    )
+    return network.to_artifact(model, description, {"history": history})

@@ -1,0 +1,1 @@
+"""Data, models, training and metrics: torch, no Ray, no store."""

@@ -1,0 +1,134 @@
+"""How good predictions are.
+
+Scores are logits or log-probabilities, (examples, classes); where two are equal, the lower class comes first.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.learning.errors import LearningError
+
+Scores = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A mean and the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Spread(NamedTuple):
+    """A mean over seeds and the deviation of one seed's value."""
+
+    mean: float
+    deviation: float
+
+
+def correct(scores: Scores, labels: Labels) -> Flags:
+    """Return whether each example's most probable class is its label, bool (examples,)."""
+    right: Flags = scores.argmax(axis=1) == labels
+    return right
+
+
+def accuracy(scores: Scores, labels: Labels) -> float:
+    """Return the share of examples whose most probable class is their label."""
+    return float(correct(scores, labels).mean())
+
+
+def top_k(scores: Scores, labels: Labels, k: int) -> float:
+    """Return the share of examples whose label is among the k most probable classes."""
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    n_before = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+    return float((n_before < k).mean())
+
+
+def balanced_accuracy(scores: Scores, labels: Labels) -> float:
+    """Return the mean over classes, of those that have examples, of the share that is right."""
+    right = correct(scores, labels)
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def conditional_accuracy(scores: Scores, labels: Labels, classes: Sequence[int]) -> float:
+    """Return the accuracy among some classes: on their examples, with no other class to choose.
+
+    Args:
+        scores: (examples, len(classes)), of the classes alone, in their order.
+        labels: int64 (examples,), of the whole class set.
+        classes: The class of each column.
+
+    Raises:
+        LearningError: No example is of these classes.
+    """
+    chosen = np.asarray(classes)[scores.argmax(axis=1)]
+    members = np.isin(labels, classes)
+    if not members.any():
+        raise LearningError(f"labels must hold an example of the classes {list(classes)}; got none")
+    return float((chosen == labels)[members].mean())
+
+
+def nll(log_probs: Scores, labels: Labels) -> float:
+    """Return the mean negative log-probability of the labels, in nats.
+
+    Args:
+        log_probs: (examples, classes); of all classes, they sum to 1.
+        labels: int64 (examples,).
+    """
+    return float(-np.take_along_axis(log_probs, labels[:, None], axis=1).mean(dtype=np.float64))
+
+
+def ece(log_probs: Scores, labels: Labels, bins: int = 15) -> float:
+    """Return the expected calibration error: how far confidence is from accuracy, in bins of confidence.
+
+    Source: Guo, Pleiss, Sun, Weinberger 2017, equation 3.
+
+    Args:
+        log_probs: (examples, classes).
+        labels: int64 (examples,).
+        bins: Number of equally wide bins of the largest probability; a bin holds its upper end.
+    """
+    confidence = np.exp(log_probs.max(axis=1).astype(np.float64))
+    members = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(members, weights=correct(log_probs, labels) - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def agreement(scores: Scores, others: Scores) -> float:
+    """Return the share of examples for which two predictions have the same most probable class."""
+    return float((scores.argmax(axis=1) == others.argmax(axis=1)).mean())
+
+
+def paired_bootstrap(correct_a: Flags, correct_b: Flags, *, seed: int, resamples: int = 10_000) -> Interval:
+    """Return how much more accurate a is than b, with a 95 % interval over examples (percentile bootstrap).
+
+    Args:
+        correct_a: bool (examples,).
+        correct_b: bool, of the same examples.
+        seed: Of the resampling.
+        resamples: Number of resamples.
+    """
+    difference = correct_a.astype(np.int64) - correct_b.astype(np.int64)
+    n_examples = len(difference)
+    # Resampling examples makes the counts of -1, 0 and 1 exactly multinomial: those are drawn, not examples.
+    shares = np.bincount(difference + 1, minlength=3) / n_examples
+    counts = np.random.default_rng(seed).multinomial(n_examples, shares, size=resamples)
+    low, high = np.percentile((counts[:, 2] - counts[:, 0]) / n_examples, [2.5, 97.5])
+    return Interval(float(difference.mean()), float(low), float(high))
+
+
+def over_seeds(values: Sequence[float]) -> Spread:
+    """Return the mean of one value a seed, and their standard deviation.
+
+    Raises:
+        LearningError: There are fewer than two.
+    """
+    if len(values) < 2:
+        raise LearningError(f"values must be of at least 2 seeds to have a deviation; got {len(values)}")
+    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)))

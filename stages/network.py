@@ -1,0 +1,77 @@
+"""Trained networks as artifacts: the weights, and all that is needed to use them."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from torch import Tensor, nn
+
+from pipeline.stage import Artifact, Json
+from stages.learning import models, training
+from stages.parameters import ModelParameters
+
+
+class Description(TypedDict):
+    """What rebuilds a network and prepares its input.
+
+    `mean` and `std` are of each channel, of pixels scaled to [0, 1].
+    """
+
+    model: dict[str, Json]
+    outputs: int
+    channels: int
+    image_size: list[int]
+    mean: list[float]
+    std: list[float]
+
+
+def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Description:
+    """Return the description of a network for a data set."""
+    height, width, channels = dataset.arrays["images"].shape[1:]
+    return {
+        "model": model.model_dump(),
+        "outputs": outputs,
+        "channels": channels,
+        "image_size": [height, width],
+        "mean": dataset.facts["mean"],
+        "std": dataset.facts["std"],
+    }
+
+
+def build(description: Description, *, seed: int) -> nn.Module:
+    """Return the network with its initial weights, drawn from the seed alone."""
+    return models.build(
+        description["model"]["name"],
+        classes=description["outputs"],
+        channels=description["channels"],
+        image_size=tuple(description["image_size"]),
+        width=description["model"]["width"],
+        seed=seed,
+    )
+
+
+def to_artifact(network: nn.Module, description: Description, facts: Mapping[str, Json]) -> Artifact:
+    """Return a trained network as an artifact."""
+    n_parameters = models.n_parameters(network)
+    return Artifact(models.state_to_arrays(network), {"network": description, "parameters": n_parameters, **facts})
+
+
+def from_artifact(artifact: Artifact) -> nn.Module:
+    """Return the trained network that an artifact holds."""
+    network = build(artifact.facts["network"], seed=0)
+    models.arrays_to_state(network, artifact.arrays)
+    return network
+
+
+def predict(artifact: Artifact, images: Tensor) -> Tensor:
+    """Return the logits of a trained network.
+
+    Args:
+        artifact: The network.
+        images: uint8 (batch, height, width, channels), on any device.
+
+    Returns:
+        float32 (batch, outputs), on the device of the images.
+    """
+    description = artifact.facts["network"]
+    network = from_artifact(artifact).to(images.device)
+    return training.predict_logits(network, images, mean=description["mean"], std=description["std"])

@@ -1,0 +1,63 @@
+"""Stage `student`: one small network, distilled from soft targets; its controls are the same with other targets."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from pipeline.stage import Artifact, Work
+from stages import fitting, network, soft_targets
+from stages.learning.objectives import cross_entropy, soft_targets_loss
+from stages.learning.training import Batch
+from stages.parameters import StudentParameters
+
+
+def train(
+    *,
+    dataset: Artifact,
+    views: Sequence[Artifact],
+    targets: Sequence[Artifact],
+    student: StudentParameters,
+    work: Work,
+) -> Artifact:
+    """Train a student on the views that the teachers saw.
+
+    Args:
+        dataset: The training half of the data set.
+        views: All views, in order; epoch e shows view e mod views.
+        targets: The shards of a table over all classes, in canonical order; none for a student of labels alone.
+        student: The network, its training, and the weight and temperature of the soft targets.
+        work: Its seed, which all students of a run share, draws the weights and the order.
+
+    Returns:
+        The network. Facts also hold the `history` of its training.
+    """
+    labels = dataset.arrays["labels"]
+    description = network.describe(student.model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
+    model = network.build(description, seed=work.seed)
+    pixels = fitting.Pixels.of(dataset)
+    table = soft_targets.TransferTargets(targets) if targets else None
+
+    def epoch(number: int) -> fitting.Epoch:
+        view = views[number % len(views)]
+        order = fitting.permutation(view.facts["rows"], work, number)
+        shown, parameters = fitting.replayed_view(view, order)
+        log_q = table.log_probs(view.facts["view"], order, pixels.images.device) if table else None
+        return fitting.Epoch(shown, labels[shown], parameters, log_q)
+
+    def objective(logits: Tensor, batch: Batch) -> Tensor:
+        if batch.log_q is None:
+            return cross_entropy(logits, batch.labels)
+        return soft_targets_loss(
+            logits, batch.labels, batch.log_q, temperature=student.temperature, alpha=student.alpha
+        )
+
+    history = fitting.fit(
+        model,
+        pixels,
+        epoch,
+        objective,
+        fitting.Holdout.of(dataset),
+        parameters=student,
+        work=work,
+    )
+    return network.to_artifact(model, description, {"history": history})

@@ -1,0 +1,59 @@
+"""Stage `targets`: one teacher's logits on one shard of the transfer set."""
+
+import numpy as np
+import torch
+
+from pipeline.stage import Artifact, Work
+from specialists.active import active_set
+from stages import fitting, network, soft_targets
+from stages.learning import training
+
+
+def score(
+    *,
+    dataset: Artifact,
+    view: Artifact,
+    teacher: Artifact,
+    rows: tuple[int, int],
+    generalist: Artifact | None = None,
+    active_classes: int = 0,
+    work: Work,
+) -> Artifact:
+    """Score a shard: all of its rows by the generalist, by a specialist those where it is active.
+
+    Args:
+        dataset: The training half of the data set.
+        view: The view that is shown.
+        teacher: The generalist or a specialist.
+        rows: First row of the view, and the row after the last.
+        generalist: The generalist's table of the same shard, where the teacher is a specialist.
+        active_classes: How many of the generalist's likeliest classes make a specialist active that holds one.
+        work: Its threads.
+
+    Returns:
+        A table as `soft_targets.encode` keeps it; of a specialist also `rows` int64, which rows of the shard it holds.
+    """
+    training.use_threads(work.threads)
+    subset = teacher.facts.get("subset")
+    start, stop = rows
+    arrays: dict[str, np.ndarray] = {}
+    chosen = np.arange(stop - start)  # rows of the shard
+    if generalist is not None:
+        active = active_set(soft_targets.decode(generalist), [torch.tensor(subset)], active_classes)
+        chosen = torch.nonzero(active[:, 0]).squeeze(1).numpy()
+        arrays["rows"] = chosen
+    pixels = fitting.Pixels.of(dataset)
+    logits = network.predict(teacher, pixels.seen(*fitting.replayed_view(view, start + chosen)))
+    arrays |= soft_targets.encode(logits)
+    return Artifact(
+        arrays,
+        {
+            "teacher": teacher.facts.get("name", "generalist"),
+            "view": view.facts["view"],
+            "subset": subset,
+            "prior_correction": teacher.facts.get("prior_correction", 0.0),
+            "examples": stop - start,
+            "rows": len(chosen),
+            "bytes": sum(array.nbytes for array in arrays.values()),
+        },
+    )

@@ -1,0 +1,229 @@
+"""Which tasks each stage has, and what each of them reads. Imports nothing heavy: planning a run needs no torch.
+
+Every function takes the parameters and the facts known so far (by task id), and returns the stage's tasks.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from pipeline.recipe import canonical, sha256
+from pipeline.stage import Facts, Task
+from stages.parameters import Parameters, StudentParameters, TrainingParameters
+
+Known = Mapping[str, Facts]
+Range = tuple[int, int]
+
+SHARD_BYTES = 32 * 2**20
+"""Size of a shard of the generalist's table. It decides the recipes, so no setting of the machine may change it."""
+
+
+def data(parameters: Parameters, known: Known) -> list[Task]:
+    """List the two halves of the data set: apart, so that recipes show what the test split went into."""
+    source = known["source"]
+    content = {"data.kind": source["kind"], "data.digest": source["digest"]}
+    settings = {"source": parameters.data.source, "root": source["root"]}
+    train = content | {"data.holdout": parameters.data.holdout, "split": "train"}
+    return [
+        Task("data", "train", parameters=train, settings=settings),
+        Task("data", "test", parameters=content | {"split": "test"}, settings=settings | {"holdout": None}),
+    ]
+
+
+def views(parameters: Parameters, known: Known) -> list[Task]:
+    """List the views, each on its own, so that one more is one more task."""
+    return [
+        Task(
+            "views",
+            str(view),
+            inputs={"dataset": "data[train]"},
+            parameters={"data.augment": parameters.data.augment, "view": view},
+        )
+        for view in range(parameters.data.views)
+    ]
+
+
+def generalist(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one training of the generalist."""
+    return [
+        Task(
+            "generalist",
+            inputs={"dataset": "data[train]"},
+            parameters={"generalist": parameters.generalist, "data.augment": parameters.data.augment},
+            threads=parameters.generalist.threads,
+        )
+    ]
+
+
+def confusion(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one measurement of what the generalist confuses on the holdout."""
+    return [Task("confusion", inputs={"dataset": "data[train]", "generalist": "generalist"})]
+
+
+def subsets(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one clustering of the classes."""
+    wanted = parameters.specialists
+    return [
+        Task(
+            "subsets",
+            inputs={"confusion": "confusion"},
+            parameters={
+                "specialists.count": wanted.count,
+                "specialists.size": wanted.size,
+                "specialists.method": wanted.method,
+            },
+        )
+    ]
+
+
+def specialist(parameters: Parameters, known: Known) -> list[Task]:
+    """List one training a subset, named by its classes: what the other subsets are does not matter to it."""
+    wanted = parameters.specialists
+    training = TrainingParameters(**{name: getattr(wanted, name) for name in TrainingParameters.model_fields})
+    return [
+        Task(
+            "specialist",
+            name,
+            inputs={"dataset": "data[train]", "generalist": "generalist"},
+            parameters={
+                "specialists": training,
+                "specialists.fraction": wanted.fraction,
+                "data.augment": parameters.data.augment,
+                "subset": classes,
+            },
+            threads=wanted.threads,
+        )
+        for name, classes in _subsets(known).items()
+    ]
+
+
+def targets(parameters: Parameters, known: Known) -> list[Task]:
+    """List the scoring of every shard of every view: by the generalist, then by each specialist where it is active."""
+    tasks: list[Task] = []
+    for shard, (view, rows) in _shards(parameters, known).items():
+        inputs = {"dataset": "data[train]", "view": f"views[{view}]"}
+        common = {"rows": rows}
+        tasks.append(
+            Task("targets", f"generalist/{shard}", inputs=inputs | {"teacher": "generalist"}, parameters=common)
+        )
+        active = {"combine.active_classes": parameters.combine.active_classes}
+        tasks.extend(
+            Task(
+                "targets",
+                f"{name}/{shard}",
+                inputs=inputs | {"teacher": f"specialist[{name}]", "generalist": f"targets[generalist/{shard}]"},
+                parameters=common | active,
+            )
+            for name in _subsets(known)
+        )
+    return tasks
+
+
+def combined(parameters: Parameters, known: Known) -> list[Task]:
+    """List the combination of every shard."""
+    return [
+        Task(
+            "combined",
+            shard,
+            inputs={
+                "generalist": f"targets[generalist/{shard}]",
+                "specialists": [f"targets[{name}/{shard}]" for name in _subsets(known)],
+            },
+            parameters={"combine.divergence": parameters.combine.divergence},
+        )
+        for shard in _shards(parameters, known)
+    ]
+
+
+def student(parameters: Parameters, known: Known) -> list[Task]:
+    """List the distilled student and its controls: same seed, model, views and steps, other targets."""
+    shards = list(_shards(parameters, known))
+    sources = {
+        "distilled": [f"combined[{shard}]" for shard in shards],
+        "generalist": [f"targets[generalist/{shard}]" for shard in shards],
+        "hard": [],
+    }
+    views = [f"views[{view}]" for view in range(parameters.data.views)]
+    return [
+        Task(
+            "student",
+            variant,
+            inputs={"dataset": "data[train]", "views": views, "targets": sources[variant]},
+            parameters={"student": _on_labels_alone(parameters.student) if variant == "hard" else parameters.student},
+            seed_identity="",
+            threads=parameters.student.threads,
+        )
+        for variant in ("distilled", *parameters.controls)
+    ]
+
+
+def evaluate(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one evaluation, the only task that reads the test split."""
+    students = ["distilled", *parameters.controls]
+    return [
+        Task(
+            "evaluate",
+            inputs={
+                "dataset": "data[train]",
+                "test": "data[test]",
+                "generalist": "generalist",
+                "specialists": [f"specialist[{name}]" for name in _subsets(known)],
+                "students": [f"student[{variant}]" for variant in students],
+            },
+            parameters={"variants": students, "combine": parameters.combine},
+        )
+    ]
+
+
+def report(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one report, written anew by every run, since it says what that run reused."""
+    subsets = list(_subsets(known))
+    tables = [f"targets[{name}/{shard}]" for name in ("generalist", *subsets) for shard in _shards(parameters, known)]
+    return [
+        Task(
+            "report",
+            inputs={
+                "dataset": "data[train]",
+                "test": "data[test]",
+                "generalist": "generalist",
+                "subsets": "subsets",
+                "specialists": [f"specialist[{name}]" for name in subsets],
+                "targets": tables,
+                "student": "student[distilled]",
+                "evaluation": "evaluate",
+            },
+        )
+    ]
+
+
+def shards_of(n_examples: int, n_classes: int, shard_bytes: int = SHARD_BYTES) -> list[Range]:
+    """Return the ranges of examples that make the shards of one view.
+
+    A row of the generalist's table takes 2 bytes a class and 8 for its maximum and logsumexp.
+    """
+    size = max(1, shard_bytes // (2 * n_classes + 8))
+    return [(start, min(start + size, n_examples)) for start in range(0, n_examples, size)]
+
+
+def _shards(parameters: Parameters, known: Known) -> dict[str, tuple[int, Range]]:
+    """Return view and range of transfer set rows of every shard, by name: view, then part."""
+    facts = known["data[train]"]
+    parts = shards_of(facts["transfer"], len(facts["class_names"]))
+    return {
+        f"{view}.{part}": (view, rows) for view, (part, rows) in product(range(parameters.data.views), enumerate(parts))
+    }
+
+
+def _subsets(known: Known) -> dict[str, list[int]]:
+    """Return the subsets by name: their sorted classes."""
+    return {subset_name(subset["classes"]): subset["classes"] for subset in known["subsets"]["subsets"]}
+
+
+def subset_name(classes: Sequence[int]) -> str:
+    """Return the name of a subset: its class ids where that stays readable, their digest where there are many."""
+    name = "-".join(map(str, classes))
+    return name if len(name) <= 40 else f"{len(classes)}-classes-{sha256(canonical(list(classes)))[:12]}"
+
+
+def _on_labels_alone(student: StudentParameters) -> StudentParameters:
+    """Return the student's parameters with the soft targets weighted by nothing, and so no temperature to speak of."""
+    return student.model_copy(update={"alpha": 0.0, "temperature": 1.0})

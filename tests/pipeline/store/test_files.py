@@ -1,0 +1,198 @@
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.recipe import key_of, sha256
+from pipeline.stage import Artifact
+from pipeline.store import Store, verify
+from pipeline.store.files import LocalFiles, _sync_folder
+
+BIG = Artifact({"x": np.zeros(1_000_000, np.uint8)})
+
+
+def publish(files, data, path="objects/a/b"):
+    return files.publish([data], lambda _: path)
+
+
+def test_publish_writes_all_chunks_and_tells_their_digest(tmp_path):
+    receipt = LocalFiles(str(tmp_path)).publish([b"abc", b"", memoryview(b"def")], lambda digest: f"o/{digest}")
+    assert receipt == (f"o/{sha256(b'abcdef')}", sha256(b"abcdef"), 6, True)
+    assert (tmp_path / receipt.path).read_bytes() == b"abcdef"
+
+
+def test_publish_never_replaces(tmp_path):
+    files = LocalFiles(str(tmp_path))
+    assert publish(files, b"first").won
+    assert not publish(files, b"second").won
+    assert files.read("objects/a/b").data == b"first"
+    assert files.names("temporary") == []
+
+
+def test_publish_recognises_its_own_link_when_the_reply_was_lost(tmp_path):
+    def link(source, target):
+        os.link(source, target)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    assert publish(LocalFiles(str(tmp_path), link=link), b"mine").won
+
+
+def test_publish_survives_a_winner_that_vanishes(tmp_path):
+    def link(source, target):
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    assert not publish(LocalFiles(str(tmp_path), link=link), b"mine").won
+
+
+def test_publish_handles_short_writes(tmp_path):
+    files = LocalFiles(str(tmp_path), write=lambda descriptor, view: os.write(descriptor, view[:7]))
+    receipt = publish(files, bytes(range(200)))
+    assert receipt.sha256 == sha256(bytes(range(200)))
+    assert files.read("objects/a/b").data == bytes(range(200))
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"), [(errno.ENOSPC, "free space"), (errno.EIO, "log"), (errno.E2BIG, "check the folder")]
+)
+def test_publish_tells_of_failed_writes_and_leaves_nothing(tmp_path, code, advice):
+    def write(descriptor, view):
+        os.write(descriptor, view[:2])
+        raise OSError(code, os.strerror(code))
+
+    files = LocalFiles(str(tmp_path), write=write)
+    with pytest.raises(StoreError, match=f"{tmp_path} must be writable; got {os.strerror(code)}.*{advice}"):
+        publish(files, b"abcdef")
+    assert files.names("") == []
+
+
+def test_publish_leaves_nothing_when_its_chunks_fail(tmp_path):
+    def chunks():
+        yield b"abc"
+        raise ZeroDivisionError
+
+    files = LocalFiles(str(tmp_path))
+    with pytest.raises(ZeroDivisionError):
+        files.publish(chunks(), lambda _: "a")
+    assert files.names("") == []
+
+
+def test_publish_says_when_there_are_no_hard_links(tmp_path):
+    def link(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(StoreError, match=r"must be on a filesystem with hard links.*name a store elsewhere"):
+        publish(LocalFiles(str(tmp_path), link=link), b"abc")
+
+
+def test_publish_tells_of_other_link_failures(tmp_path):
+    def link(source, target):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(StoreError, match="Input/output error: the disk or the network failed"):
+        publish(LocalFiles(str(tmp_path), link=link), b"abc")
+
+
+def test_sync_folder_bears_filesystems_without_it(tmp_path):
+    def unsupported(descriptor):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    def broken(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert _sync_folder(tmp_path, unsupported) is None
+    with pytest.raises(OSError, match="Input/output"):
+        _sync_folder(tmp_path, broken)
+
+
+def test_files_say_none_of_what_is_missing(tmp_path):
+    files = LocalFiles(str(tmp_path))
+    assert [files.read("a"), files.view("a"), files.digest("a"), files.stat("a")] == [None] * 4
+    assert files.set_aside("a", "why") is None
+    assert files.names("b") == []
+
+
+def test_view_of_an_empty_file_is_empty(tmp_path):
+    (tmp_path / "a").touch()
+    assert LocalFiles(str(tmp_path)).view("a").data == b""
+
+
+def test_names_of_a_file_is_an_error(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(StoreError, match="Not a directory"):
+        LocalFiles(str(tmp_path)).names("a")
+
+
+def test_set_aside_spares_what_took_the_place(tmp_path):
+    files = LocalFiles(str(tmp_path))
+    publish(files, b"damaged")
+    damaged = files.stat("objects/a/b")
+    assert files.set_aside("objects/a/b", "damaged", damaged).startswith("aside/")
+    publish(files, b"repaired")
+    assert files.set_aside("objects/a/b", "damaged", damaged) is None
+    assert files.read("objects/a/b").data == b"repaired"
+
+
+def test_sweep_takes_what_dead_processes_left_and_spares_the_living(store):
+    folder = Path(store.location, "temporary")
+    with store.files._temporary() as (alive, _):
+        host, space, *_ = alive.name.split("_")
+        (folder / f"{host}_{space}_{os.getpid()}_1_abc").touch()
+        assert [Path(path).name for path in store.sweep()] == [f"{host}_{space}_{os.getpid()}_1_abc"]
+        assert alive.exists()
+
+
+def test_everything_honours_the_umask(tmp_path, recipe, artifact):
+    before = os.umask(0o027)
+    try:
+        store = Store.open(str(tmp_path / "a" / "store"))
+        store.save(recipe, artifact, seconds=1.0)
+        store.remember("a", 1)
+        store.discard(key_of(recipe), "why not")
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "a", *(tmp_path / "a").rglob("*")]
+    modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths}
+    assert modes == {(True, 0o750), (False, 0o640)}
+
+
+def test_a_full_disk_is_told_and_leaves_a_whole_store(small_disk, recipe, artifact):
+    store = Store.open(str(small_disk / "store"))
+    with pytest.raises(StoreError, match="No space left on device: free space"):
+        store.save(recipe, BIG, seconds=1.0)
+    assert store.files.names("temporary") == []
+    assert verify(store) == []
+    assert store.find(key_of(recipe)) is None
+    assert store.save(recipe, artifact, seconds=1.0) == store.find(key_of(recipe))
+
+
+def test_a_read_only_disk_is_told(small_disk, recipe, artifact):
+    store = Store.open(str(small_disk / "store"))
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(StoreError, match=f"{small_disk}/store must be a folder that you can write to; got Read-only"):
+        Store.open(store.location)
+    with pytest.raises(StoreError, match="Read-only file system: mount the filesystem for writing"):
+        store.save(recipe, artifact, seconds=1.0)
+
+
+def test_a_killed_commit_leaves_a_whole_store(tmp_path, run_script, recipe, artifact):
+    steps = int(run_script("die_at_each_step.py", tmp_path))
+    left = []
+    for step in range(steps):
+        store = Store.open(str(tmp_path / str(step)))
+        assert verify(store) == []
+        left += store.sweep()
+        assert store.files.names("temporary") == []
+        manifest = store.find(key_of(recipe))
+        # Once its name is there a manifest is whole, even though the commit was cut short after that.
+        assert (manifest is not None) == (step >= steps - 3)
+        again = store.save(recipe, artifact, seconds=2.0)
+        assert manifest in (None, again)
+        assert np.array_equal(store.load(again).arrays["weights"], artifact.arrays["weights"])
+        assert store.damages == verify(store) == []
+    assert steps > 15
+    assert left

@@ -1,0 +1,108 @@
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.display import Lines, display, render
+from pipeline.events import EventLog, Events, RunState, read_events
+
+STORY: list[tuple[str, Mapping[str, Any]]] = [
+    ("run_started", {"process": 7, "host": "here", "folder": "runs/x"}),
+    ("tasks_known", {"tasks": ["data", "student[a]", "student[b]", "evaluate"]}),
+    ("task_reused", {"task": "data", "seconds": 1.5, "key": "k"}),
+    ("executor_starting", {"reused": 1}),
+    ("task_progress", {"task": "student[a]", "state": "running"}),
+    ("task_progress", {"task": "student[a]", "epoch": 3, "epochs": 12, "loss": 0.5, "accuracy": 0.875}),
+    ("task_failed", {"task": "student[b]", "fault": "the loss must be finite", "details": "..."}),
+    ("warning", {"message": "objects/ab is damaged"}),
+]
+
+
+def told(n: int = len(STORY)) -> RunState:
+    state = RunState()
+    for time, (event, facts) in enumerate(STORY[:n]):
+        state.apply({"time": 100.0 + time, "event": event, **facts})
+    return state
+
+
+def text_of(state: RunState, now: float) -> str:
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(render(state, now))
+    return captured.get()
+
+
+def test_state_adds_up_what_happened() -> None:
+    state = told()
+    assert {name: task.state for name, task in state.tasks.items()} == {
+        "data": "reused",
+        "student[a]": "running",
+        "student[b]": "failed",
+        "evaluate": "waiting",
+    }
+    assert state.warnings == ["objects/ab is damaged"]
+    assert (state.status, state.process, state.latest) == ("running", 7, 107.0)
+
+
+def test_late_progress_does_not_bring_back_a_finished_task() -> None:
+    state = told()
+    state.apply({"time": 110.0, "event": "task_finished", "task": "student[a]", "seconds": 9.0, "key": "k"})
+    state.apply({"time": 111.0, "event": "task_progress", "task": "student[a]", "epoch": 12, "epochs": 12})
+    assert state.tasks["student[a]"].state == "done"
+
+
+def test_lost_task_waits_again() -> None:
+    state = told()
+    state.apply({"time": 110.0, "event": "task_lost", "task": "data"})
+    assert state.tasks["data"].state == "waiting"
+
+
+def test_unknown_event_changes_nothing_but_the_time() -> None:
+    state = told()
+    state.apply({"time": 110.0, "event": "from_a_later_version"})
+    assert state.tasks == told().tasks
+
+
+def test_log_is_read_back_without_its_unfinished_line(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    Events(log).tell("warning", message="ä")
+    log.close()
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"time": 1, "event": "war')
+    assert [event["message"] for event in read_events(tmp_path / "events.jsonl")] == ["ä"]
+
+
+def test_render_shows_stages_progress_time_left_and_faults() -> None:
+    text = text_of(told(), 107.0)
+    assert "data" in text
+    assert "reused" in text
+    assert "the loss must be finite" in text
+    assert "warning: objects/ab is damaged" in text
+    running = text_of(told(6), 107.0)
+    assert "epoch 3/12, loss 0.500, accuracy 0.875" in running
+    assert "9 s left" in running
+
+
+def test_lines_print_what_matters_and_throttle_progress(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        for time, (event, facts) in enumerate(STORY):
+            lines({"time": 100.0 + time, "event": event, **facts})
+    printed = (tmp_path / "out").read_text()
+    assert "1 results are in the store" in printed
+    assert "student[b]: FAILED: the loss must be finite" in printed
+    assert "epoch 3/12" not in printed  # five seconds in: too early for a line
+
+
+def test_display_is_lines_where_there_is_no_terminal(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file, display(Console(file=file)) as shown:
+        assert isinstance(shown, Lines)
+
+
+def test_display_is_a_table_in_a_terminal(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file, display(Console(file=file, force_terminal=True, width=100)) as shown:
+        for time, (event, facts) in enumerate(STORY[:3]):
+            shown({"time": 100.0 + time, "event": event, **facts})
+    assert "waiting" in (tmp_path / "out").read_text()

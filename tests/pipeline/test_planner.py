@@ -1,0 +1,69 @@
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.graph import Graph
+from pipeline.planner import Step, plan
+from pipeline.recipe import key_of
+from pipeline.store import Store
+from tests.pipeline.fakes import STAGES, Parameters
+from tests.pipeline.test_runner import make_runner
+
+
+def plan_of(
+    folder: Path,
+    parameters: Parameters | None = None,
+    *,
+    seed: int = 0,
+    former: Graph | None = None,
+    **kwargs: Any,
+) -> dict[str, Step]:
+    def history(task_id: str) -> Mapping[str, Any] | None:
+        return former.results[task_id].recipe if former and task_id in former.results else None
+
+    store = Store.open(str(folder))
+    graph = Graph(STAGES, parameters or Parameters(), seed=seed, store=store, known={})
+    return {step.id: step for step in plan(graph, fresh=kwargs.get("fresh", frozenset()), history=history)}
+
+
+def test_plan_of_a_first_run_says_what_decides_the_rest(tmp_path: Path) -> None:
+    steps = plan_of(tmp_path)
+    assert list(steps) == ["base", "parts", "total", "page"]
+    assert steps["base"].reasons == ("never done before",)
+    assert steps["parts"].reasons == ("which tasks is decided by base",)
+
+
+def test_plan_after_a_run_reuses_everything_kept(tmp_path: Path) -> None:
+    make_runner(tmp_path).run()
+    actions = {name: step.action for name, step in plan_of(tmp_path).items()}
+    assert actions.pop("page") == "run"
+    assert set(actions.values()) == {"reuse"}
+
+
+def test_plan_names_the_changed_parameter_with_both_values(tmp_path: Path) -> None:
+    former = make_runner(tmp_path)
+    former.run()
+    steps = plan_of(tmp_path, Parameters(add=12), former=former.graph)
+    assert steps["base"].action == "reuse"
+    assert steps["parts[2]"].reasons == ("parts.add 10 -> 12",)
+    assert steps["total"].reasons == ("follows parts[1], parts[2], parts[3]",)
+
+
+def test_plan_names_the_seed(tmp_path: Path) -> None:
+    former = make_runner(tmp_path)
+    former.run()
+    (reason,) = plan_of(tmp_path, seed=1, former=former.graph)["base"].reasons
+    assert reason.startswith("seed ")
+
+
+def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
+    former = make_runner(tmp_path)
+    former.run()
+    store = Store.open(str(tmp_path))
+    store.discard(key_of(former.graph.results["parts[1]"].recipe), "a test")
+    assert plan_of(tmp_path, former=former.graph)["parts[1]"].reasons == ("its result is not in the store",)
+
+
+def test_plan_says_that_a_stage_is_forced(tmp_path: Path) -> None:
+    make_runner(tmp_path).run()
+    assert plan_of(tmp_path, fresh=frozenset({"base"}))["base"].reasons[0] == "asked for with --force"

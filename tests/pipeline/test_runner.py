@@ -1,0 +1,127 @@
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import StageError
+from pipeline.events import Events
+from pipeline.executor import InlineExecutor
+from pipeline.graph import Graph
+from pipeline.runner import Runner, Scope
+from pipeline.store import Store
+from tests.pipeline.fakes import CALLS, STAGES, Parameters
+
+ALL = frozenset(stage.name for stage in STAGES)
+
+
+def make_runner(folder: Path, parameters: Parameters | None = None, *, seed: int = 0, **scope: Any) -> Runner:
+    CALLS.made.clear()
+    told: list[Mapping[str, Any]] = []
+    store = Store.open(str(folder))
+    runner = Runner(
+        "numbers",
+        seed,
+        Graph(STAGES, parameters or Parameters(), seed=seed, store=store, known={}),
+        store,
+        Scope(**({"stages": ALL} | scope)),
+        Events(told.append),
+        start=lambda: InlineExecutor(
+            lambda task, facts: told.append({"event": "task_progress", "task": task, **facts})
+        ),
+    )
+    runner.told = told  # type: ignore[attr-defined]
+    return runner
+
+
+def events_of(runner: Runner, kind: str) -> list[Mapping[str, Any]]:
+    return [event for event in runner.told if event["event"] == kind]  # type: ignore[attr-defined]
+
+
+def test_run_does_every_task_once_and_writes_the_page(tmp_path: Path) -> None:
+    files = make_runner(tmp_path).run()
+    assert CALLS.made == ["base", "parts[1]", "parts[2]", "parts[3]", "total"]
+    assert files == {"page.txt": b"66 reused 0"}
+
+
+def test_second_run_computes_nothing_and_starts_no_executor(tmp_path: Path) -> None:
+    make_runner(tmp_path).run()
+    runner = make_runner(tmp_path)
+    assert runner.run() == {"page.txt": b"66 reused 5"}
+    assert CALLS.made == []
+    assert not events_of(runner, "executor_starting")
+    assert [event["task"] for event in events_of(runner, "task_reused")] == [
+        "base", "parts[1]", "parts[2]", "parts[3]", "total",
+    ]  # fmt: skip
+
+
+def test_changed_parameter_redoes_what_depends_on_it(tmp_path: Path) -> None:
+    make_runner(tmp_path).run()
+    assert make_runner(tmp_path, Parameters(add=11)).run() == {"page.txt": b"69 reused 1"}
+    assert CALLS.made == ["parts[1]", "parts[2]", "parts[3]", "total"]
+
+
+def test_one_more_number_costs_one_more_part(tmp_path: Path) -> None:
+    # Facts of `base` decide the parts; its arrays go into each of them, so here the old parts are kept only where the
+    # content they read is the same.
+    make_runner(tmp_path, Parameters(numbers=(3, 3))).run()
+    make_runner(tmp_path, Parameters(numbers=(3, 3))).run()
+    assert CALLS.made == []
+
+
+def test_failed_task_is_named_and_its_siblings_finish(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, Parameters(fail_on=1))
+    with pytest.raises(StageError, match=r"^parts\[1\]: the number must not be 1$"):
+        runner.run()
+    assert CALLS.made == ["base", "parts[1]", "parts[2]", "parts[3]"]
+    (failure,) = events_of(runner, "task_failed")
+    assert "make_part" in failure["details"]
+
+
+def test_next_run_retries_the_failed_task_alone(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, Parameters(fail_on=1))
+    with pytest.raises(StageError):
+        runner.run()
+    again = make_runner(tmp_path, Parameters(fail_on=1))
+    with pytest.raises(StageError):
+        again.run()
+    assert CALLS.made == ["parts[1]"]
+
+
+def test_force_redoes_a_stage_and_reuses_what_follows_from_equal_content(tmp_path: Path) -> None:
+    make_runner(tmp_path).run()
+    files = make_runner(tmp_path, fresh=frozenset({"base"})).run()
+    assert CALLS.made == ["base"]
+    assert files == {"page.txt": b"66 reused 4"}
+
+
+def test_only_asks_for_inputs_that_are_not_there(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, stages=frozenset({"total"}))
+    with pytest.raises(StageError, match=r"total: .* missing are base: run without --only first"):
+        runner.run()
+    assert CALLS.made == []
+
+
+def test_only_does_its_stage_from_inputs_in_the_store(tmp_path: Path) -> None:
+    make_runner(tmp_path, stages=frozenset({"base", "parts"})).run()
+    make_runner(tmp_path, stages=frozenset({"total"})).run()
+    assert CALLS.made == ["total"]
+
+
+def test_seed_changes_every_task(tmp_path: Path) -> None:
+    make_runner(tmp_path, seed=0).run()
+    make_runner(tmp_path, seed=1).run()
+    assert len(CALLS.made) == 5
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_object_is_made_again_and_the_result_is_the_same(tmp_path: Path, seed: int) -> None:
+    make_runner(tmp_path).run()
+    objects = sorted(path for path in (tmp_path / "objects").rglob("*") if path.is_file())
+    victim = random.Random(seed).choice(objects)
+    victim.chmod(0o644)
+    victim.write_bytes(b"\0" * victim.stat().st_size)
+    files = make_runner(tmp_path, Parameters(add=11)).run()
+    assert files["page.txt"].startswith(b"69 ")
+    assert make_runner(tmp_path).run()["page.txt"].startswith(b"66 ")

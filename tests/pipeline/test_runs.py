@@ -1,0 +1,80 @@
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, StoreError
+from pipeline.events import EventLog, Events
+from pipeline.runs import EVENTS, RunFolder, find, newest_first
+
+
+def make_run(base: Path, name: str, *, process: int | None = None, ended: str = "") -> RunFolder:
+    folder = RunFolder.create(base, name)
+    log = EventLog(folder.path / EVENTS)
+    events = Events(log)
+    events.tell("run_started", process=process or os.getpid(), host=socket.gethostname(), folder=str(folder.path))
+    if ended:
+        events.tell("run_ended", status=ended)
+    log.close()
+    time.sleep(0.002)  # the next folder is a later one
+    return folder
+
+
+def test_folders_of_one_millisecond_are_told_apart(tmp_path: Path) -> None:
+    names = {RunFolder.create(tmp_path, "digits").path.name for _ in range(20)}
+    assert len(names) == 20
+    assert all(re.fullmatch(r"digits-\d{8}-\d{6}-\d{3}", name) for name in names)
+
+
+def test_write_leaves_no_unfinished_file(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "digits")
+    folder.write("results.json", "{}")
+    folder.write("results.json", "[]")
+    assert [(path.name, path.read_text()) for path in folder.path.iterdir()] == [("results.json", "[]")]
+
+
+def test_write_says_where_it_could_not(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "gone")
+    with pytest.raises(StoreError, match=r"gone/results.json: must be writable; got No such file"):
+        folder.write("results.json", "{}")
+
+
+def test_create_says_that_the_base_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file: the folder for runs must be writable; got File exists"):
+        RunFolder.create(tmp_path / "file", "digits")
+
+
+def test_newest_first_goes_by_time_whatever_the_name(tmp_path: Path) -> None:
+    made = [make_run(tmp_path, name).path for name in ("b", "a", "a-b", "b")]
+    assert [folder.path for folder in newest_first(tmp_path)] == made[::-1]
+    assert [folder.path for folder in newest_first(tmp_path, "a")] == [made[1]]
+
+
+def test_find_takes_a_path_a_folder_a_name_or_nothing(tmp_path: Path) -> None:
+    first, second = make_run(tmp_path, "a"), make_run(tmp_path, "b")
+    assert find(tmp_path, None).path == second.path
+    assert find(tmp_path, "a").path == first.path
+    assert find(tmp_path, first.path.name).path == first.path
+    assert find(tmp_path, str(first.path)).path == first.path
+
+
+def test_find_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must hold a run; got none"):
+        find(tmp_path, None)
+    folder = make_run(tmp_path, "digits")
+    with pytest.raises(ConfigError, match=f"did you mean '{folder.path.name}'"):
+        find(tmp_path, folder.path.name[:-1])
+
+
+def test_state_tells_a_killed_run_from_one_that_goes_on(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    assert make_run(tmp_path, "a", process=dead.pid).state().status == "interrupted"
+    assert make_run(tmp_path, "b").state().status == "running"
+    assert make_run(tmp_path, "c", ended="failed").state().status == "failed"

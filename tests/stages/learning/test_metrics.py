@@ -1,0 +1,102 @@
+"""Metrics, against small cases worked out by hand and second implementations."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.learning import metrics
+from stages.learning.errors import LearningError
+
+PROBS = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.1, 0.5, 0.4], [0.2, 0.2, 0.6]])
+LABELS = np.array([0, 0, 2, 2])
+
+
+def test_accuracy_counts_the_most_probable_class():
+    assert metrics.accuracy(PROBS, LABELS) == 0.5
+
+
+def test_accuracy_gives_ties_to_the_lower_class():
+    assert metrics.correct(np.zeros((2, 3)), np.array([0, 1])).tolist() == [True, False]
+
+
+def test_top_k_widens_with_k():
+    assert [metrics.top_k(PROBS, LABELS, k) for k in (1, 2, 3, 9)] == [0.5, 1.0, 1.0, 1.0]
+
+
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 5))
+def test_top_k_agrees_with_a_stable_sort(seed, k):
+    generator = np.random.default_rng(seed)
+    scores, labels = generator.integers(0, 3, (20, 5)).astype(float), generator.integers(0, 5, 20)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    assert metrics.top_k(scores, labels, k) == np.mean((best == labels[:, None]).any(axis=1))
+    assert metrics.top_k(scores, labels, 1) == metrics.accuracy(scores, labels)
+
+
+def test_balanced_accuracy_weighs_classes_alike():
+    scores = np.eye(3)[[0, 0, 0, 1]]
+    assert metrics.balanced_accuracy(scores, np.array([0, 0, 0, 2])) == 0.5
+
+
+def test_conditional_accuracy_chooses_among_the_classes_alone():
+    assert metrics.conditional_accuracy(PROBS[:, [0, 2]], LABELS, [0, 2]) == 1.0
+    assert metrics.conditional_accuracy(PROBS[:, [1, 2]], LABELS, [1, 2]) == 0.5
+
+
+def test_conditional_accuracy_needs_an_example():
+    with pytest.raises(LearningError, match=r"labels must hold an example of the classes \[1\]"):
+        metrics.conditional_accuracy(PROBS[:, [1]], LABELS, [1])
+
+
+def test_nll_is_the_mean_of_minus_log_p():
+    assert metrics.nll(np.log(PROBS), LABELS) == pytest.approx(-np.log([0.7, 0.3, 0.4, 0.6]).mean())
+
+
+def test_ece_is_zero_where_confidence_is_accuracy_and_large_where_not():
+    log_probs = np.log(np.tile([0.75, 0.25], (4, 1)))
+    assert metrics.ece(log_probs, np.array([0, 0, 0, 1])) == pytest.approx(0)
+    assert metrics.ece(log_probs, np.array([1, 1, 1, 1])) == pytest.approx(0.75)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_ece_agrees_with_a_loop_over_bins(seed):
+    generator = np.random.default_rng(seed)
+    probs, labels = generator.dirichlet(np.ones(4) * 0.5, 30), generator.integers(0, 4, 30)
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == labels
+    expected = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert metrics.ece(np.log(probs + 1e-300), labels) == pytest.approx(expected)
+
+
+def test_ece_takes_certainty():
+    log_probs = np.log(np.array([[1.0, 1e-300]], dtype=np.float64)).astype(np.float32)
+    assert metrics.ece(log_probs, np.array([0])) == 0
+
+
+def test_agreement_compares_most_probable_classes():
+    assert metrics.agreement(PROBS, PROBS[[0, 0, 2, 3]]) == 0.75
+
+
+def test_paired_bootstrap_agrees_with_resampled_examples():
+    generator = np.random.default_rng(0)
+    correct_a, correct_b = generator.random(300) < 0.8, generator.random(300) < 0.7
+    interval = metrics.paired_bootstrap(correct_a, correct_b, seed=1)
+    rows = generator.integers(0, 300, (4000, 300))
+    means = (correct_a.astype(int) - correct_b.astype(int))[rows].mean(axis=1)
+    assert interval.mean == pytest.approx(correct_a.mean() - correct_b.mean())
+    assert np.percentile(means, [2.5, 97.5]) == pytest.approx([interval.low, interval.high], abs=0.008)
+    assert interval == metrics.paired_bootstrap(correct_a, correct_b, seed=1)
+
+
+def test_paired_bootstrap_of_equal_predictions_is_zero():
+    right = np.array([True, False, True])
+    assert metrics.paired_bootstrap(right, right, seed=0, resamples=100) == (0, 0, 0)
+
+
+def test_over_seeds_gives_mean_and_deviation():
+    assert metrics.over_seeds([0.01, 0.03]) == pytest.approx((0.02, 0.02 / np.sqrt(2)))
+    with pytest.raises(LearningError, match="values must be of at least 2 seeds to have a deviation; got 1"):
+        metrics.over_seeds([0.1])

@@ -1,0 +1,110 @@
+"""Networks and their weights as arrays."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.learning import models
+from stages.learning.errors import LearningError
+
+
+def build(name="cnn", size=(8, 8), **options):
+    return models.build(name, **({"classes": 5, "channels": 1, "image_size": size, "width": 4} | options))
+
+
+def same(first, second):
+    arrays, others = models.state_to_arrays(first), models.state_to_arrays(second)
+    return all(np.array_equal(arrays[name], others[name]) for name in arrays | others)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (8, 8), (28, 28), (32, 32), (64, 64)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_build_takes_images_of_many_sizes(name, size, channels):
+    model = build(name, size, channels=channels).eval()
+    assert isinstance(model.head, torch.nn.Linear)
+    assert model(torch.zeros(2, channels, *size)).shape == (2, 5)
+
+
+def test_build_depends_on_its_seed_alone_and_leaves_the_global_generator():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first = build(seed=7)
+    assert torch.equal(torch.rand(3), expected)
+    assert same(first, build(seed=7))
+    assert not same(first, build(seed=8))
+
+
+def test_build_names_the_network_that_was_meant():
+    with pytest.raises(LearningError, match="model must be one of cnn, mlp; got 'cn'; did you mean 'cnn'"):
+        build("cn")
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_build_drops_in_training_alone(name):
+    model = build(name, dropout=0.5, width=64)
+    images = torch.ones(4, 1, 8, 8)
+    model.eval()
+    assert torch.equal(model(images), model(images))
+    model.train()
+    assert not torch.equal(model(images), model(images))
+
+
+def test_n_parameters_counts_weights():
+    # 64 x 4 and 4 x 4 weights with 4 biases each, and the head of 4 x 5 with 5
+    assert models.n_parameters(build("mlp")) == 260 + 20 + 25
+
+
+def test_state_goes_to_arrays_and_back_exactly():
+    source = build(seed=1).to(memory_format=torch.channels_last)
+    source(torch.rand(4, 1, 8, 8))  # moves the running statistics
+    arrays = models.state_to_arrays(source)
+    assert arrays["features.1.num_batches_tracked"].shape == ()
+    assert all(array.flags.c_contiguous for array in arrays.values())
+    for array in arrays.values():
+        array.flags.writeable = False
+    target = build(seed=2)
+    models.arrays_to_state(target, arrays)
+    assert same(source, target)
+
+
+def test_state_to_arrays_does_not_follow_the_network():
+    model = build()
+    arrays = models.state_to_arrays(model)
+    before = arrays["head.bias"].copy()
+    with torch.no_grad():
+        model.head.bias += 1
+    assert np.array_equal(arrays["head.bias"], before)
+
+
+def test_arrays_to_state_lists_all_faults_and_changes_nothing():
+    model = build(seed=1)
+    arrays = models.state_to_arrays(build(seed=2))
+    arrays["head.biass"] = arrays.pop("head.bias")
+    arrays["head.weight"] = arrays["head.weight"][:, :3]
+    arrays["features.0.weight"] = arrays["features.0.weight"].astype(np.float16)
+    with pytest.raises(LearningError) as caught:
+        models.arrays_to_state(model, arrays)
+    assert str(caught.value).split("\n  ")[1:] == [
+        "features.0.weight must be float32 (4, 1, 3, 3); got float16 (4, 1, 3, 3)",
+        "head.weight must be float32 (5, 16); got float32 (5, 3)",
+        "head.bias must be there; did you mean 'head.biass'?",
+        "head.biass must not be there: the network has no such weights",
+    ]
+    assert same(model, build(seed=1))
+
+
+def test_as_tensor_shares_what_is_writeable_and_copies_what_is_not():
+    array = np.arange(6.0).reshape(2, 3)
+    models.as_tensor(array)[0, 0] = 9
+    assert array[0, 0] == 9
+    array.flags.writeable = False
+    models.as_tensor(array)[0, 0] = 5
+    assert array[0, 0] == 9
+    assert torch.equal(models.as_tensor(array[::-1]), torch.tensor([[3.0, 4, 5], [9, 1, 2]], dtype=torch.float64))
+
+
+def test_as_tensor_reads_a_memory_map(tmp_path):
+    np.save(tmp_path / "array.npy", np.arange(3, dtype=np.uint8))
+    assert models.as_tensor(np.load(tmp_path / "array.npy", mmap_mode="r")).tolist() == [0, 1, 2]

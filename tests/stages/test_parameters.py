@@ -1,0 +1,260 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config import dump, load
+from pipeline.errors import ConfigError
+from stages.parameters import (
+    AugmentParameters,
+    CombineParameters,
+    DataParameters,
+    ModelParameters,
+    Parameters,
+    SmallModelParameters,
+    SpecialistsParameters,
+    StudentParameters,
+    TeacherParameters,
+    TrainingParameters,
+    check_classes,
+    resolve_precision,
+    resolved,
+)
+
+DATA = DataParameters(source="sklearn:digits")
+
+SECTIONS = [
+    AugmentParameters,
+    CombineParameters,
+    DataParameters,
+    ModelParameters,
+    Parameters,
+    SmallModelParameters,
+    SpecialistsParameters,
+    StudentParameters,
+    TeacherParameters,
+    TrainingParameters,
+]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_field_is_described(section):
+    assert [name for name, field in section.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_refuses_unknown_keys(section):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        section.model_validate({"nonsense": 1})
+
+
+def test_parameters_have_defaults_for_all_but_the_source():
+    parameters = Parameters.model_validate({"data": {"source": "sklearn:digits"}})
+    assert parameters == Parameters(data=DATA)
+    teacher, specialists, student = parameters.generalist, parameters.specialists, parameters.student
+    assert (teacher.epochs, teacher.learning_rate, teacher.model.width) == (20, 0.1, 32)
+    assert (specialists.epochs, specialists.learning_rate, specialists.size) == (10, 0.02, None)
+    assert (student.epochs, student.model.width, student.alpha, student.temperature) == (60, 8, 0.9, 4.0)
+    assert parameters.controls == ("hard", "generalist")
+
+
+def test_parameters_keep_a_students_width_small_when_only_its_model_is_named():
+    parameters = Parameters.model_validate(
+        {
+            "data": {"source": "sklearn:digits"},
+            "student": {"model": {"name": "mlp"}},
+            "generalist": {"model": {}},
+        }
+    )
+    assert (parameters.student.model.width, parameters.generalist.model.width) == (8, 32)
+
+
+def test_parameters_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        DATA.views = 3
+
+
+def test_specialists_have_all_fields_of_a_training():
+    wanted = SpecialistsParameters(momentum=0.5)
+    training = TrainingParameters(**{name: getattr(wanted, name) for name in TrainingParameters.model_fields})
+    assert (training.epochs, training.momentum) == (10, 0.5)
+
+
+@pytest.mark.parametrize("source", ["sklearn:digits", "npz:a/b c.npz", r"npz:C:\x.npz", "python:my.data:load"])
+def test_source_of_the_right_shape_is_taken(source):
+    assert DataParameters(source=source).source == source
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{source: 'skleran:digits'}",
+            (
+                "data.source: must start with one of sklearn, npz, python, then a colon; "
+                "got 'skleran:digits'; did you mean 'sklearn'?"
+            ),
+        ),
+        (
+            "{source: digits}",
+            "data.source: must start with one of sklearn, npz, python, then a colon; got 'digits'",
+        ),
+        ("{source: 'npz:'}", "data.source: must name something after 'npz:'; got 'npz:'"),
+        (
+            "{source: 'python:my.data'}",
+            "data.source: must be python:MODULE:FACTORY, such as python:my.data:load; got 'python:my.data'",
+        ),
+        (
+            "{source: 'python:my..data:f'}",
+            ("data.source: must be python:MODULE:FACTORY, such as python:my.data:load; got 'python:my..data:f'"),
+        ),
+        ("{source: 'npz:x', holdout: 0.6}", "data.holdout: must be at most 0.5; got 0.6"),
+        ("{source: 'npz:x', augment: {shift: 128}}", "data.augment.shift: must be at most 127; got 128"),
+        (
+            "{source: 'npz:x'}\ncontrols: [hard, hard]",
+            "controls: must name each entry once; got 'hard' more than once",
+        ),
+        (
+            "{source: 'npz:x'}\ncontrols: [hrad]",
+            "controls[0]: must be 'hard' or 'generalist'; got 'hrad'; did you mean 'hard'?",
+        ),
+        (
+            "{source: 'npz:x'}\ncontrols: hard",
+            "controls: must be a list, such as [a, b]; got 'hard'; did you mean [hard]?",
+        ),
+        ("{source: 'npz:x'}\nspecialists: {size: 1}", "specialists.size: must be at least 2; got 1"),
+        ("{source: 'npz:x'}\nspecialists: {fraction: 1}", "specialists.fraction: must be less than 1; got 1"),
+        ("{source: 'npz:x'}\nstudent: {batch_size: 1}", "student.batch_size: must be at least 2; got 1"),
+        (
+            "{source: 'npz:x'}\ncombine: {divergence: reverse}",
+            "combine.divergence: must be 'forward'; got 'reverse'",
+        ),
+    ],
+)
+def test_parameters_name_the_fault(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: {text}")
+    with pytest.raises(ConfigError) as caught:
+        load(path, Parameters)
+    assert str(caught.value).split(": ", 1)[1] == message
+
+
+def test_controls_may_be_none():
+    parameters = Parameters.model_validate({"data": {"source": "sklearn:digits"}, "controls": []})
+    assert parameters.controls == ()
+
+
+def specialists(**values):
+    return Parameters(data=DATA, specialists=SpecialistsParameters(**values))
+
+
+@pytest.mark.parametrize("values", [{"count": 5}, {"count": 50, "size": 9}, {"count": 1, "size": 2}])
+def test_check_classes_takes_what_the_classes_allow(values):
+    assert check_classes(specialists(**values), 10) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "location", "message"),
+    [
+        (
+            {"count": 6},
+            11,
+            ("specialists", "count"),
+            (
+                "must be at most 5, for 11 classes make no more disjoint subsets of 2; got 6; "
+                "set specialists.size to let subsets overlap"
+            ),
+        ),
+        ({"size": 10}, 10, ("specialists", "size"), "must be less than 10, the number of classes; got 10"),
+        (
+            {"count": 1},
+            2,
+            ("data", "source"),
+            "must have 3 classes or more, for a specialist needs 2 and must leave one out; got 2",
+        ),
+    ],
+)
+def test_check_classes_names_the_fault(values, classes, location, message):
+    assert check_classes(specialists(**values), classes) == [(location, message)]
+
+
+def test_check_classes_names_all_faults():
+    parameters = Parameters(
+        data=DATA, specialists=SpecialistsParameters(size=8), combine=CombineParameters(active_classes=9)
+    )
+    assert check_classes(parameters, 4) == [
+        (("specialists", "size"), "must be less than 4, the number of classes; got 8"),
+        (("combine", "active_classes"), "must be at most 4, the number of classes; got 9"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "devices", "precision"),
+    [
+        ("fpu avx512_bf16 amx_bf16 amx_tile", 0, "bf16"),
+        ("fpu avx512_bf16 amx_tile", 0, "fp32"),
+        ("fpu", 1, "bf16"),
+        (None, None, "fp32"),
+    ],
+)
+def test_resolve_precision_looks_at_the_hardware(tmp_path, flags, devices, precision):
+    cpuinfo, gpus = tmp_path / "cpuinfo", tmp_path / "gpus"
+    if flags is not None:
+        cpuinfo.write_text(f"model name\t: \u20ac\nflags\t\t: {flags}\n", encoding="utf-8")
+        gpus.mkdir()
+        for device in range(devices):
+            (gpus / str(device)).mkdir()
+    assert resolve_precision("auto", str(cpuinfo), str(gpus)) == precision
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_resolve_precision_leaves_a_choice_alone(tmp_path, precision):
+    assert resolve_precision(precision, str(tmp_path / "none"), str(tmp_path / "none")) == precision
+
+
+def test_resolved_replaces_auto_alone():
+    parameters = Parameters(
+        data=DATA,
+        generalist=TeacherParameters(precision="auto"),
+        specialists=SpecialistsParameters(precision="fp32"),
+        student=StudentParameters(precision="auto", epochs=3),
+    )
+    there = resolved(parameters, "bf16")
+    assert (there.generalist.precision, there.specialists.precision) == ("bf16", "fp32")
+    assert there.student == StudentParameters(precision="bf16", epochs=3)
+    assert resolved(parameters).student.precision == resolve_precision("auto")
+    assert resolved(there) == there
+
+
+def valid(section: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
+    """Draw some values of each number that has a range, and defaults for the rest."""
+    ranges = {
+        "epochs": st.integers(1, 10**6),
+        "learning_rate": st.floats(min_value=1e-300, max_value=1e300),
+        "weight_decay": st.floats(min_value=0, max_value=1),
+        "alpha": st.floats(0, 1),
+        "temperature": st.floats(min_value=1e-9, max_value=1e9),
+        "size": st.none() | st.integers(2, 10**9),
+        "precision": st.sampled_from(["fp32", "bf16", "auto"]),
+    }
+    return st.builds(section, **{name: ranges[name] for name in section.model_fields if name in ranges})
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Parameters,
+        data=st.builds(
+            DataParameters,
+            source=st.text(st.characters(exclude_categories=("Cs",)), min_size=1).map("npz:".__add__),
+        ),
+        generalist=valid(TeacherParameters),
+        specialists=valid(SpecialistsParameters),
+        student=valid(StudentParameters),
+        controls=st.permutations(["hard", "generalist"]).map(tuple) | st.just(()),
+    )
+)
+def test_parameters_survive_a_dump(tmp_path_factory, parameters):
+    path = tmp_path_factory.getbasetemp() / "parameters.yaml"
+    path.write_bytes(dump(parameters).encode())
+    assert load(path, Parameters) == parameters
