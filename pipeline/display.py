@@ -55,7 +55,8 @@ class Lines:
             case "task_finished":
                 line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
             case "task_failed":
-                line = f"{name}: FAILED: {event['fault']}"
+                first, *more = event["fault"].splitlines()
+                line = f"{name}: FAILED: {first}{' ...' if more else ''}"
             case "warning":
                 line = f"warning: {event['message']}"
             case "task_progress":
@@ -87,16 +88,17 @@ class LiveTable:
         return render(self._state, time.time())
 
     def done(self) -> Group:
-        """Return the table without what was only of interest while it ran."""
-        return render(self._state, self._state.latest)
+        """Return the table as it was at the end, without the faults: the run's error tells those."""
+        return render(self._state, self._state.latest, faults=False)
 
 
-def render(state: RunState, now: float) -> Group:
+def render(state: RunState, now: float, *, faults: bool = True) -> Group:
     """Return a table of a run's stages and running tasks.
 
     Args:
         state: What is known of the run.
         now: The time, in seconds since the epoch, that durations are counted to.
+        faults: Whether to tell why tasks failed.
     """
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(4):
@@ -107,10 +109,11 @@ def render(state: RunState, now: float) -> Group:
         if len(tasks) > 1:
             for name, task in tasks.items():
                 if task.state == "running":
-                    table.add_row(f"  {_short(name)}", _bar(task), _told(task).strip(" ,"), _left(task, now))
-    faults = [Text(f"{name}: {task.fault}", style="red") for name, task in state.tasks.items() if task.fault]
-    warnings = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
-    return Group(table, *warnings, *faults)
+                    table.add_row(Text(f"  {_short(name)}"), _bar(task), _told(task).strip(" ,"), _left(task, now))
+    told = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
+    if faults:
+        told += [Text(f"{name}: {task.fault}", style="red") for name, task in state.tasks.items() if task.fault]
+    return Group(table, *told)
 
 
 def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[str | Text | ProgressBar, ...]:

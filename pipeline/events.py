@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
+from pipeline.errors import StoreError
 from pipeline.stage import Json
 
 Listener = Callable[[Mapping[str, Json]], None]
@@ -25,19 +25,39 @@ class Events:
 
 
 class EventLog:
-    """Appends events to a file as they come, so that what a killed run did can be read."""
+    """Appends events to a file as they come, so that what a killed run did can be read.
+
+    Raises:
+        StoreError: The file cannot be made or written; says where, and why.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8")
+        self._path = path
+        try:
+            # Without a buffer nothing is left over that closing the file could fail on.
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise _unwritable(path, error) from error
 
     def __call__(self, event: Mapping[str, Json]) -> None:
-        """Append one event."""
-        self._file.write(json.dumps(event, ensure_ascii=False) + "\n")
-        self._file.flush()
+        """Append one event. After a failure, which has been raised, nothing more: half a line must be the last."""
+        if self._file.closed:
+            return
+        line = memoryview(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            self.close()
+            raise _unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: must be writable; got {error.strerror}")
 
 
 def read_events(path: Path) -> Iterator[Mapping[str, Json]]:

@@ -5,12 +5,18 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.errors import StageError
+from pipeline.store.processes import is_abandoned, temporary_name
 from pipeline.worker import Job, Outcome, perform
 
 if TYPE_CHECKING:
@@ -18,6 +24,12 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, Mapping[str, "Json"]], None]
 """Called with a task's id and what it reports while it works."""
+
+_LONGEST_BASE = 12
+"""Bytes of the temporary folder's path up to which Ray's folder fits into it."""
+
+_OWNER = "owner"
+"""File in that folder which names the process it belongs to."""
 
 
 class RayOptions(BaseModel):
@@ -110,17 +122,21 @@ class LocalRay:
     Args:
         cpus: CPUs it may use.
         report: Called with what the tasks report.
+
+    Raises:
+        StageError: Ray cannot be started here.
     """
 
     def __init__(self, cpus: int, report: Report) -> None:
         self._report = report
-        # Ray's socket paths have to stay below 107 bytes, so its folder cannot lie in the run's.
-        self._folder = tempfile.mkdtemp(prefix=f"pipeline-{os.getpid()}-")
-        self._ray = _init_local(cpus, self._folder)
-        self._gpus = self._ray.cluster_resources().get("GPU", 0.0) > 0
-        self._mailbox = self._ray.remote(_Mailbox).options(num_cpus=0).remote()
-        self._perform = self._ray.remote(_perform_and_post)
         self._running: dict[Any, Job] = {}
+        self._own = _OwnRay(cpus)
+        self._ray = self._own.module
+        self._gpus = self._ray.cluster_resources().get("GPU", 0.0) > 0
+        # Tasks may outlive the mailbox's process, so it has to come back.
+        mailbox = self._ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        self._mailbox = mailbox.remote()
+        self._perform = self._ray.remote(_perform_and_post)
 
     def submit(self, job: Job) -> None:
         """Hand a job to Ray, which starts it when enough CPUs are free."""
@@ -144,8 +160,7 @@ class LocalRay:
         for reference in self._running:
             self._ray.cancel(reference, force=True)
         self._running.clear()
-        self._ray.shutdown()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._own.close()
 
     def _outcome(self, reference: Any) -> Outcome:
         job = self._running.pop(reference)
@@ -157,15 +172,73 @@ class LocalRay:
         return outcome
 
 
-def _init_local(cpus: int, folder: str) -> Any:
+class _OwnRay:
+    """The processes of a local Ray: started whole or not at all, and put away whole.
+
+    Args:
+        cpus: CPUs it may use.
+
+    Attributes:
+        module: The module `ray`, for this instance.
+        folder: Where it keeps its sockets and logs.
+
+    Raises:
+        StageError: It cannot be started here.
+    """
+
+    def __init__(self, cpus: int) -> None:
+        with _signals_put_off():
+            self.module = _import_ray()
+        self.folder = _make_folder()
+        # A start that is interrupted half-way leaves processes behind, and Ray's handler of SIGTERM, which it installs
+        # in the main thread only, interrupts it. Ray's processes end with the thread that started them: it is kept.
+        self._thread = ThreadPoolExecutor(1)
+        try:
+            with _signals_put_off():
+                self._thread.submit(_init, self.module, cpus, self.folder).result()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Exception):
+                rule = "Ray must be able to start on this machine"
+                raise StageError(f"{rule}; got {_first_line(error)}; `ray.address: inline` does without it") from error
+            raise
+
+    def close(self) -> None:
+        """End the processes and delete the folder."""
+        self.module.shutdown()
+        self._thread.shutdown()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _import_ray() -> Any:
     # Read when Ray is imported; otherwise a local Ray listens on every interface.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Stated now, since a later Ray stops overriding the variable where a task has no GPU, and warns until then.
+    # Read in the workers: a task that takes no GPU sees those that are visible here. Stated because an earlier Ray
+    # hides them unless it is, and warns.
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     import ray  # noqa: PLC0415  # 0.3 s that a run with nothing to do does not pay
 
-    handler = signal.getsignal(signal.SIGTERM)
+    return ray
+
+
+def _make_folder() -> str:
+    """Make a folder for a Ray, and delete those that killed drivers have left."""
+    base = tempfile.gettempdir()
+    # It cannot lie in the run's: Ray's sockets lie 64 bytes deeper, and 103 bytes are all they may have.
+    base = base if len(base) <= _LONGEST_BASE else "/tmp"
+    for owner in Path(base).glob(f"pipeline-*/{_OWNER}"):
+        with suppress(OSError):
+            if is_abandoned(owner.read_text(), time.time() - owner.stat().st_mtime):
+                shutil.rmtree(owner.parent)
+    folder = tempfile.mkdtemp(prefix=f"pipeline-{os.getpid()}-", dir=base)
+    Path(folder, _OWNER).write_text(temporary_name())
+    return folder
+
+
+def _init(ray: Any, cpus: int, folder: str) -> None:
+    # Ray would warn that it does not install its handler of SIGTERM.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(
         address="local",
         num_cpus=cpus,
@@ -174,9 +247,22 @@ def _init_local(cpus: int, folder: str) -> Any:
         logging_level=logging.ERROR,
         _temp_dir=folder,
     )
-    if handler is not None:
-        signal.signal(signal.SIGTERM, handler)  # Ray installs its own, which would end the run without a word
-    return ray
+
+
+@contextmanager
+def _signals_put_off() -> Iterator[None]:
+    """Deliver Ctrl-C and SIGTERM after the block, not in it."""
+    came: list[int] = []
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in former:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
 
 
 class _Mailbox:
@@ -198,4 +284,4 @@ def _perform_and_post(job: Job, mailbox: Any) -> Outcome:  # pragma: no cover  #
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

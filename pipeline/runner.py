@@ -8,9 +8,9 @@ from pipeline.events import Events
 from pipeline.executor import Executor
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
-from pipeline.stage import RunSummary, Task, imported
+from pipeline.stage import RunSummary, Stage, Task, imported
 from pipeline.store import Store
-from pipeline.worker import Job, Outcome, load_inputs
+from pipeline.worker import Job, Outcome, failed, load_inputs
 
 MAX_REPAIRS = 3
 """How often one result is made again before its store is called unreliable."""
@@ -160,8 +160,11 @@ class Runner:
             for key in outcome.lost:
                 self._repair(key, outcome.fault)
         else:
-            self._faults[task.id] = outcome.fault
-            self.events.tell("task_failed", task=task.id, fault=outcome.fault, details=outcome.details)
+            self._fail(outcome)
+
+    def _fail(self, outcome: Outcome) -> None:
+        self._faults[outcome.task.id] = outcome.fault
+        self.events.tell("task_failed", task=outcome.task.id, fault=outcome.fault, details=outcome.details)
 
     def _repair(self, key: str, message: str) -> None:
         self.events.tell("warning", message=f"{message}; it is made again")
@@ -176,8 +179,7 @@ class Runner:
             self.events.tell("task_lost", task=task.id)
 
     def _check_all_done(self) -> None:
-        if self._faults:
-            raise StageError("\n".join(f"{name}: {fault}" for name, fault in self._faults.items()))
+        self._raise_faults()
         wanted = [task for task in self.graph.tasks.values() if task.stage in self.scope.stages]
         missing = {name for task in wanted for name in task.input_ids if name not in self.graph.results}
         unknown = {name for name in self.scope.stages if not self.graph.is_unfolded(name)}
@@ -193,20 +195,41 @@ class Runner:
                 f" missing are {', '.join(lacking)}: run without --only first"
             )
 
+    def _raise_faults(self) -> None:
+        """Raise what went wrong; what went wrong with several tasks in the same way is told once."""
+        names: dict[str, list[str]] = {}
+        for name, fault in self._faults.items():
+            names.setdefault(fault, []).append(name)
+        if names:
+            raise StageError("\n".join(f"{', '.join(who)}: {fault}" for fault, who in names.items()))
+
     def _files(self) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
         for stage in self.graph.stages.values():
             if stage.kept or stage.name not in self.scope.stages:
                 continue
             for task in self.graph.tasks_of(stage.name):
-                inputs = load_inputs(self.store, self.graph.inputs(task))
-                files |= imported(stage.function)(**inputs, **task.arguments, run=self._summary())
+                files |= self._written(stage, task)
+        self._raise_faults()
         return files
 
+    def _written(self, stage: Stage, task: Task) -> dict[str, bytes]:
+        """Return the files of a task that is not kept; its fault is one of the run's."""
+        try:
+            inputs = load_inputs(self.store, self.graph.inputs(task))
+            return dict(imported(stage.function)(**inputs, **task.arguments, run=self._summary()))
+        except DamagedError:
+            raise
+        except Exception as error:  # noqa: BLE001  # as in the workers: a fault of that stage, told by its name
+            self._fail(failed(task, error))
+            return {}
+
     def _summary(self) -> RunSummary:
-        seconds: dict[str, float] = {}
-        for name, manifest in self.graph.results.items():
-            stage = self.graph.tasks[name].stage
-            seconds[stage] = round(seconds.get(stage, 0.0) + manifest.seconds, 3)
-        reused = [name for name in self.graph.results if name not in self._made]
+        results = self.graph.results
+        seconds = {
+            stage.name: round(sum(results[task.id].seconds for task in self.graph.tasks_of(stage.name)), 3)
+            for stage in self.graph.stages.values()
+            if stage.kept
+        }
+        reused = [name for name in results if name not in self._made]
         return RunSummary(self.name, self.seed, seconds, reused)

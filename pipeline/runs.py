@@ -1,17 +1,21 @@
 """Run folders: one for each run, made exclusively, named by the run and the time to the millisecond."""
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.events import RunState, read_events
+from pipeline.stage import Json
 
 EVENTS = "events.jsonl"
+LOGS = "logs"
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,9 @@ class RunFolder:
         Raises:
             StoreError: The folder cannot be made; says where, and why.
         """
-        try:
+        with _told(base):
             base.mkdir(parents=True, exist_ok=True)
             return cls(_make_stamped(base, name))
-        except OSError as error:
-            raise StoreError(f"{base}: the folder for runs must be writable; got {error.strerror}") from error
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file whole or not at all: no reader sees a part of it.
@@ -40,13 +42,24 @@ class RunFolder:
             StoreError: It cannot be written; says where, and why.
         """
         target = self.path / name
-        unfinished = self.path / f".{name}.{os.getpid()}"
-        try:
-            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-            unfinished.replace(target)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise StoreError(f"{target}: must be writable; got {error.strerror}") from error
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+        with _told(target):
+            try:
+                unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    def keep_tracebacks(self, event: Mapping[str, Json]) -> None:
+        """Keep what belongs to a fault and is not for the terminal, in `logs`; a listener to events.
+
+        Raises:
+            StoreError: It cannot be written; says where, and why.
+        """
+        if event["event"] == "task_failed":
+            with _told(self.path / LOGS):
+                (self.path / LOGS).mkdir(exist_ok=True)
+            self.write(f"{LOGS}/{log_name(event['task'])}", event["details"])
 
     def state(self) -> RunState:
         """Return what the run's events add up to; takes no lock, and so may be asked while it runs."""
@@ -61,6 +74,11 @@ class RunFolder:
         """Return the recipe keys of the tasks that have a result, by task id."""
         events = read_events(self.path / EVENTS)
         return {event["task"]: event["key"] for event in events if event["event"] in {"task_reused", "task_finished"}}
+
+
+def log_name(task_id: str) -> str:
+    """Return the file name of a task's log, such as `specialist-3-5-8.log`: one that no shell takes apart."""
+    return f"{re.sub(r'[^A-Za-z0-9._]+', '-', task_id).strip('-')}.log"
 
 
 def newest_first(base: Path, name: str = "") -> Iterator[RunFolder]:
@@ -86,6 +104,14 @@ def find(base: Path, run: str | None) -> RunFolder:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
     names = [folder.path.name for folder in folders]
     raise ConfigError(f"the run must be one of those in {base}; got '{run}'{did_you_mean(run, names)}")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: must be writable; got {error.strerror}: set `runs` to another folder") from error
 
 
 def _make_stamped(base: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.errors import DamagedError
+from pipeline.errors import DamagedError, PipelineError
 from pipeline.recipe import task_seed
 from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
 from pipeline.store import Manifest, Store
@@ -67,7 +67,15 @@ def perform(job: Job, progress: Progress) -> Outcome:
     except DamagedError as error:
         return Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
-        return Outcome(job.task, fault=str(error) or type(error).__name__, details=traceback.format_exc())
+        return failed(job.task, error)
+
+
+def failed(task: Task, error: Exception) -> Outcome:
+    """Return the outcome of a task that raised an error; a message that is no sentence gets the error's kind."""
+    text, kind = str(error), type(error).__name__
+    is_sentence = isinstance(error, PipelineError | ValueError | RuntimeError)
+    fault = text if text and is_sentence else f"{kind}: {text}" if text else kind
+    return Outcome(task, fault=fault, details="".join(traceback.format_exception(error)))
 
 
 def _keep(job: Job, progress: Progress) -> Manifest:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from specialists.errors import SpecialistsError, raise_all
-from specialists.forward_kl import NOT_CONVERGED
-from specialists.row_kernel import NOT_A_DISTRIBUTION, Active, Result, Subsets, combine_block
+from specialists.row_kernel import NOT_A_DISTRIBUTION, NOT_CONVERGED, Accuracy, Active, Result, Subsets, combine_block
 
 DIVERGENCES = ("forward",)
 BLOCK_ROWS = 1024
@@ -143,8 +142,7 @@ class _Job:
         result = Result(
             soft_targets, self.result.residual[start:stop].numpy(), self.result.iterations[start:stop].numpy()
         )
-        tolerance = 1e-2 if self.generalist.dtype in _HALF else 1e-3
-        combine_block(generalist, self.subsets, self.active(start, stop), tolerance, result)
+        combine_block(generalist, self.subsets, self.active(start, stop), _accuracy(self.generalist), result)
         if not direct:
             target.copy_(torch.from_numpy(soft_targets))
 
@@ -171,6 +169,14 @@ def _array(values: Tensor) -> NDArray[Any]:
     """Return values as a contiguous float32 or float64 array; half precision becomes float32."""
     values = values.detach().cpu()
     return (values.float() if values.dtype in _HALF else values).contiguous().numpy()
+
+
+def _accuracy(generalist: Tensor) -> Accuracy:
+    """What is asked of values of this precision."""
+    return Accuracy(
+        sums=1e-2 if generalist.dtype in _HALF else 1e-3,
+        residual=1e-12 if generalist.dtype == torch.float64 else 1e-6,
+    )
 
 
 def _joined(subsets: Sequence[Tensor]) -> Subsets:
@@ -251,7 +257,7 @@ def _row_faults(m: int, index: Tensor, n_rows: int) -> list[str]:
 
 
 def subset_faults(name: str, subset: Tensor, n_classes: int) -> list[str]:
-    """Return what is wrong with one subset: it needs 2 to N - 1 different class ids, int64."""
+    """Return what is wrong with one subset: it needs 1 to N - 1 different class ids, int64."""
     if subset.dtype != torch.int64 or subset.ndim != 1:
         return [f"{name} must be int64 of one dimension; got {subset.dtype} {tuple(subset.shape)}"]
     ids = subset.tolist()

@@ -1,10 +1,12 @@
 """Decorators for loops that numba compiles to machine code.
 
-Compiled code is kept on disk beside its module, or in numba's cache folder where that cannot be written, so
-only the first call on a machine pays for the compilation.
+Only the function that Python calls is kept on disk, beside its module or in numba's cache folder where that
+cannot be written; all that it calls becomes part of it.
 """
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar, cast
 
 from numba import njit
@@ -13,17 +15,32 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on its first call; it runs without Python's global lock and in strict IEEE order."""
-    return cast("Function", njit(nogil=True, cache=True, error_model="numpy")(function))
+    """Compile a function that compiled functions call, in strict IEEE order."""
+    return cast("Function", njit(nogil=True, error_model="numpy")(function))
+
+
+def compiled_entry(function: Function) -> Function:
+    """Compile a function that Python calls; it lets other threads run, and is compiled once a machine."""
+    return cast("Function", njit(nogil=True, error_model="numpy", cache=True)(function))
 
 
 def compiled_sum(function: Function) -> Function:
     """Compile a loop whose sums may be taken in vector lanes, in whatever order is fast on this machine."""
-    flags = {"reassoc", "nsz"}
-    return cast("Function", njit(nogil=True, cache=True, error_model="numpy", fastmath=flags)(function))
+    return cast("Function", njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function))
 
 
 def compiled_maximum(function: Function) -> Function:
     """Compile a loop whose maximum may be taken in vector lanes; nothing in it may be NaN."""
-    flags = {"nnan", "nsz"}
-    return cast("Function", njit(nogil=True, cache=True, error_model="numpy", fastmath=flags)(function))
+    return cast("Function", njit(nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})(function))
+
+
+def sources_digest(*files: str) -> str:
+    """Return a digest of source files, for an entry that calls compiled code out of several.
+
+    Numba recompiles when the entry's own file changes, but not when another does. A value that the entry captures
+    is part of the key of the kept code, so an entry that captures this digest is never out of date.
+    """
+    digest = hashlib.sha256()
+    for file in (__file__, *files):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()

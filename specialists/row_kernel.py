@@ -4,18 +4,22 @@ Every row is worked out by itself, in float64 and in an order that its own subse
 does not depend on the rows around it or on the number of threads.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from specialists import forward_kl
-from specialists.compiled import compiled, compiled_maximum, compiled_sum
+from specialists.compiled import compiled, compiled_entry, compiled_maximum, compiled_sum, sources_digest
 from specialists.forward_kl import Floats, Iterate, Patterns
 
 Integers = NDArray[np.int64]
 
+NOT_CONVERGED = -1
 NOT_A_DISTRIBUTION = -2
+_NO_DUSTBIN = 1e-100  # no precision shows a share of this; products of two such would underflow
+_TINY = 1e-280  # weights below it divide nothing: their reciprocals overflow
 
 
 class Subsets(NamedTuple):
@@ -55,6 +59,18 @@ class Result(NamedTuple):
     iterations: Integers
 
 
+class Accuracy(NamedTuple):
+    """What is asked of the values.
+
+    Attributes:
+        sums: How far from 1 the probabilities of a teacher on a row may sum.
+        residual: The largest certificate that counts as converged.
+    """
+
+    sums: float
+    residual: float
+
+
 class Workspace(NamedTuple):
     """Room for one row. Classes in an active subset are its members, numbered in the order they are met.
 
@@ -68,7 +84,7 @@ class Workspace(NamedTuple):
         child: Scratch by pattern; all -1 between uses.
         weights: A_k by pattern.
         sizes: Number of classes by pattern.
-        outside: Whether pattern k lies outside the m-th active specialist with a dustbin above 0.
+        outside: Whether pattern k lies outside the m-th active specialist whose dustbin counts.
         scale: q_i / a_i by pattern; later the multipliers of q >= 0.
         even: q_i by pattern, where a_i = 0 but mass is needed.
         mass: Mass of the returned soft targets by pattern.
@@ -157,7 +173,7 @@ def _split(classes: Integers, n_patterns: int, n_bins: int, room: Workspace) -> 
 
 @compiled
 def _gather(b: int, subsets: Subsets, active: Active, room: Workspace) -> tuple[int, int, int]:
-    """Collect a_i and pattern of each member; return how many members, patterns, dustbins above 0."""
+    """Collect a_i and pattern of each member; return how many members, patterns, dustbins that count."""
     n_members, n_patterns, n_bins = 0, 1, 0
     for e in range(active.starts[b], active.starts[b + 1]):
         m = active.specialist[e]
@@ -173,7 +189,7 @@ def _gather(b: int, subsets: Subsets, active: Active, room: Workspace) -> tuple[
                 room.rest[i] = 0.0
                 n_members += 1
             room.weight[room.member[i]] += probs[j]
-        if probs[classes.size] > 0.0:  # else it asks nothing of the classes outside
+        if probs[classes.size] > _NO_DUSTBIN:  # else it asks nothing of the classes outside
             n_patterns = _split(classes, n_patterns, n_bins, room)
             room.dustbins[n_bins] = probs[classes.size]
             n_bins += 1
@@ -217,8 +233,8 @@ def _spread(n_members: int, patterns: Patterns, room: Workspace, probs: NDArray[
     """
     for k in range(patterns.weights.size):
         weight, mass = patterns.weights[k], room.iterate.mass[k]
-        room.scale[k] = mass / weight if weight > 0.0 else 0.0
-        room.even[k] = 0.0 if weight > 0.0 else mass / patterns.sizes[k]
+        room.scale[k] = mass / weight if weight > _TINY else 0.0
+        room.even[k] = 0.0 if weight > _TINY else mass / patterns.sizes[k]
     for t in range(n_members):
         k = room.pattern[t]
         room.share[t] = room.weight[t] * room.scale[k] + room.even[k]
@@ -280,7 +296,8 @@ def _certificate(n_members: int, patterns: Patterns, room: Workspace, probs: NDA
     if n_members < probs.size and room.mass[0] > 0.0:
         largest = max(largest, _largest_gap(probs, room.scale[0], room.rest))
     total: float = room.mass[:n_patterns].sum()
-    return max(largest / patterns.total, abs(total - 1.0))
+    # A maximum may drop a NaN; the sum does not.
+    return max(largest / patterns.total, abs(total - 1.0)) if np.isfinite(total) else np.inf
 
 
 @compiled
@@ -301,6 +318,22 @@ def _combine_row(b: int, subsets: Subsets, active: Active, room: Workspace, resu
     for t in range(n_members):
         result.probs[b, room.classes[t]] = room.share[t]
     return iterations
+
+
+@compiled
+def _normalise(
+    b: int, generalist: NDArray[Any], subsets: Subsets, active: Active, tolerance: float, room: Workspace
+) -> bool:
+    """Renormalise all teachers of a row in float64; False where one is no distribution."""
+    total = _total(generalist)
+    valid = abs(total - 1.0) <= tolerance
+    _divide(generalist, total, room.rest)
+    for e in range(active.starts[b], active.starts[b + 1]):
+        probs = _entry_probs(subsets, active, e)
+        total = _total(probs)
+        valid = valid and abs(total - 1.0) <= tolerance
+        probs /= total
+    return bool(valid)
 
 
 @compiled
@@ -335,29 +368,33 @@ def _workspace(n_classes: int, subsets: Subsets, active: Active, probs: NDArray[
     )
 
 
-@compiled
-def combine_block(
-    generalist: NDArray[Any], subsets: Subsets, active: Active, sum_tolerance: float, result: Result
-) -> None:
-    """Combine a block of rows; the caller has checked everything but the values.
+def _block_kernel(sources: str) -> Callable[[NDArray[Any], Subsets, Active, Accuracy, Result], None]:
+    """Make `combine_block`; why it captures a digest of its sources, `sources_digest` says."""
 
-    Args:
-        generalist: Probabilities, float32 or float64 (rows, classes).
-        subsets: All subsets.
-        active: The active specialists of each row; their probabilities are renormalised in place.
-        sum_tolerance: How far from 1 the probabilities of a row may sum.
-        result: Filled in. Where `iterations` is negative, a row's other values mean nothing.
-    """
-    room = _workspace(generalist.shape[1], subsets, active, result.probs)
-    for b in range(generalist.shape[0]):
-        total = _total(generalist[b])
-        valid = abs(total - 1.0) <= sum_tolerance
-        for e in range(active.starts[b], active.starts[b + 1]):
-            probs = _entry_probs(subsets, active, e)
-            entry_total = _total(probs)
-            valid = valid and abs(entry_total - 1.0) <= sum_tolerance
-            probs /= entry_total
-        result.iterations[b] = NOT_A_DISTRIBUTION
-        if valid:
-            _divide(generalist[b], total, room.rest)
+    @compiled_entry
+    def combine_block(
+        generalist: NDArray[Any], subsets: Subsets, active: Active, accuracy: Accuracy, result: Result
+    ) -> None:
+        _ = sources
+        room = _workspace(generalist.shape[1], subsets, active, result.probs)
+        for b in range(generalist.shape[0]):
+            if not _normalise(b, generalist[b], subsets, active, accuracy.sums, room):
+                result.iterations[b] = NOT_A_DISTRIBUTION
+                continue
             result.iterations[b] = _combine_row(b, subsets, active, room, result)
+            if not result.residual[b] <= accuracy.residual:
+                result.iterations[b] = NOT_CONVERGED
+
+    return combine_block
+
+
+combine_block = _block_kernel(sources_digest(__file__, forward_kl.__file__))
+"""Combine a block of rows; the caller has checked everything but the values.
+
+Args:
+    generalist: Probabilities, float32 or float64 (rows, classes).
+    subsets: All subsets.
+    active: The active specialists of each row; their probabilities are renormalised in place.
+    accuracy: What is asked of input and result.
+    result: Filled in. Where `iterations` is negative, a row's other values mean nothing.
+"""

@@ -6,6 +6,7 @@ gives balanced subsets where the covariance of ten classes gave singletons. No t
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,8 @@ def confusable_subsets(confusion: Floats, count: int, *, size: int | None = None
     if size is None:
         _hand_on(clusters, ordered, largest_size(n_classes, count))
     found: list[frozenset[int]] = []
-    for cluster in clusters:
+    # The largest first: the smaller a cluster, the more different ways it has to grow, always more than are taken.
+    for cluster in sorted(clusters, key=len, reverse=True):
         found.append(_fitted(cluster, ordered, size or max(2, len(cluster)), found))
     return tuple(sorted(tuple(sorted(int(canonical[i]) for i in subset)) for subset in found))
 
@@ -116,6 +118,8 @@ def _faults(confusion: Floats, count: int, size: int | None) -> list[str]:
     faults = []
     if confusion.shape != (n_classes, n_classes) or not np.isfinite(confusion).all() or (confusion < 0).any():
         faults.append(f"confusion must be square, finite and non-negative; got shape {confusion.shape}")
+    if n_classes < 3:
+        faults.append(f"subsets need at least 3 classes; got {n_classes}")
     if not 1 <= count <= n_classes // 2:
         faults.append(f"count must be within 1..{n_classes // 2} for {n_classes} classes; got {count}")
     if size is not None and not 2 <= size < n_classes:
@@ -172,11 +176,5 @@ def _fitted(cluster: Sequence[int], similar: Floats, size: int, taken: Sequence[
     fit = _fit(cluster, similar)
     members = sorted(cluster, key=lambda i: -fit[i])[:size]
     strangers = [int(i) for i in np.argsort(-fit, kind="stable") if i not in cluster]
-    n_new = size - len(members)
-    if not n_new:
-        return frozenset(members)
-    for last in strangers[n_new - 1 :]:
-        subset = frozenset([*members, *strangers[: n_new - 1], last])
-        if subset not in taken:
-            return subset
-    raise SpecialistsError(f"subsets of {size} classes must differ; got more than {len(similar)} classes allow")
+    choices = combinations(strangers, size - len(members))  # the best first
+    return next(subset for choice in choices if (subset := frozenset([*members, *choice])) not in taken)

@@ -3,9 +3,14 @@
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact, Work
 from stages.learning import sources
+
+BLOCK_IMAGES = 1024
+"""Images whose pixels are counted at a time."""
 
 
 def load(
@@ -26,7 +31,8 @@ def load(
         digest: The digest that the source's content must have.
         source: The source as the config names it.
         root: Folder that relative paths of the source start from.
-        holdout: Share of the training part that no teacher is trained on; drawn from each class alike.
+        holdout: Share of the training part that no network is trained on, drawn from each class alike; None for the
+            test half, which has none.
         work: Its seed draws the holdout.
 
     Returns:
@@ -36,25 +42,48 @@ def load(
 
     Raises:
         LearningError: The data set is not what it must be; the message lists all faults.
+        StageError: A holdout is missing, or given for the test half.
     """
+    if (holdout is None) != (split == "test"):
+        raise StageError(f"holdout must be given for the training half and for no other; got {holdout} for {split}")
     data = sources.load(source, root, digest=digest)
-    names = list(data.class_names)
-    if split == "test" or holdout is None:
-        facts = {"class_names": names, "test": len(data.test_labels)}
-        return Artifact({"images": data.test_images, "labels": data.test_labels}, facts)
-    held_out = sources.split_holdout(data.train_labels, holdout, work.seed)
-    used = data.train_images[~held_out]
-    mean, std = used.mean(axis=(0, 1, 2)) / 255, used.std(axis=(0, 1, 2)) / 255
+    return _test_half(data) if holdout is None else _train_half(data, holdout, work.seed)
+
+
+def transfer_rows(dataset: Artifact) -> NDArray[np.int64]:
+    """Return the example ids of the transfer set: the training part without the holdout, in its order."""
+    return np.flatnonzero(~dataset.arrays["holdout"])
+
+
+def _test_half(data: sources.Source) -> Artifact:
+    facts = {"class_names": list(data.class_names), "test": len(data.test_labels)}
+    return Artifact({"images": data.test_images, "labels": data.test_labels}, facts)
+
+
+def _train_half(data: sources.Source, holdout: float, seed: int) -> Artifact:
+    held_out = sources.split_holdout(data.train_labels, holdout, seed)
+    mean, std = _channel_statistics(data.train_images[~held_out])
     facts = {
-        "class_names": names,
+        "class_names": list(data.class_names),
         "transfer": int((~held_out).sum()),
         "holdout": int(held_out.sum()),
-        "mean": [float(value) for value in mean],
-        "std": [float(max(value, 1e-3)) for value in std],  # a channel that never varies is only centred
+        "mean": mean.tolist(),
+        "std": np.maximum(std, 1e-3).tolist(),  # a channel that never varies is only centred
     }
     return Artifact({"images": data.train_images, "labels": data.train_labels, "holdout": held_out}, facts)
 
 
-def transfer_rows(dataset: Artifact) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the example ids of the transfer set: the training part without the holdout, in its order."""
-    return np.flatnonzero(~dataset.arrays["holdout"])
+def _channel_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each channel, of pixels scaled to [0, 1].
+
+    Counts how often each of the 256 values occurs, block by block: numpy's `std` would take eight bytes a pixel.
+    """
+    counts = np.zeros((images.shape[3], 256))
+    for start in range(0, len(images), BLOCK_IMAGES):
+        block = np.moveaxis(images[start : start + BLOCK_IMAGES], 3, 0)
+        counts += [np.bincount(channel.ravel(), minlength=256) for channel in block]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    values = np.arange(256) / 255
+    mean = shares @ values
+    variance = (shares * (values - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.sqrt(variance)

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: everything that is measured on the test split, which no other stage reads."""
+"""Stage `evaluate`: everything that is measured on the test split, whose examples no other stage reads."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Json, Work
 from specialists.active import active_set
-from specialists.combine import combine_rows
+from specialists.combine import combine as combine_full
 from specialists.subsets import coverage
-from stages import network
+from stages import network, soft_targets
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
 from stages.parameters import CombineParameters
@@ -23,11 +23,12 @@ Scores = NDArray[np.floating[Any]]
 
 TIMED_IMAGES = 256
 """Images in the batch on which the time an image is measured."""
+TIMED_CALLS = 5
+"""Calls of which the fastest is reported: the others were disturbed."""
 
 
 def evaluate(
     *,
-    dataset: Artifact,
     test: Artifact,
     generalist: Artifact,
     specialists: Sequence[Artifact],
@@ -39,8 +40,7 @@ def evaluate(
     """Measure teachers, ensemble and students.
 
     Args:
-        dataset: The training half of the data set; its facts alone are read.
-        test: The test half.
+        test: The test half of the data set.
         generalist: The trained generalist.
         specialists: The trained specialists.
         students: The trained students, the distilled one first.
@@ -50,66 +50,67 @@ def evaluate(
 
     Returns:
         Facts as results.json holds them (`generalist`, `specialists`, `ensemble`, `students`, `differences`), and
-        `confusion`, the generalist's counts by true and predicted class. Arrays: `labels` int64 (examples,), and by
-        model its log-probabilities, float32 (examples, classes).
+        `confusion`, the generalist's counts by true and predicted class. Arrays: `labels` int64 (examples,), and
+        log-probabilities, float32 (examples, classes): `generalist`, `ensemble`, and `student-` with each variant's
+        name, for a control may be called as a teacher is.
+
+    Raises:
+        SpecialistsError: The teachers' outputs cannot be combined; names the rows.
     """
     training.use_threads(work.threads)
     labels = np.asarray(test.arrays["labels"])
     images = as_tensor(test.arrays["images"]).to(training.device())
     logits = network.predict(generalist, images).cpu()
-    outputs = [_corrected(network.predict(specialist, images).cpu(), specialist) for specialist in specialists]
-    ensemble, active = _combined(logits, outputs, _subsets(specialists), combine)
-    scores = {"generalist": _log_probs(logits), "ensemble": _log_probs(ensemble.log())}
-    scores |= {
+    outputs = [
+        soft_targets.corrected(network.predict(specialist, images).cpu(), specialist.facts["prior_correction"])
+        for specialist in specialists
+    ]
+    subsets = [specialist.facts["subset"] for specialist in specialists]
+    probs, active = _ensemble(logits, outputs, subsets, combine)
+    alone, together = _log_probs(logits), _log_probs(probs.log())
+    scores = {
         variant: _log_probs(network.predict(student, images))
         for variant, student in zip(variants, students, strict=True)
     }
     facts: dict[str, Json] = {
-        "generalist": _measured(scores["generalist"], labels) | _size(generalist, images),
+        "generalist": _measured(alone, labels) | _size(generalist, images),
         "specialists": [
-            _specialist_facts(specialist, output.numpy(), scores["generalist"], labels, dataset.facts["class_names"])
-            for specialist, output in zip(specialists, outputs, strict=True)
+            _specialist_facts(subset, output.numpy(), alone, labels, test.facts["class_names"])
+            for subset, output in zip(subsets, outputs, strict=True)
         ],
-        "ensemble": _measured(scores["ensemble"], labels)
+        "ensemble": _measured(together, labels)
         | {
             "mean_active": float(active.sum(dim=1, dtype=torch.float64).mean()),
-            "by_cover": _by_cover(scores, labels, coverage([s.facts["subset"] for s in specialists], logits.shape[1])),
+            "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
         },
         "students": {
             variant: _measured(scores[variant], labels)
-            | {"agreement": metrics.agreement(scores[variant], scores["ensemble"])}
+            | {"agreement": metrics.agreement(scores[variant], together)}
             | _size(student, images)
             for variant, student in zip(variants, students, strict=True)
         },
         "differences": _differences(scores, labels, variants, work.seed),
-        "confusion": _counts(scores["generalist"], labels).tolist(),
+        "confusion": _counts(alone, labels).tolist(),
     }
-    return Artifact({"labels": labels, **scores}, facts)
+    kept = {f"student-{variant}": log_probs for variant, log_probs in scores.items()}
+    return Artifact({"labels": labels, "generalist": alone, "ensemble": together, **kept}, facts)
 
 
-def _corrected(logits: Tensor, specialist: Artifact) -> Tensor:
-    logits[:, -1] += specialist.facts["prior_correction"]
-    return logits
-
-
-def _subsets(specialists: Sequence[Artifact]) -> list[Tensor]:
-    return [torch.tensor(specialist.facts["subset"]) for specialist in specialists]
-
-
-def _combined(
-    logits: Tensor, outputs: Sequence[Tensor], subsets: Sequence[Tensor], combine: CombineParameters
+def _ensemble(
+    logits: Tensor, outputs: Sequence[Tensor], subsets: Sequence[Sequence[int]], wanted: CombineParameters
 ) -> tuple[Tensor, Tensor]:
-    """Return the ensemble's probabilities, float64 (examples, classes), and who was active on what."""
-    active = active_set(logits, subsets, combine.active_classes)
-    rows = [torch.nonzero(column).squeeze(1) for column in active.T]
-    combination = combine_rows(
-        logits.double().softmax(dim=1),
-        rows,
-        [output[chosen].double().softmax(dim=1) for output, chosen in zip(outputs, rows, strict=True)],
-        subsets,
-        divergence=combine.divergence,
-    )
-    return combination.probs, active
+    """Return the ensemble's probabilities, float64 (examples, classes), and who was active on what.
+
+    Args:
+        logits: The generalist's, (examples, classes).
+        outputs: Of every specialist, its corrected logits, float64 (examples, subset and dustbin).
+        subsets: Of every specialist, its classes.
+        wanted: How they are combined.
+    """
+    classes = [torch.tensor(subset) for subset in subsets]
+    active = active_set(logits, classes, wanted.active_classes)
+    generalist, specialists = logits.double().softmax(dim=1), [output.softmax(dim=1) for output in outputs]
+    return combine_full(generalist, specialists, classes, active, divergence=wanted.divergence).probs, active
 
 
 def _log_probs(logits: Tensor) -> NDArray[np.float32]:
@@ -128,41 +129,54 @@ def _measured(log_probs: Scores, labels: Labels) -> dict[str, float]:
 
 def _size(model: Artifact, images: Tensor) -> dict[str, float]:
     """Return parameters, bytes of the weights, and milliseconds for one image in a batch of `TIMED_IMAGES`."""
-    batch = images[:TIMED_IMAGES]
-    network.predict(model, batch)  # the first call allocates, and builds what later ones reuse
-    started = time.perf_counter()
-    network.predict(model, batch).cpu()
-    seconds = time.perf_counter() - started
     return {
         "parameters": model.facts["parameters"],
         "bytes": sum(array.nbytes for array in model.arrays.values()),
-        "milliseconds_per_image": 1000 * seconds / len(batch),
+        "milliseconds_per_image": _milliseconds(model, images[:TIMED_IMAGES]) / min(len(images), TIMED_IMAGES),
     }
 
 
+def _milliseconds(model: Artifact, batch: Tensor) -> float:
+    """Return how long a network takes for a batch; building it does not count."""
+    predict = network.predictor(model, batch.device)
+    predict(batch)  # the first call allocates, and builds what later ones reuse
+    seconds: list[float] = []
+    for _ in range(TIMED_CALLS):
+        started = time.perf_counter()
+        predict(batch).cpu()  # waits for the device
+        seconds.append(time.perf_counter() - started)
+    return 1000 * min(seconds)
+
+
 def _specialist_facts(
-    specialist: Artifact, output: Scores, generalist: Scores, labels: Labels, names: Sequence[str]
+    subset: Sequence[int], output: Scores, generalist: Scores, labels: Labels, names: Sequence[str]
 ) -> dict[str, Json]:
-    """Return a specialist beside the generalist, from corrected logits (examples, subset and dustbin)."""
-    subset = specialist.facts["subset"]
-    outside = ~np.isin(labels, subset)
+    """Return a specialist beside the generalist, from corrected logits (examples, subset and dustbin).
+
+    A share of examples of which the test split has none is None.
+    """
+    inside = np.isin(labels, subset)
+
+    def accuracy(scores: Scores) -> float | None:
+        return metrics.conditional_accuracy(scores, labels, subset) if inside.any() else None
+
     return {
         "classes": subset,
         "names": [names[c] for c in subset],
         "state": "trained",
-        "conditional_accuracy": metrics.conditional_accuracy(output[:, :-1], labels, subset),
-        "generalist_conditional_accuracy": metrics.conditional_accuracy(generalist[:, subset], labels, subset),
-        "dustbin_recall": float((output[outside].argmax(axis=1) == len(subset)).mean()),
+        "conditional_accuracy": accuracy(output[:, :-1]),
+        "generalist_conditional_accuracy": accuracy(generalist[:, subset]),
+        "dustbin_recall": None if inside.all() else float((output[~inside].argmax(axis=1) == len(subset)).mean()),
     }
 
 
-def _by_cover(scores: Mapping[str, Scores], labels: Labels, cover: NDArray[np.int64]) -> list[dict[str, Json]]:
+def _by_cover(generalist: Scores, ensemble: Scores, labels: Labels, cover: NDArray[np.int64]) -> list[dict[str, Json]]:
     """Return what the ensemble gained, by how many specialists hold the true class (Hinton et al. 2015, table 4)."""
-    right = {name: metrics.correct(scores[name], labels) for name in ("generalist", "ensemble")}
+    right = metrics.correct(generalist, labels), metrics.correct(ensemble, labels)
     rows: list[dict[str, Json]] = []
     for n in np.unique(cover[labels]):
         chosen = cover[labels] == n
-        before, after = int(right["generalist"][chosen].sum()), int(right["ensemble"][chosen].sum())
+        before, after = (int(flags[chosen].sum()) for flags in right)
         gained = {"gained": after - before, "relative": (after - before) / before if before else None}
         rows.append({"specialists": int(n), "examples": int(chosen.sum()), **gained})
     return rows

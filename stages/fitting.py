@@ -1,7 +1,7 @@
 """What the three stages that train have in common: pixels on the device, epochs of augmented batches, the holdout."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,14 @@ class Pixels:
         images = models.as_tensor(dataset.arrays["images"]).to(training.device())
         return cls(images, dataset.facts["mean"], dataset.facts["std"])
 
+    def of_examples(self, examples: Ids) -> Tensor:
+        """Return examples as they are, uint8 (len(examples), height, width, channels)."""
+        return self.images[torch.from_numpy(examples).to(self.images.device)]
+
     def seen(self, examples: Ids, view: ViewParameters) -> Tensor:
         """Return examples as a view shows them, uint8 (len(examples), height, width, channels)."""
         moved = {name: torch.from_numpy(values).to(self.images.device) for name, values in view.items()}
-        return views.apply(self.images[torch.from_numpy(examples).to(self.images.device)], moved)
+        return views.apply(self.of_examples(examples), moved)
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,13 @@ class Holdout:
 
     Attributes:
         examples: Example ids, int64 (n,).
-        labels: Their classes, int64 (n,).
-        subset: The classes that are told apart, where these are not all: of the others no example is looked at, and
-            no output.
+        labels: As the network's outputs are numbered, int64 (n,).
+        n_outputs: How many outputs are looked at, the first ones; None where these are all.
     """
 
     examples: Ids
     labels: NDArray[np.int64]
-    subset: list[int] = field(default_factory=list)
+    n_outputs: int | None = None
 
     @classmethod
     def of(cls, dataset: Artifact) -> "Holdout":
@@ -94,15 +97,14 @@ class Holdout:
 
     @classmethod
     def of_subset(cls, dataset: Artifact, subset: list[int]) -> "Holdout":
-        """Return the holdout's examples of a subset, with labels counted within it."""
+        """Return the holdout's examples of a subset of ascending classes, to be told apart without the dustbin."""
         whole = cls.of(dataset)
         inside = np.isin(whole.labels, subset)
-        return cls(whole.examples[inside], np.searchsorted(subset, whole.labels[inside]), subset)
+        return cls(whole.examples[inside], np.searchsorted(subset, whole.labels[inside]), len(subset))
 
     def judge(self, logits: Tensor) -> dict[str, float]:
         """Return accuracy and NLL, from logits (n, outputs)."""
-        told_apart = logits[:, : len(self.subset)] if self.subset else logits
-        log_probs = told_apart.double().log_softmax(dim=1).numpy(force=True)
+        log_probs = logits[:, : self.n_outputs].double().log_softmax(dim=1).numpy(force=True)
         return {
             "accuracy": metrics.accuracy(log_probs, self.labels),
             "nll": metrics.nll(log_probs, self.labels),
@@ -144,27 +146,28 @@ def fit(
     Args:
         model: The network.
         pixels: The data set.
-        epoch: Returns what an epoch shows, counted from 0; all are of one length.
+        epoch: Returns what an epoch shows, counted from 0: the same each time, and all of one length.
         objective: What is minimised.
         holdout: What each epoch is judged on; decides nothing.
         parameters: How the training goes.
-        work: Its threads and progress.
+        work: Its threads and progress; its seed draws what dropout drops.
 
     Returns:
         For each epoch its number, mean loss, and accuracy and NLL on the holdout.
     """
     training.use_threads(work.threads)
-    held_out = pixels.images[torch.from_numpy(holdout.examples).to(pixels.images.device)]
-    first = epoch(0)
+    held_out = pixels.of_examples(holdout.examples)
+    # Drawn again when its turn comes: kept until then, it would keep a view's soft targets in memory all along.
+    n_shown = len(epoch(0).examples)
 
     def validate() -> dict[str, float]:
         return holdout.judge(training.predict_logits(model, held_out, mean=pixels.mean, std=pixels.std))
 
     return training.fit(
         model.to(pixels.images.device),
-        lambda number: (epoch(number) if number else first).batches(pixels, parameters.batch_size),
+        lambda number: epoch(number).batches(pixels, parameters.batch_size),
         objective,
-        _settings(parameters, len(first.examples), work.seed),
+        _settings(parameters, n_shown, work.seed),
         progress=work.progress,
         validate=validate,
     )
@@ -176,4 +179,4 @@ def _settings(parameters: TrainingParameters, n_examples: int, seed: int) -> Set
         for name in ("epochs", "learning_rate", "momentum", "weight_decay", "warmup", "precision")
     }
     n_steps = len(training.batch_slices(n_examples, parameters.batch_size))
-    return Settings(steps_per_epoch=n_steps, seed=seed % 2**62, **options)
+    return Settings(steps_per_epoch=n_steps, seed=seed, **options)

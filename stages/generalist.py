@@ -3,7 +3,7 @@
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import transfer_rows
-from stages.learning.objectives import cross_entropy
+from stages.learning.objectives import labels_loss
 from stages.parameters import AugmentParameters, TeacherParameters
 
 
@@ -32,7 +32,7 @@ def train(*, dataset: Artifact, generalist: TeacherParameters, augment: AugmentP
         model,
         fitting.Pixels.of(dataset),
         epoch,
-        lambda logits, batch: cross_entropy(logits, batch.labels),
+        labels_loss,
         fitting.Holdout.of(dataset),
         parameters=generalist,
         work=work,

@@ -1,8 +1,10 @@
 """Trained networks as artifacts: the weights, and all that is needed to use them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from pipeline.stage import Artifact, Json
@@ -72,6 +74,11 @@ def predict(artifact: Artifact, images: Tensor) -> Tensor:
     Returns:
         float32 (batch, outputs), on the device of the images.
     """
+    return predictor(artifact, images.device)(images)
+
+
+def predictor(artifact: Artifact, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Return what `predict` does, as a function of the images alone: the network is built and moved once, now."""
     description = artifact.facts["network"]
-    network = from_artifact(artifact).to(images.device)
-    return training.predict_logits(network, images, mean=description["mean"], std=description["std"])
+    network = from_artifact(artifact).to(device)
+    return partial(training.predict_logits, network, mean=description["mean"], std=description["std"])

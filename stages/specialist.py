@@ -10,7 +10,7 @@ from specialists import dustbin
 from stages import fitting, network
 from stages.data import transfer_rows
 from stages.learning import models
-from stages.learning.objectives import cross_entropy
+from stages.learning.objectives import labels_loss
 from stages.parameters import AugmentParameters, TrainingParameters
 from stages.tasks import subset_name
 
@@ -33,7 +33,7 @@ def train(
         specialists: The training.
         fraction: Share of an epoch's examples that are of the subset's classes.
         augment: Each epoch shows another draw of it.
-        subset: The classes, ascending.
+        subset: The classes, ascending; at least two, and not all.
         work: Its seed draws the other classes' examples, the order and the augmentation.
 
     Returns:
@@ -56,13 +56,13 @@ def train(
         model,
         fitting.Pixels.of(dataset),
         epoch,
-        lambda logits, batch: cross_entropy(logits, batch.labels),
+        labels_loss,
         fitting.Holdout.of_subset(dataset, list(subset)),
         parameters=specialists,
         work=work,
     )
     inside = int(torch.isin(pool, classes).sum())
-    used = inside / (inside + dustbin.outside_draws(inside, fraction))
+    used = dustbin.used_fraction(inside, fraction)
     facts = {
         "name": subset_name(subset),
         "subset": list(subset),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Work
 from stages import fitting, network, soft_targets
-from stages.learning.objectives import cross_entropy, soft_targets_loss
+from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.training import Batch
 from stages.parameters import StudentParameters
 
@@ -46,7 +46,7 @@ def train(
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
         if batch.log_q is None:
-            return cross_entropy(logits, batch.labels)
+            return labels_loss(logits, batch)
         return soft_targets_loss(
             logits, batch.labels, batch.log_q, temperature=student.temperature, alpha=student.alpha
         )

@@ -31,7 +31,12 @@ def score(
         work: Its threads.
 
     Returns:
-        A table as `soft_targets.encode` keeps it; of a specialist also `rows` int64, which rows of the shard it holds.
+        A table as `soft_targets.encode` keeps it; of a specialist also `rows` int64, which rows of the shard it holds,
+        ascending. Facts: the `teacher`'s name, the `view`, the teacher's `subset` and `prior_correction`, the number of
+        `examples` in the shard and of `rows` in the table, and its `bytes`.
+
+    Raises:
+        StageError: The teacher's logits are not finite.
     """
     training.use_threads(work.threads)
     subset = teacher.facts.get("subset")

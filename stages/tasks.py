@@ -25,7 +25,7 @@ def data(parameters: Parameters, known: Known) -> list[Task]:
     train = content | {"data.holdout": parameters.data.holdout, "split": "train"}
     return [
         Task("data", "train", parameters=train, settings=settings),
-        Task("data", "test", parameters=content | {"split": "test"}, settings=settings | {"holdout": None}),
+        Task("data", "test", parameters=content | {"split": "test"}, settings=settings),
     ]
 
 
@@ -157,13 +157,12 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
 
 
 def evaluate(parameters: Parameters, known: Known) -> list[Task]:
-    """List the one evaluation, the only task that reads the test split."""
+    """List the one evaluation, the only task that reads the examples of the test split."""
     students = ["distilled", *parameters.controls]
     return [
         Task(
             "evaluate",
             inputs={
-                "dataset": "data[train]",
                 "test": "data[test]",
                 "generalist": "generalist",
                 "specialists": [f"specialist[{name}]" for name in _subsets(known)],

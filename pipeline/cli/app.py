@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from pipeline.errors import PipelineError
@@ -41,16 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
     """
     try:
-        code = app(arguments, standalone_mode=False)
+        app(arguments)
     except PipelineError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort:
-        return 130
-    return code if isinstance(code, int) else 0
+    except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
+        return int(end.code or 0)
+    return 0
 
 
 @app.command()
@@ -109,8 +105,8 @@ def status(
 def verify(
     store: Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder.")] = ".pipeline",
     as_json: AsJson = None,
-) -> int:
+) -> None:
     """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""
     from pipeline.cli import inspect  # noqa: PLC0415
 
-    return inspect.verify_store(store, as_json=bool(as_json))
+    raise typer.Exit(inspect.verify_store(store, as_json=bool(as_json)))

@@ -1,6 +1,6 @@
 """Puts a run together from its config: the one place where the pipeline meets the stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composition:
         try:
             source = identify(config, store)
         except LearningError as error:
-            return [*faults, (("data", "source"), str(error))]
+            return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
         found.append((store, source))
         return faults + (check_classes(config, source["classes"]) if source["classes"] else [])
 
@@ -116,6 +116,12 @@ def identify(config: Config, store: Store) -> Facts:
         "classes": remembered["classes"],
         "root": str(root),
     }
+
+
+def _lines(error: LearningError) -> Iterator[str]:
+    """Yield each fault of an error on a line of its own: a data set's faults are listed below what they are of."""
+    whole, *faults = str(error).splitlines()
+    yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
 
 
 def _threads(config: Config) -> dict[tuple[str | int, ...], int]:

@@ -27,13 +27,13 @@ def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, a
         return
     console.print(plan_table(steps))
     n_reused = sum(step.action == "reuse" for step in steps)
-    console.print(f"{n_reused} to reuse, {len(steps) - n_reused} to run", highlight=False)
+    _say(f"{n_reused} to reuse, {len(steps) - n_reused} to run")
 
 
 def validate(config: Path, overrides: Sequence[str]) -> None:
     """Print that a config is right, or raise what is wrong with it."""
     composition = compose(config, overrides)
-    Console().print(f"{config}: right; the run is named {composition.config.name}", highlight=False)
+    _say(f"{config}: right; the run is named {composition.config.name}")
 
 
 def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
@@ -60,11 +60,15 @@ def verify_store(location: str, *, as_json: bool) -> int:
     if not (Path(location) / "store.json").is_file():
         raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
     faults = verify(Store.open(location))
-    console = Console()
     if as_json:
-        console.print_json(data=[asdict(fault) for fault in faults])
+        Console().print_json(data=[asdict(fault) for fault in faults])
     else:
         for fault in faults:
-            console.print(f"{fault.path}: {fault.what}", highlight=False, soft_wrap=True)
-        console.print(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", highlight=False)
+            _say(f"{fault.path}: {fault.what}")
+        _say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
     return 1 if faults else 0
+
+
+def _say(line: str) -> None:
+    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)

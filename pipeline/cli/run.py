@@ -16,12 +16,12 @@ from pipeline.cli.compose import Composition, compose, stages_named
 from pipeline.cli.tables import results_table
 from pipeline.config import dump
 from pipeline.display import display
-from pipeline.errors import ConfigError, Interrupted
+from pipeline.errors import ConfigError, Interrupted, StageError
 from pipeline.events import EventLog, Events
 from pipeline.executor import Executor, start
 from pipeline.planner import plan
 from pipeline.runner import Runner, Scope
-from pipeline.runs import EVENTS, RunFolder
+from pipeline.runs import EVENTS, LOGS, RunFolder
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,17 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
     Raises:
         PipelineError: The config is wrong, a stage failed, or the run was interrupted.
     """
-    composition = compose(config, overrides)
-    composition.store.sweep()
-    folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
-    folder.write("config.yaml", dump(composition.config))
-    console = Console()
-    with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
-        files = _run(composition, selection, folder, Events(log, shown))
-    if "results.json" in files:
-        console.print(results_table(json.loads(files["results.json"])))
-        console.print(f"report: {folder.path / 'report.html'}", highlight=False, soft_wrap=True)
+    with interruptible():
+        composition = compose(config, overrides)
+        composition.store.sweep()
+        folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
+        folder.write("config.yaml", dump(composition.config))
+        console = Console()
+        with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
+            files = _run(composition, selection, folder, Events(log, shown, folder.keep_tracebacks))
+        if "results.json" in files:
+            console.print(results_table(json.loads(files["results.json"])))
+            console.print(f"report: {folder.path / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _run(composition: Composition, selection: Selection, folder: RunFolder, events: Events) -> dict[str, bytes]:
@@ -84,28 +85,34 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     events.tell("run_started", process=os.getpid(), host=socket.gethostname(), folder=str(folder.path))
     store.on_damage = lambda message: events.tell("warning", message=message)
     try:
-        with interruptible():
-            graph = composition.graph(selection.until)
-            steps = plan(graph, fresh=selection.force, history=composition.history)
-            folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
-            scope = selection.scope(list(graph.stages))
-            runner = Runner(
-                settings.name,
-                settings.seed,
-                graph,
-                store,
-                scope,
-                events,
-                lambda: _executor(composition, events),
-            )
-            files = runner.run()
-            for name, content in files.items():
-                folder.write(name, content)
-            store.record_run(folder.path.name, runner.keys())
-            status = "done"
-    except Interrupted:
+        graph = composition.graph(selection.until)
+        steps = plan(graph, fresh=selection.force, history=composition.history)
+        folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
+        scope = selection.scope(list(graph.stages))
+        runner = Runner(
+            settings.name,
+            settings.seed,
+            graph,
+            store,
+            scope,
+            events,
+            lambda: _executor(composition, events),
+        )
+        files = runner.run()
+        for name, content in files.items():
+            folder.write(name, content)
+        store.record_run(folder.path.name, runner.keys())
+        status = "done"
+    except KeyboardInterrupt:
         status = "interrupted"
         raise
+    except StageError as error:
+        logs = folder.path / LOGS
+        if not logs.is_dir():
+            raise
+        raise StageError(
+            f"{error}\ntracebacks: {logs}; what is done is kept: the next run goes on from there"
+        ) from error
     finally:
         events.tell("run_ended", status=status)
     return files
@@ -115,6 +122,9 @@ def _executor(composition: Composition, events: Events) -> Executor:
     return start(composition.config.ray, lambda task, facts: events.tell("task_progress", task=task, **facts))
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into an exception in the main thread, so that everything is put away on the way out.
@@ -122,14 +132,21 @@ def interruptible() -> Iterator[None]:
     Raises:
         Interrupted: Either signal came.
     """
-    former = signal.signal(signal.SIGTERM, _interrupt), signal.signal(signal.SIGINT, _interrupt)
+    came: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        for other in _STOPS:
+            signal.signal(other, signal.SIG_IGN)  # a second one must not disturb the putting away
+        # Not a PipelineError: where this arrives may be in the middle of a stage, whose errors become faults.
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, interrupt) for number in _STOPS}
     try:
         yield
+    except KeyboardInterrupt:
+        names = " and ".join(signal.Signals(number).name for number in came)
+        raise Interrupted(f"stopped by {names}; run the same command again to go on from here") from None
     finally:
-        signal.signal(signal.SIGTERM, former[0])
-        signal.signal(signal.SIGINT, former[1])
-
-
-def _interrupt(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the putting away
-    raise Interrupted(f"stopped by {signal.Signals(number).name}; run the same command again to go on from here")
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -57,7 +57,7 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     table = _table("specialist for", "its accuracy", "generalist's", "dustbin recall")
     for specialist in results["specialists"]:
         table.add_row(
-            ", ".join(specialist["names"]),
+            Text(", ".join(specialist["names"])),
             f"{100 * specialist['conditional_accuracy']:.2f} %",
             f"{100 * specialist['generalist_conditional_accuracy']:.2f} %",
             f"{100 * specialist['dustbin_recall']:.2f} %",
@@ -97,7 +97,7 @@ def plan_table(steps: Sequence[Step]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     for step in steps:
         style = "green" if step.action == "reuse" else "bold"
-        table.add_row(step.id, Text(step.action, style=style), Text("; ".join(step.reasons)))
+        table.add_row(Text(step.id), Text(step.action, style=style), Text("; ".join(step.reasons)))
     return table
 
 

@@ -1,0 +1,63 @@
+"""What the benchmarks share: running the program as its user does, and writing down what was seen and where."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def command(config: Path, folder: Path, *options: str) -> list[str]:
+    """Return the command of a run whose store and run folders lie in a folder of its own."""
+    places = [f"--set=store={folder / 'store'}", f"--set=runs={folder / 'runs'}"]
+    return [sys.executable, "-m", "pipeline", "run", str(config), *places, *options]
+
+
+def run(config: Path, folder: Path, *options: str) -> dict[str, Any]:
+    """Do a run, and return its results."""
+    subprocess.run(command(config, folder, *options), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return newest_results(folder)
+
+
+def newest_results(folder: Path) -> dict[str, Any]:
+    """Return the results of the newest finished run in a folder."""
+    newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns)
+    results: dict[str, Any] = json.loads(newest.read_text())
+    return results
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on beside the program."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in ("numpy", "ray", "torch")},
+    }
+
+
+def write(name: str, figures: Any) -> None:
+    """Write what a benchmark saw to results/NAME.json."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
+    print(f"written to {path.relative_to(ROOT)}")
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the first to the left and the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        print("  ".join(cells).rstrip())

@@ -1,0 +1,105 @@
+"""What distillation is worth: the distilled student against its controls, over seeds.
+
+    python -m benchmarks.students [--config pipeline.yaml] [--seeds 5] [--set a.b=c ...]
+
+Every seed draws its own holdout, weights, orders and views; the test split is the same. A difference is paired:
+distilled and control share the seed, the initial weights, the views and the number of steps. Its interval is
+Student's, over seeds.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks import harness
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=harness.ROOT / "pipeline.yaml")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
+    parser.add_argument("--name", default="students")
+    options = parser.parse_args()
+    overrides = [f"--set={value}" for value in options.set]
+    with tempfile.TemporaryDirectory() as folder:
+        results = [
+            harness.run(options.config, Path(folder), f"--set=seed={seed}", *overrides) for seed in range(options.seeds)
+        ]
+    models = {name: [of(result) for result in results] for name, of in _models(results[0]).items()}
+    figures = {
+        "config": options.config.name,
+        "overrides": options.set,
+        "seeds": options.seeds,
+        "models": {name: _spread(values) for name, values in models.items()},
+        "differences": {
+            name: _difference(models["student, distilled"], values)
+            for name, values in models.items()
+            if name.startswith("control")
+        },
+    }
+    _show(figures)
+    harness.write(options.name, figures)
+
+
+def _models(result: dict[str, Any]) -> dict[str, Any]:
+    """Return by name what takes a model's figures out of a run's results."""
+    controls = [name for name in result["students"] if name != "distilled"]
+    return {
+        "generalist": lambda r: r["generalist"],
+        "ensemble": lambda r: r["ensemble"],
+        "student, distilled": lambda r: r["students"]["distilled"],
+        **{f"control: {name}": lambda r, name=name: r["students"][name] for name in controls},
+    }
+
+
+def _spread(values: list[dict[str, float]]) -> dict[str, Any]:
+    spread = {
+        name: {"mean": float(np.mean(column)), "deviation": float(np.std(column, ddof=1)), "values": column}
+        for name in ("accuracy", "nll", "ece")
+        for column in [[value[name] for value in values]]
+    }
+    return spread | {"parameters": values[0].get("parameters")}
+
+
+def _difference(distilled: list[dict[str, float]], control: list[dict[str, float]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("accuracy", "nll"):
+        paired = np.array([a[name] - b[name] for a, b in zip(distilled, control, strict=True)])
+        error = paired.std(ddof=1) / np.sqrt(len(paired))
+        half = float(stats.t.ppf(0.975, len(paired) - 1) * error)
+        mean = float(paired.mean())
+        found[name] = {"mean": mean, "deviation": float(paired.std(ddof=1)), "low": mean - half, "high": mean + half}
+    return found
+
+
+def _show(figures: dict[str, Any]) -> None:
+    rows = [["", "accuracy %", "deviation", "NLL", "deviation", "parameters"]]
+    for name, model in figures["models"].items():
+        accuracy, nll = model["accuracy"], model["nll"]
+        rows.append(
+            [
+                name,
+                f"{100 * accuracy['mean']:.2f}",
+                f"{100 * accuracy['deviation']:.2f}",
+                f"{nll['mean']:.4f}",
+                f"{nll['deviation']:.4f}",
+                f"{model['parameters']:,}" if model["parameters"] else "",
+            ]
+        )
+    harness.print_table(rows)
+    for name, difference in figures["differences"].items():
+        accuracy, nll = difference["accuracy"], difference["nll"]
+        print(
+            f"distilled minus {name}: {100 * accuracy['mean']:+.2f} points of accuracy"
+            f" (95 % {100 * accuracy['low']:+.2f} to {100 * accuracy['high']:+.2f}),"
+            f" {nll['mean']:+.4f} NLL ({nll['low']:+.4f} to {nll['high']:+.4f}), {figures['seeds']} seeds"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+import math
+
+import pytest
+import torch
+
+from specialists.dustbin import (
+    enriched_epoch,
+    initial_head,
+    outside_draws,
+    prior_correction,
+    subset_labels,
+    used_fraction,
+)
+from specialists.errors import SpecialistsError
+
+LABELS = torch.tensor([0, 1, 2, 3, 4] * 20)
+SUBSET = torch.tensor([3, 1])
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_initial_head_copies_the_subset_and_averages_the_rest():
+    weight, bias = torch.randn(5, 7, generator=generator()), torch.arange(5.0)
+    new_weight, new_bias = initial_head(weight, bias, SUBSET)
+    torch.testing.assert_close(new_weight, torch.stack([weight[3], weight[1], weight[[0, 2, 4]].mean(0)]))
+    torch.testing.assert_close(new_bias, torch.tensor([3.0, 1.0, 2.0 + math.log(3)]))
+
+
+def test_initial_head_keeps_the_posterior_where_outside_logits_are_equal():
+    weight, bias = torch.randn(5, 7, generator=generator()), torch.randn(5, generator=generator(1))
+    weight[[2, 4]], bias[[2, 4]] = weight[0].clone(), bias[0].clone()
+    features = torch.randn(7, generator=generator(2))
+    probs = (weight @ features + bias).softmax(0)
+    new_weight, new_bias = initial_head(weight, bias, SUBSET)
+    expected = torch.stack([probs[3], probs[1], probs[[0, 2, 4]].sum()])
+    torch.testing.assert_close((new_weight @ features + new_bias).softmax(0), expected)
+
+
+def test_initial_head_refuses_a_subset_of_all_classes_or_with_a_class_twice():
+    for subset in ([0, 1, 2], [0, 0]):
+        with pytest.raises(SpecialistsError, match="different classes, not all 3"):
+            initial_head(torch.zeros(3, 2), torch.zeros(3), torch.tensor(subset))
+
+
+def test_subset_labels_count_positions_and_the_dustbin_last():
+    assert subset_labels(torch.tensor([0, 1, 2, 3, 4]), SUBSET, 5).tolist() == [2, 1, 2, 0, 2]
+    assert subset_labels(torch.empty(0, dtype=torch.int64), SUBSET, 5).tolist() == []
+
+
+def test_subset_labels_refuse_labels_out_of_range():
+    with pytest.raises(SpecialistsError, match=r"within 0..4; got values from -1 to 5"):
+        subset_labels(torch.tensor([-1, 5]), SUBSET, 5)
+
+
+def test_enriched_epoch_holds_the_subset_once_and_others_without_replacement():
+    epoch = enriched_epoch(LABELS, SUBSET, 0.5, generator())
+    inside = torch.isin(LABELS[epoch], SUBSET)
+    assert inside.sum() == (~inside).sum() == 40
+    assert len(epoch.unique()) == len(epoch)
+
+
+def test_enriched_epoch_repeats_others_evenly_where_they_are_too_few():
+    epoch = enriched_epoch(LABELS, SUBSET, 0.2, generator())
+    counts = epoch.bincount(minlength=100)
+    inside = torch.isin(LABELS, SUBSET)
+    assert counts[inside].tolist() == [1] * 40
+    assert counts[~inside].sum() == 160
+    assert set(counts[~inside].tolist()) == {2, 3}
+
+
+def test_enriched_epoch_is_shuffled_and_repeats_with_its_generator():
+    first, second = (enriched_epoch(LABELS, SUBSET, 0.5, generator(3)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, first.sort().values)
+    assert not torch.equal(first, enriched_epoch(LABELS, SUBSET, 0.5, generator(4)))
+
+
+def test_enriched_epoch_refuses_a_side_without_examples():
+    with pytest.raises(SpecialistsError, match="at least one training example"):
+        enriched_epoch(LABELS, torch.tensor([7]), 0.5, generator())
+    with pytest.raises(SpecialistsError, match="examples outside"):
+        enriched_epoch(LABELS, torch.arange(5), 0.5, generator())
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
+def test_fractions_must_lie_between_0_and_1(fraction):
+    with pytest.raises(SpecialistsError, match="fraction must be above 0 and below 1"):
+        outside_draws(10, fraction)
+    with pytest.raises(SpecialistsError, match="fraction must be above 0 and below 1"):
+        prior_correction(fraction, 0.5)
+    with pytest.raises(SpecialistsError, match="prior must be above 0 and below 1"):
+        prior_correction(0.5, fraction)
+
+
+def test_used_fraction_is_the_share_in_an_epoch():
+    for fraction in (0.1, 0.37, 0.5, 0.999):
+        epoch = enriched_epoch(LABELS, SUBSET, fraction, generator())
+        share = torch.isin(LABELS[epoch], SUBSET).double().mean().item()
+        assert used_fraction(40, fraction) == pytest.approx(share, rel=1e-12)
+
+
+def test_prior_correction_is_0_where_training_saw_the_data_as_they_are():
+    assert prior_correction(0.3, 0.3) == pytest.approx(0.0, abs=1e-15)
+
+
+@pytest.mark.parametrize(("fraction", "prior"), [(0.5, 0.1), (0.25, 0.7), (0.9, 0.02)])
+def test_prior_correction_recovers_the_bayes_posterior(fraction, prior):
+    # Gaussian classes in one dimension: class 0 and 1 are the subset, the rest is the dustbin.
+    x = torch.linspace(-6, 6, 201, dtype=torch.float64)
+    means = torch.tensor([-1.0, 1.0, 0.3], dtype=torch.float64)
+    log_density = -((x[:, None] - means) ** 2) / 2
+
+    def log_posterior(share):
+        weights = torch.tensor([0.4 * share, 0.6 * share, 1 - share], dtype=torch.float64)
+        return (log_density + weights.log()).log_softmax(1)
+
+    logits = log_posterior(fraction)  # what training on enriched epochs converges to
+    corrected = logits.clone()
+    corrected[:, -1] += prior_correction(fraction, prior)
+    torch.testing.assert_close(corrected.softmax(1), log_posterior(prior).exp(), rtol=1e-12, atol=1e-14)
+    assert (logits.softmax(1) - log_posterior(prior).exp()).abs().max() > 0.05

@@ -1,0 +1,136 @@
+"""What is measured on the test split."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.stage import Artifact
+from specialists.active import active_set
+from specialists.combine import combine as combine_full
+from stages import fitting, network, soft_targets
+from stages.learning import metrics
+
+
+def part_of(test_half, keep):
+    """Return the test half with some of its examples."""
+    return Artifact({name: array[keep] for name, array in test_half.arrays.items()}, test_half.facts)
+
+
+def log_probs_of(net, test_half):
+    logits = network.predict(net, torch.from_numpy(test_half.arrays["images"]))
+    return logits.double().log_softmax(dim=1).numpy()
+
+
+def test_generalist_is_not_the_control_of_that_name(evaluation, test_half, generalist_net, students):
+    labels = test_half.arrays["labels"]
+    teacher, control = (log_probs_of(net, test_half) for net in (generalist_net, students["generalist"]))
+    facts = evaluation.facts
+    assert facts["generalist"]["nll"] == pytest.approx(metrics.nll(teacher, labels), rel=1e-5)
+    assert facts["students"]["generalist"]["nll"] == pytest.approx(metrics.nll(control, labels), rel=1e-5)
+    assert facts["generalist"]["parameters"] > facts["students"]["generalist"]["parameters"]
+    assert evaluation.arrays["generalist"] == pytest.approx(teacher, abs=1e-5)
+    assert evaluation.arrays["student-generalist"] == pytest.approx(control, abs=1e-5)
+
+
+def test_ensemble_is_the_combination_of_corrected_outputs(evaluation, test_half, generalist_net, specialist_nets):
+    images = torch.from_numpy(test_half.arrays["images"])
+    logits = network.predict(generalist_net, images)
+    probs = []
+    for net in specialist_nets:
+        output = network.predict(net, images).double()
+        output[:, -1] += net.facts["prior_correction"]
+        probs.append(output.softmax(dim=1))
+    subsets = [torch.tensor(net.facts["subset"]) for net in specialist_nets]
+    active = active_set(logits, subsets, 2)
+    expected = combine_full(logits.double().softmax(dim=1), probs, subsets, active)
+    assert np.exp(evaluation.arrays["ensemble"]) == pytest.approx(expected.probs.numpy(), abs=1e-6)
+    assert evaluation.facts["ensemble"]["mean_active"] == pytest.approx(float(active.sum()) / 100)
+
+
+def test_ensemble_agrees_with_the_tables_of_soft_targets(
+    measure, dataset, two_views, generalist_net, specialist_nets, combined_tables
+):
+    """What a student is taught is what is evaluated: the same pixels give the same ensemble either way."""
+    pixels = fitting.Pixels.of(dataset).seen(*fitting.replayed_view(two_views[0], np.arange(240)))
+    labels = dataset.arrays["labels"][two_views[0].arrays["examples"]]
+    seen = Artifact({"images": pixels.numpy(), "labels": labels}, {"class_names": dataset.facts["class_names"]})
+    found = measure(test=seen, variants=("distilled",)).arrays["ensemble"]
+    assert np.exp(found) == pytest.approx(soft_targets.decode(combined_tables[0]).exp().numpy(), abs=2e-3)
+
+
+def test_by_cover_counts_all_examples(evaluation, test_half):
+    labels = test_half.arrays["labels"]
+    before, after = (metrics.correct(evaluation.arrays[name], labels) for name in ("generalist", "ensemble"))
+    rows = {row["specialists"]: row for row in evaluation.facts["ensemble"]["by_cover"]}
+    assert {n: row["examples"] for n, row in rows.items()} == {0: 20, 1: 80}
+    covered = labels < 4
+    gained = int(after[covered].sum()) - int(before[covered].sum())
+    assert rows[1]["gained"] == gained
+    assert rows[1]["relative"] == pytest.approx(gained / before[covered].sum())
+
+
+def test_by_cover_has_no_relative_gain_over_nothing(measure, test_half, generalist_net):
+    wrong = measure().arrays["generalist"].argmax(axis=1) != test_half.arrays["labels"]
+    keep = wrong & (test_half.arrays["labels"] < 4)
+    assert keep.any()
+    (row,) = measure(test=part_of(test_half, keep)).facts["ensemble"]["by_cover"]
+    assert row["relative"] is None
+    assert row["gained"] >= 0
+
+
+def test_specialists_are_compared_within_their_subset(evaluation, test_half, specialist_nets):
+    labels = test_half.arrays["labels"]
+    output = network.predict(specialist_nets[0], torch.from_numpy(test_half.arrays["images"])).numpy()
+    inside = labels < 2
+    found = evaluation.facts["specialists"][0]
+    assert found["conditional_accuracy"] == (output[inside, :2].argmax(axis=1) == labels[inside]).mean()
+    among = evaluation.arrays["generalist"][inside, :2].argmax(axis=1) == labels[inside]
+    assert found["generalist_conditional_accuracy"] == among.mean()
+    output[:, 2] += specialist_nets[0].facts["prior_correction"]
+    assert found["dustbin_recall"] == pytest.approx((output[~inside].argmax(axis=1) == 2).mean())
+    assert (found["classes"], found["names"], found["state"]) == ([0, 1], ["class 0", "class 1"], "trained")
+
+
+def test_shares_of_examples_that_are_not_there_are_none(measure, test_half):
+    inside = measure(test=part_of(test_half, test_half.arrays["labels"] < 2)).facts["specialists"]
+    assert inside[0]["dustbin_recall"] is None
+    assert inside[0]["conditional_accuracy"] is not None
+    assert inside[1]["conditional_accuracy"] is None
+    assert inside[1]["generalist_conditional_accuracy"] is None
+    assert inside[1]["dustbin_recall"] is not None
+
+
+def test_differences_are_the_distilled_students_lead(evaluation):
+    students = evaluation.facts["students"]
+    assert set(evaluation.facts["differences"]) == {"hard", "generalist"}
+    for control, found in evaluation.facts["differences"].items():
+        lead = students["distilled"]["accuracy"] - students[control]["accuracy"]
+        assert found["mean"] == pytest.approx(lead)
+        assert found["low"] <= found["mean"] <= found["high"]
+
+
+def test_agreement_is_with_the_ensemble(evaluation):
+    chosen = {name: evaluation.arrays[name].argmax(axis=1) for name in ("student-hard", "ensemble")}
+    expected = (chosen["student-hard"] == chosen["ensemble"]).mean()
+    assert evaluation.facts["students"]["hard"]["agreement"] == expected
+
+
+def test_confusion_counts_the_generalists_choices(evaluation, test_half):
+    counts = np.array(evaluation.facts["confusion"])
+    assert counts.sum(axis=1).tolist() == [20] * 5
+    assert counts.trace() / 100 == pytest.approx(evaluation.facts["generalist"]["accuracy"])
+
+
+def test_evaluate_needs_no_controls_and_no_second_specialist(measure, specialist_nets):
+    found = measure(specialists=specialist_nets[:1], variants=("distilled",)).facts
+    assert found["differences"] == {}
+    assert list(found["students"]) == ["distilled"]
+    assert len(found["specialists"]) == 1
+    assert 0 < found["ensemble"]["mean_active"] <= 1
+
+
+def test_evaluate_says_what_a_model_costs(evaluation, students):
+    found = evaluation.facts["students"]["distilled"]
+    assert found["parameters"] == students["distilled"].facts["parameters"]
+    assert found["bytes"] == sum(array.nbytes for array in students["distilled"].arrays.values())
+    assert 0 < found["milliseconds_per_image"] < 1000

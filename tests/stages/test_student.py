@@ -1,0 +1,65 @@
+"""The student and its controls: alike in everything but the targets."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.stage import Artifact
+from stages import soft_targets
+
+
+def same_weights(first, second):
+    return all(np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays)
+
+
+def test_student_is_the_same_for_the_same_targets(train_student, combined_tables, students):
+    assert same_weights(train_student(combined_tables), students["distilled"])
+
+
+def test_hard_control_is_training_without_the_soft_targets(train_student, combined_tables, students):
+    assert same_weights(train_student(combined_tables, alpha=0.0, temperature=7.0), students["hard"])
+
+
+def test_students_start_alike(train_student, combined_tables, generalist_tables):
+    # So small a learning rate moves no weight: left are the initial ones, and statistics that show the batches' order.
+    still = {"learning_rate": 1e-30, "epochs": 1}
+    found = [train_student(tables, **still) for tables in (combined_tables, generalist_tables, [])]
+    for other in found[1:]:
+        assert all(
+            np.allclose(found[0].arrays[name], other.arrays[name], rtol=0.0, atol=1e-25) for name in other.arrays
+        )
+
+
+@pytest.mark.parametrize("control", ["hard", "generalist"])
+def test_students_end_apart(students, control):
+    assert not same_weights(students["distilled"], students[control])
+
+
+def test_certain_soft_targets_are_labels(train_student, dataset, two_views):
+    labels = dataset.arrays["labels"]
+    certain = [
+        Artifact(
+            soft_targets.encode(
+                torch.nn.functional.one_hot(torch.from_numpy(labels[view.arrays["examples"]]), 5).float().log()
+            ),
+            {"view": view.facts["view"]},
+        )
+        for view in two_views
+    ]
+    soft = train_student(certain, alpha=1.0, temperature=1.0, epochs=1, learning_rate=0.01)
+    hard = train_student([], alpha=0.0, temperature=1.0, epochs=1, learning_rate=0.01)
+    assert all(np.allclose(soft.arrays[name], hard.arrays[name], atol=1e-4) for name in hard.arrays)
+    assert soft.facts["history"][0]["loss"] == pytest.approx(hard.facts["history"][0]["loss"], rel=1e-4)
+
+
+def test_student_reads_the_table_of_the_view_it_sees(train_student, combined_tables):
+    first, second = combined_tables
+    first_twice = [first, Artifact(first.arrays, second.facts)]
+    assert same_weights(train_student([first], epochs=1), train_student([first, second], epochs=1))
+    assert not same_weights(train_student(first_twice, epochs=2), train_student([first, second], epochs=2))
+
+
+def test_student_is_as_small_as_asked_for(students):
+    for student in students.values():
+        assert student.facts["network"]["model"] == {"name": "cnn", "width": 4}
+        assert [facts["epoch"] for facts in student.facts["history"]] == [1, 2, 3]

@@ -1,0 +1,165 @@
+"""Which tasks there are, and what their recipes depend on: none of it may import torch."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.recipe import recipe
+from stages import STAGES, tasks
+from stages.parameters import DataParameters, Parameters
+
+STAGE = {stage.name: stage for stage in STAGES}
+KNOWN = {
+    "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5},
+    "data[train]": {"transfer": 240, "class_names": list("abcde")},
+    "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
+}
+
+
+def with_changes(**changes):
+    """Return parameters, changed by `section__field=value`."""
+    sections = {"data": {"source": "npz:tiny.npz"}}
+    for name, value in changes.items():
+        section, _, field = name.partition("__")
+        sections.setdefault(section, {})[field] = value
+    return Parameters.model_validate(sections)
+
+
+def listed(stage, known=KNOWN, **changes):
+    """Return the tasks of a stage by id."""
+    found = getattr(tasks, stage)(with_changes(**changes), known)
+    return {task.id: task for task in found}
+
+
+def recipes(stage, known=KNOWN, **changes):
+    """Return what a stage's tasks are kept under, their inputs standing for their digests."""
+    found = listed(stage, known, **changes)
+    return {name: recipe(STAGE[stage], task, seed=0, inputs=task.inputs) for name, task in found.items()}
+
+
+def all_tasks(**changes):
+    return [task for stage in STAGE for task in listed(stage, **changes).values()]
+
+
+def test_every_input_is_an_earlier_task():
+    seen = set()
+    for task in all_tasks():
+        assert set(task.input_ids) <= seen
+        seen.add(task.id)
+
+
+def test_every_task_has_its_own_id():
+    ids = [task.id for task in all_tasks()]
+    assert len(ids) == len(set(ids))
+
+
+def test_specialist_is_named_by_its_classes():
+    assert list(listed("specialist")) == ["specialist[0-1]", "specialist[2-3]"]
+
+
+def test_subset_name_stays_short_and_distinct_for_many_classes():
+    first, second = tasks.subset_name(range(100)), tasks.subset_name(range(1, 101))
+    assert first.startswith("100-classes-")
+    assert first != second
+    assert len(first) < 40
+
+
+def test_targets_are_scored_by_every_teacher_on_every_view():
+    found = listed("targets", data__views=2)
+    assert list(found) == [f"targets[{name}/{view}.0]" for view in (0, 1) for name in ("generalist", "0-1", "2-3")]
+    lazy = found["targets[2-3/1.0]"]
+    assert lazy.inputs == {
+        "dataset": "data[train]",
+        "view": "views[1]",
+        "teacher": "specialist[2-3]",
+        "generalist": "targets[generalist/1.0]",
+    }
+    assert lazy.arguments == {"rows": (0, 240), "active_classes": 2}
+
+
+def test_combined_reads_the_tables_of_its_own_shard():
+    found = listed("combined", data__views=2)["combined[1.0]"]
+    assert found.input_ids == ("targets[generalist/1.0]", "targets[0-1/1.0]", "targets[2-3/1.0]")
+
+
+def test_students_differ_in_targets_and_share_their_draws():
+    found = listed("student", data__views=1)
+    assert {name: task.inputs["targets"] for name, task in found.items()} == {
+        "student[distilled]": ["combined[0.0]"],
+        "student[hard]": [],
+        "student[generalist]": ["targets[generalist/0.0]"],
+    }
+    assert len({kept["seed"] for kept in recipes("student").values()}) == 1
+
+
+def test_student_has_no_control_that_is_not_asked_for():
+    wanted = Parameters(data=DataParameters(source="npz:tiny.npz"), controls=())
+    assert [task.id for task in tasks.student(wanted, KNOWN)] == ["student[distilled]"]
+    (evaluation,) = tasks.evaluate(wanted, KNOWN)
+    assert evaluation.inputs["students"] == ["student[distilled]"]
+
+
+def test_hard_control_does_not_depend_on_the_soft_targets():
+    before, after = recipes("student"), recipes("student", student__temperature=20.0, student__alpha=0.5)
+    assert before["student[hard]"] == after["student[hard]"]
+    assert before["student[distilled]"] != after["student[distilled]"]
+    assert before["student[generalist]"] != after["student[generalist]"]
+
+
+def test_specialist_does_not_depend_on_the_other_subsets():
+    others = KNOWN | {"subsets": {"subsets": [{"classes": [2, 3]}, {"classes": [0, 4]}, {"classes": [1, 4]}]}}
+    changes = {"specialists__count": 2, "specialists__size": 2, "student__epochs": 1}
+    before, after = recipes("specialist"), recipes("specialist", others, **changes)
+    assert before["specialist[2-3]"] == after["specialist[2-3]"]
+    assert recipes("targets")["targets[2-3/0.0]"] == recipes("targets", others, **changes)["targets[2-3/0.0]"]
+
+
+@pytest.mark.parametrize("stage", ["views", "targets", "combined"])
+def test_one_more_view_leaves_the_others_as_they_are(stage):
+    before, after = recipes(stage, data__views=2), recipes(stage, data__views=3)
+    assert before.items() < after.items()
+
+
+@pytest.mark.parametrize("stage", ["generalist", "confusion", "subsets", "specialist"])
+def test_teachers_do_not_depend_on_views_combination_or_student(stage):
+    changes = {"data__views": 9, "combine__active_classes": 1, "student__epochs": 1, "student__temperature": 1.0}
+    assert recipes(stage) == recipes(stage, **changes)
+
+
+@pytest.mark.parametrize("stage", [name for name, stage in STAGE.items() if stage.kept])
+def test_recipes_hold_no_path(stage):
+    elsewhere = KNOWN | {"source": KNOWN["source"] | {"root": "/elsewhere"}}
+    assert recipes(stage) == recipes(stage, elsewhere, data__source="npz:other/name.npz", data__root="elsewhere")
+
+
+def test_test_split_is_read_by_evaluate_and_report_alone():
+    readers = {task.stage for task in all_tasks() if "data[test]" in task.input_ids}
+    assert readers == {"evaluate", "report"}
+
+
+def test_test_split_does_not_depend_on_the_holdout():
+    assert recipes("data")["data[test]"] == recipes("data", data__holdout=0.3)["data[test]"]
+    assert recipes("data")["data[train]"] != recipes("data", data__holdout=0.3)["data[train]"]
+
+
+@given(st.integers(1, 10_000), st.integers(2, 5_000), st.integers(1, 100_000))
+def test_shards_of_partitions_the_rows(n_examples, n_classes, shard_bytes):
+    ranges = tasks.shards_of(n_examples, n_classes, shard_bytes)
+    assert [row for start, stop in ranges for row in (start, stop)][1:-1:2] == [start for start, _ in ranges[1:]]
+    assert (ranges[0][0], ranges[-1][1]) == (0, n_examples)
+    assert all(start < stop for start, stop in ranges)
+
+
+def test_shards_of_keeps_to_the_size_on_every_machine():
+    # Numbers of the recipes: should one of these change, all tables would be made anew.
+    assert tasks.shards_of(50_000, 1000) == [(0, 16710), (16710, 33420), (33420, 50_000)]
+    assert tasks.shards_of(3, 15_000, shard_bytes=1) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_planning_imports_no_torch():
+    code = "import sys, stages, stages.tasks, stages.report; print('torch' in sys.modules, 'sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
