@@ -1,1 +1,24 @@
-"""Orchestration: what runs, where, and what is kept. No maths, no model, no data set."""
+"""Orchestration: what runs, where, and what is kept. No maths, no model, no data set.
+
+For use from Python there are `SoftTargets`, which opens a soft-target table of a finished run, and `combine`, which
+combines teachers' probabilities.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from specialists.combine import combine
+    from stages.soft_targets import SoftTargets
+
+__all__ = ["SoftTargets", "combine"]
+
+_PUBLIC = {"SoftTargets": "stages.soft_targets:SoftTargets", "combine": "specialists.combine:combine"}
+
+
+def __getattr__(name: str) -> Any:
+    # Late: importing a part of this package must import neither torch nor the packages above it.
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipeline.stage import imported  # noqa: PLC0415
+
+    return imported(_PUBLIC[name])

@@ -122,6 +122,13 @@ def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[
     seconds = sum(task.seconds for task in tasks.values() if task.state == "done")
     if "failed" in states:
         return Text(stage, style="red"), Text("failed", style="red"), "", ""
+    if "stopped" in states:
+        return (
+            Text(stage),
+            Text("stopped", style="yellow"),
+            f"{finished} of {len(states)}" if len(states) > 1 else "",
+            "",
+        )
     if finished == len(states):
         reused = states.count("reused")
         how = "reused" if reused == len(states) else "done" if not reused else f"done, {reused} reused"

@@ -57,7 +57,7 @@ class EventLog:
 
 
 def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path}: must be writable; got {error.strerror}")
+    return StoreError(f"{path}: must be writable; got {error.strerror}: set `runs` to another folder")
 
 
 def read_events(path: Path) -> Iterator[Mapping[str, Json]]:
@@ -73,7 +73,7 @@ class TaskState:
     """What is known of one task.
 
     Attributes:
-        state: `waiting`, `running`, `done`, `reused` or `failed`.
+        state: `waiting`, `running`, `done`, `reused`, `failed`, or `stopped` where the run ended meanwhile.
         started: When it began, in seconds since the epoch.
         seconds: How long it took; of a reused result, how long it took then.
         reported: The latest the task told of itself, such as its epoch.
@@ -115,6 +115,13 @@ class RunState:
         handler = _HANDLERS.get(event["event"])
         if handler is not None:
             handler(self, event)
+
+    def end(self, status: str) -> None:
+        """Take in that the run is over, and with it what still ran."""
+        self.status = status
+        for task in self.tasks.values():
+            if task.state == "running":
+                task.state = "stopped"
 
     def of_stage(self, stage: str) -> dict[str, TaskState]:
         """Return the known tasks of a stage."""
@@ -162,7 +169,7 @@ def _warning(run: RunState, event: Mapping[str, Json]) -> None:
 
 
 def _run_ended(run: RunState, event: Mapping[str, Json]) -> None:
-    run.status = event["status"]
+    run.end(event["status"])
 
 
 _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {

@@ -226,14 +226,23 @@ def _make_folder() -> str:
     """Make a folder for a Ray, and delete those that killed drivers have left."""
     base = tempfile.gettempdir()
     # It cannot lie in the run's: Ray's sockets lie 64 bytes deeper, and 103 bytes are all they may have.
-    base = base if len(base) <= _LONGEST_BASE else "/tmp"
-    for owner in Path(base).glob(f"pipeline-*/{_OWNER}"):
-        with suppress(OSError):
-            if is_abandoned(owner.read_text(), time.time() - owner.stat().st_mtime):
-                shutil.rmtree(owner.parent)
-    folder = tempfile.mkdtemp(prefix=f"pipeline-{os.getpid()}-", dir=base)
-    Path(folder, _OWNER).write_text(temporary_name())
-    return folder
+    base = base if len(base) <= _LONGEST_BASE else "/tmp"  # noqa: S108  # a new folder in it is this user's alone
+    for folder in Path(base).glob("pipeline-*"):
+        with suppress(OSError):  # such as those of other users
+            if _is_left(folder):
+                shutil.rmtree(folder)
+    made = tempfile.mkdtemp(prefix=f"pipeline-{os.getpid()}-", dir=base)
+    Path(made, _OWNER).write_text(temporary_name())
+    return made
+
+
+def _is_left(folder: Path) -> bool:
+    """Return whether a folder was a Ray's whose driver is dead."""
+    idle, owner = time.time() - folder.stat().st_mtime, folder / _OWNER
+    if owner.is_file():
+        return is_abandoned(owner.read_text(), idle)
+    # A worker that was just starting when its Ray ended makes empty folders again, which belong to nobody.
+    return idle > 60 and (folder / "session_latest").is_symlink()
 
 
 def _init(ray: Any, cpus: int, folder: str) -> None:
@@ -253,19 +262,19 @@ def _init(ray: Any, cpus: int, folder: str) -> None:
 def _signals_put_off() -> Iterator[None]:
     """Deliver Ctrl-C and SIGTERM after the block, not in it."""
     came: list[int] = []
-    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in former:
-        signal.signal(number, lambda number, _: came.append(number))
+    former = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
+    for stop in former:
+        signal.signal(stop, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-    for number in came[:1]:
-        signal.raise_signal(number)
+        for stop, handler in former.items():
+            signal.signal(stop, handler)
+    if came:
+        signal.raise_signal(signal.Signals(came[0]))
 
 
-class _Mailbox:
+class _Mailbox:  # pragma: no cover  # runs in a Ray worker
     """A Ray actor in which tasks leave what the driver shows; losing it loses no result."""
 
     def __init__(self) -> None:

@@ -67,7 +67,7 @@ class RunFolder:
         for event in read_events(self.path / EVENTS):
             state.apply(event)
         if state.status == "running" and not _is_alive(state):
-            state.status = "interrupted"
+            state.end("interrupted")
         return state
 
     def keys(self) -> Mapping[str, str]:
@@ -102,7 +102,7 @@ def find(base: Path, run: str | None) -> RunFolder:
             return folder
     if run is None:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
-    names = [folder.path.name for folder in folders]
+    names = dict.fromkeys(name for folder in folders for name in (_name_of(folder.path), folder.path.name))
     raise ConfigError(f"the run must be one of those in {base}; got '{run}'{did_you_mean(run, names)}")
 
 

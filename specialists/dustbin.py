@@ -1,7 +1,9 @@
 """Training a specialist: its head, its labels, its enriched epochs, and the correction for the enrichment.
 
 A specialist has |S|+1 outputs: the classes of its subset in the order it lists them, then one dustbin for all
-others (Hinton, Vinyals, Dean 2015, sections 5.2 and 5.3).
+others (Hinton, Vinyals, Dean 2015, sections 5.2 and 5.3). Or it keeps one output for each of the N classes, those of
+its subset first, and learns the others from the generalist's soft targets (section 6.1): then its dustbin is the
+logsumexp of the others, so that it too speaks of |S|+1.
 """
 
 import math
@@ -29,16 +31,84 @@ def initial_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, 
     Raises:
         SpecialistsError: The subset leaves no class for the dustbin.
     """
-    outside = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
-    outside[subset] = False
-    n_outside = len(weight) - len(subset)
-    if n_outside < 1 or int(outside.sum()) != n_outside:
-        raise SpecialistsError(f"subset must be different classes, not all {len(weight)}; got {subset.tolist()}")
-    dustbin_bias = bias[outside].mean() + math.log(n_outside)
+    outside = _outside(subset, len(weight))
+    dustbin_bias = bias[outside].mean() + math.log(len(weight) - len(subset))
     return (
         torch.cat([weight[subset], weight[outside].mean(0, keepdim=True)]),
         torch.cat([bias[subset], dustbin_bias[None]]),
     )
+
+
+def full_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the generalist's last layer with the classes of a subset first, the others after them in their order.
+
+    Args:
+        weight: The generalist's, float (N, features).
+        bias: The generalist's, float (N,).
+        subset: Class ids, int64 (|S|,), 1 to N - 1 of them.
+
+    Returns:
+        Weight (N, features) and bias (N,), new tensors of the same dtype.
+
+    Raises:
+        SpecialistsError: The subset leaves no class for the dustbin.
+    """
+    order = torch.cat([subset, _outside(subset, len(weight)).nonzero().squeeze(1)])
+    return weight[order], bias[order]
+
+
+def folded(logits: Tensor, n_inside: int) -> Tensor:
+    """Return what a specialist with a full head says of its subset and of all other classes together.
+
+    Args:
+        logits: The subset's first, float (batch, N).
+        n_inside: |S|.
+
+    Returns:
+        The subset's logits, then the logsumexp of the others, (batch, |S| + 1).
+    """
+    return torch.cat([logits[:, :n_inside], logits[:, n_inside:].logsumexp(1, keepdim=True)], dim=1)
+
+
+def regularized_targets(labels: Tensor, generalist_logits: Tensor, subset: Tensor) -> Tensor:
+    """Return what a specialist with a full head learns: labels for its subset, soft targets for the others.
+
+    An example of another class is known to be outside the subset, so its soft targets are the generalist's among the
+    other classes, renormalised: with the generalist's mass on the subset left in, the training would count that mass
+    twice, once in the soft targets and once in the examples of the subset, and no constant could correct the prior.
+    Thus the dustbin learns what it learns from labels alone, and the generalist decides how it is divided.
+
+    Args:
+        labels: From `subset_labels`, int64 (batch,).
+        generalist_logits: Of the same examples, in the order of the classes, float (batch, N). Those of examples of
+            the subset are not read.
+        subset: Class ids, int64 (|S|,).
+
+    Returns:
+        Log-probabilities in the order of `full_head`, (batch, N); minus infinity for what has no share.
+    """
+    n_inside = len(subset)
+    others = generalist_logits[:, _outside(subset, generalist_logits.shape[1])]
+    targets = torch.full_like(generalist_logits, -math.inf)
+    is_inside = labels < n_inside
+    targets[is_inside, labels[is_inside]] = 0.0
+    targets[~is_inside, n_inside:] = others[~is_inside].log_softmax(1)
+    return targets
+
+
+def corrected(logits: Tensor, correction: float) -> Tensor:
+    """Return a specialist's logits as the classes' shares in the data ask for, not those in its training.
+
+    Args:
+        logits: Float (batch, |S| + 1), dustbin last.
+        correction: From `prior_correction`.
+
+    Returns:
+        A new tensor, float64 (batch, |S| + 1).
+    """
+    exact = logits.to(torch.float64, copy=True)
+    exact[:, -1] += correction
+    return exact
 
 
 def subset_labels(labels: Tensor, subset: Tensor, n_classes: int) -> Tensor:
@@ -137,3 +207,13 @@ def prior_correction(fraction: float, prior: float) -> float:
         if not 0.0 < value < 1.0:
             raise SpecialistsError(f"{name} must be above 0 and below 1; got {value}")
     return math.log(fraction) - math.log1p(-fraction) + math.log1p(-prior) - math.log(prior)
+
+
+def _outside(subset: Tensor, n_classes: int) -> Tensor:
+    """Return which classes are outside a subset, bool (N,); raise where none is, or a class is given twice."""
+    outside = torch.ones(n_classes, dtype=torch.bool, device=subset.device)
+    outside[subset] = False
+    n_outside = n_classes - len(subset)
+    if n_outside < 1 or int(outside.sum()) != n_outside:
+        raise SpecialistsError(f"subset must be different classes, not all {n_classes}; got {subset.tolist()}")
+    return outside

@@ -1,11 +1,14 @@
 """Confusable subsets: which classes each specialist is for (Hinton, Vinyals, Dean 2015, section 5.1).
 
-The paper clusters the covariance of the generalist's predictions. Here its soft confusion is clustered, which
-gives balanced subsets where the covariance of ten classes gave singletons. No torch in this module.
+The paper clusters the covariance of the generalist's predictions, `covariance_subsets`. The default here is to
+cluster its soft confusion, `confusable_subsets`, which gives balanced subsets where the covariance of ten classes
+gave singletons. No torch in this module.
 """
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +19,7 @@ from specialists.errors import SpecialistsError, raise_all
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Subsets = tuple[tuple[int, ...], ...]
+Clustering = Callable[[Floats], Integers]
 
 _FLOOR = 1e-6  # of the mean affinity: connects the graph, without which its spectrum says nothing
 
@@ -79,20 +83,76 @@ def confusable_subsets(confusion: Floats, count: int, *, size: int | None = None
     Raises:
         SpecialistsError: So many subsets, or this size, cannot be had from so many classes.
     """
-    n_classes = len(confusion)
-    raise_all(_faults(confusion, count, size))
-    similar = affinity(confusion)
-    # Sorted rows are the same for a class under whatever number it has; lexsort wants its first key last.
-    canonical = np.lexsort(np.sort(similar, axis=1).T)
-    ordered = similar[np.ix_(canonical, canonical)]
-    clusters = _clusters(ordered, count, seed)
-    if size is None:
-        _hand_on(clusters, ordered, largest_size(n_classes, count))
-    found: list[frozenset[int]] = []
-    # The largest first: the smaller a cluster, the more different ways it has to grow, always more than are taken.
-    for cluster in sorted(clusters, key=len, reverse=True):
-        found.append(_fitted(cluster, ordered, size or max(2, len(cluster)), found))
-    return tuple(sorted(tuple(sorted(int(canonical[i]) for i in subset)) for subset in found))
+    raise_all(_square_faults(confusion) + _faults(len(confusion), count, size))
+    return _divided(affinity(confusion), lambda similar: _spectral(similar, count, seed), count, size)
+
+
+def covariance_subsets(probs: NDArray[np.floating], count: int, *, size: int | None = None, seed: int) -> Subsets:
+    """Divide the classes into groups that are predicted together, by K-means (Hinton et al. 2015, section 5.1).
+
+    Clustered are the columns of the covariance of the predictions, which needs no labels. Order of the classes,
+    bounds and growing are as in `confusable_subsets`, by covariance in place of affinity.
+
+    Args:
+        probs: Predictions on examples that the generalist was not trained on, (examples, classes), two or more.
+        count: Number of subsets.
+        size: Classes in each; by default 2 to `largest_size`, together covering all classes.
+        seed: Of the clustering.
+
+    Returns:
+        As `confusable_subsets`.
+
+    Raises:
+        SpecialistsError: As there, or a prediction is not finite, or there are fewer than two.
+    """
+    n_examples, n_classes = probs.shape
+    faults = _faults(n_classes, count, size)
+    if n_examples < 2 or not np.isfinite(probs).all():
+        faults.insert(0, f"probs must be 2 examples or more, all finite; got shape {probs.shape}")
+    raise_all(faults)
+    with _one_thread():
+        covariance = np.cov(probs.astype(np.float64), rowvar=False)
+    # Sums of a matrix product may differ between (i, j) and (j, i) in their last bit; ties must stay ties.
+    symmetric = (covariance + covariance.T) / 2
+    return _divided(symmetric, lambda columns: _k_means(columns, count, seed), count, size)
+
+
+def shuffled_subsets(subsets: Subsets, n_classes: int, seed: int) -> Subsets:
+    """Deal the classes out at random: a control whose sizes, overlaps and cover are those of other subsets.
+
+    Args:
+        subsets: The subsets to be a control of.
+        n_classes: Number of classes.
+        seed: Of the draw.
+
+    Returns:
+        The subsets under a random renumbering of the classes, in the form of `confusable_subsets`.
+    """
+    renumbered = np.random.default_rng(seed).permutation(n_classes).tolist()
+    return _in_order([renumbered[i] for i in subset] for subset in subsets)
+
+
+def given_subsets(subsets: Sequence[Sequence[int]], n_classes: int) -> Subsets:
+    """Return subsets that somebody has chosen, in the form of `confusable_subsets`.
+
+    Args:
+        subsets: Class ids of each.
+        n_classes: Number of classes.
+
+    Raises:
+        SpecialistsError: A subset has a class twice, one that there is not, fewer than 2 or all; or two are equal.
+    """
+    faults = [] if subsets else ["subsets must be at least one; got none"]
+    found: dict[frozenset[int], int] = {}
+    for position, subset in enumerate(subsets):
+        ids = set(subset)
+        if len(ids) != len(subset) or not ids <= set(range(n_classes)) or not 2 <= len(ids) < n_classes:
+            rule = f"be at least 2 different classes out of 0..{n_classes - 1}, not all of them"
+            faults.append(f"subsets[{position}] must {rule}; got {list(subset)[:20]}")
+        if (first := found.setdefault(frozenset(ids), position)) != position:
+            faults.append(f"subsets[{position}] must differ from subsets[{first}]; got {sorted(ids)[:20]} twice")
+    raise_all(faults)
+    return _in_order(subsets)
 
 
 def coverage(subsets: Sequence[Sequence[int]], n_classes: int) -> Integers:
@@ -112,12 +172,19 @@ def held_confusion(confusion: Floats, subsets: Sequence[Sequence[int]]) -> Float
     return np.array(within) / total if total > 0 else np.zeros(len(subsets))
 
 
-def _faults(confusion: Floats, count: int, size: int | None) -> list[str]:
-    """Return what is wrong with the arguments of `confusable_subsets`."""
-    n_classes = len(confusion)
+def _in_order(subsets: Iterable[Iterable[int]]) -> Subsets:
+    return tuple(sorted(tuple(sorted(subset)) for subset in subsets))
+
+
+def _square_faults(confusion: Floats) -> list[str]:
+    if confusion.shape != (len(confusion),) * 2 or not np.isfinite(confusion).all() or (confusion < 0).any():
+        return [f"confusion must be square, finite and non-negative; got shape {confusion.shape}"]
+    return []
+
+
+def _faults(n_classes: int, count: int, size: int | None) -> list[str]:
+    """Return what is wrong with the number and size of subsets wanted."""
     faults = []
-    if confusion.shape != (n_classes, n_classes) or not np.isfinite(confusion).all() or (confusion < 0).any():
-        faults.append(f"confusion must be square, finite and non-negative; got shape {confusion.shape}")
     if n_classes < 3:
         faults.append(f"subsets need at least 3 classes; got {n_classes}")
     if not 1 <= count <= n_classes // 2:
@@ -127,21 +194,67 @@ def _faults(confusion: Floats, count: int, size: int | None) -> list[str]:
     return faults
 
 
-def _clusters(similar: Floats, count: int, seed: int) -> list[list[int]]:
-    """Cluster, and make sure that no cluster is empty."""
+def _divided(matrix: Floats, cluster: Clustering, count: int, size: int | None) -> Subsets:
+    """Cluster the classes of a symmetric matrix in canonical order, and fit the clusters to the sizes wanted."""
+    # Sorted rows are the same for a class under whatever number it has; lexsort wants its first key last.
+    canonical = np.lexsort(np.sort(matrix, axis=1).T)
+    similar = matrix[np.ix_(canonical, canonical)]
+    labels = cluster(similar)
+    np.fill_diagonal(similar, 0.0)
+    clusters = _filled([np.flatnonzero(labels == c).tolist() for c in range(count)], similar)
+    if size is None:
+        _hand_on(clusters, similar, largest_size(len(matrix), count))
+    found: list[frozenset[int]] = []
+    # The largest first: the smaller a cluster, the more different ways it has to grow, always more than are taken.
+    for members in sorted(clusters, key=len, reverse=True):
+        found.append(_fitted(members, similar, size or max(2, len(members)), found))
+    return _in_order((int(canonical[i]) for i in subset) for subset in found)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep sums in one order: with more threads the last bits of BLAS and OpenMP sums differ."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn, needed beside it alone
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
+
+
+def _spectral(similar: Floats, count: int, seed: int) -> Integers:
+    """Return the cluster of each class, by spectral clustering of an affinity, int64 (classes,)."""
     from sklearn.cluster import SpectralClustering  # noqa: PLC0415 - a second of imports, for one caller
 
+    if count == 1:  # which scikit-learn refuses
+        return np.zeros(len(similar), dtype=np.int64)
     connected = similar + _FLOOR * (similar.mean() or 1.0)
     np.fill_diagonal(connected, 0.0)
-    labels = np.zeros(len(similar), dtype=np.int64)
-    if count > 1:
-        model = SpectralClustering(count, affinity="precomputed", assign_labels="cluster_qr", random_state=seed)
-        labels = model.fit_predict(connected)
-    clusters = [np.flatnonzero(labels == c).tolist() for c in range(count)]
+    model = SpectralClustering(count, affinity="precomputed", assign_labels="cluster_qr", random_state=_seed32(seed))
+    with _one_thread():
+        labels: Integers = model.fit_predict(connected)
+    return labels
+
+
+def _k_means(columns: Floats, count: int, seed: int) -> Integers:
+    """Return the cluster of each class, by K-means on the rows of a symmetric matrix, int64 (classes,)."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - a second of imports, for one caller
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    with _one_thread(), warnings.catch_warnings():
+        # It warns of fewer different columns than clusters; the clusters that stay empty are filled afterwards.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels: Integers = KMeans(count, n_init=10, random_state=_seed32(seed)).fit_predict(columns)
+    return labels
+
+
+def _seed32(seed: int) -> int:
+    """Return a seed as scikit-learn takes it."""
+    return seed % 2**32
+
+
+def _filled(clusters: list[list[int]], similar: Floats) -> list[list[int]]:
+    """Give every empty cluster the class that fits the largest one least."""
     for cluster in clusters:
         if not cluster:
-            largest = max(clusters, key=len)
-            cluster.append(_pop_least(largest, similar))
+            cluster.append(_pop_least(max(clusters, key=len), similar))
     return clusters
 
 

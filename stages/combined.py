@@ -7,13 +7,21 @@ import torch
 
 from pipeline.stage import Artifact, Work
 from specialists.combine import combine_rows
-from stages import soft_targets
+from stages import soft_targets, tables
 from stages.learning import training
 from stages.learning.models import as_tensor
 
 
 def combine(
-    *, generalist: Artifact, specialists: Sequence[Artifact], divergence: Literal["forward"], work: Work
+    *,
+    generalist: Artifact,
+    specialists: Sequence[Artifact],
+    divergence: Literal["forward"],
+    work: Work,
+    calibrations: Sequence[Artifact] = (),
+    bytes_per_row: int | None = None,
+    max_kl: float = 0.0,
+    temperature: float = 1.0,
 ) -> Artifact:
     """Combine one shard of all teachers' tables.
 
@@ -22,30 +30,55 @@ def combine(
         specialists: Every specialist's table, with the rows where it was active.
         divergence: What is minimised.
         work: Its threads.
+        calibrations: The teachers' temperatures, the generalist's first; none for a temperature of 1 each.
+        bytes_per_row: What a row may take; where the dense encoding takes more, top-k is kept. None for no limit.
+        max_kl: What top-k may lose at temperature 1 and at the student's, as a mean over the shard, in nats.
+        temperature: The student's.
 
     Returns:
-        A table of log q at temperature 1, as `soft_targets.encode` keeps it. Facts: the largest `residual` of the
-        optimality conditions over all rows, and the most `iterations` that a row took.
+        A table of log q at temperature 1, as `soft_targets.encode` or `encode_top_k` keeps it. Facts: those of the
+        generalist's table; `encoding`: its `name`, why it was taken (`because`), of top-k also `k` and what it loses
+        (`kl`, by temperature); the largest `residual` of the optimality conditions over all rows, and the most
+        `iterations` that a row took.
 
     Raises:
         SpecialistsError: A row has no solution; names it.
+        StageError: Top-k loses more than it may; names how much, at which temperature.
     """
     training.use_threads(work.threads)
+    temperatures = [fit.facts["temperature"] for fit in calibrations] or [1.0] * (1 + len(specialists))
+    probs = [
+        soft_targets.decode_probs(table, temperature)
+        for table, temperature in zip([generalist, *specialists], temperatures, strict=True)
+    ]
     combination = combine_rows(
-        soft_targets.decode_probs(generalist),
+        probs[0],
         [as_tensor(table.arrays["rows"]) for table in specialists],
-        [soft_targets.decode_probs(table) for table in specialists],
+        probs[1:],
         [torch.tensor(table.facts["subset"]) for table in specialists],
         divergence=divergence,
     )
-    arrays = soft_targets.encode(combination.probs.log())
+    log_q = combination.probs.log()
+    k = None if bytes_per_row is None else tables.top_k_within(bytes_per_row, log_q.shape[1])
+    arrays, encoding = soft_targets.choose(log_q, k=k, temperatures=sorted({1.0, temperature}), max_kl=max_kl)
     return Artifact(
         arrays,
         {
-            "teacher": "combined",
-            "view": generalist.facts["view"],
-            "rows": len(combination.probs),
+            **generalist.facts,
+            "teacher": tables.COMBINED,
+            "bytes": sum(array.nbytes for array in arrays.values()),
+            "encoding": encoding | {"because": _because(bytes_per_row, log_q.shape[1])},
+            "statistics": soft_targets.statistics(log_q),
             "residual": float(combination.residual.max()),
             "iterations": int(combination.iterations.max()),
         },
     )
+
+
+def _because(bytes_per_row: int | None, n_classes: int) -> str:
+    """Return why an encoding was taken, in words."""
+    dense = tables.row_bytes(n_classes)
+    if bytes_per_row is None:
+        return f"no limit is set for the {dense} bytes of a dense row"
+    fits = "fit into" if dense <= bytes_per_row else "exceed"
+    return f"the {dense} bytes of a dense row {fits} targets.bytes_per_row, {bytes_per_row}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.stage import Artifact, Json, Work
-from specialists.active import active_set
-from specialists.combine import combine as combine_full
+from specialists.dustbin import corrected
+from specialists.ensemble import Ensemble, Prediction, Specialist
 from specialists.subsets import coverage
-from stages import network, soft_targets
+from stages import network
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
 from stages.parameters import CombineParameters
@@ -36,6 +37,7 @@ def evaluate(
     variants: Sequence[str],
     combine: CombineParameters,
     work: Work,
+    calibrations: Sequence[Artifact] = (),
 ) -> Artifact:
     """Measure teachers, ensemble and students.
 
@@ -47,10 +49,12 @@ def evaluate(
         variants: Their names.
         combine: How the ensemble is combined.
         work: Its seed draws the bootstrap; its threads.
+        calibrations: The teachers' temperatures, the generalist's first; none where they are not calibrated.
 
     Returns:
         Facts as results.json holds them (`generalist`, `specialists`, `ensemble`, `students`, `differences`), and
-        `confusion`, the generalist's counts by true and predicted class. Arrays: `labels` int64 (examples,), and
+        `confusion`, the generalist's counts by true and predicted class. Where teachers are calibrated, `ensemble` has
+        their `temperatures`, and as `uncalibrated` what it would be without. Arrays: `labels` int64 (examples,), and
         log-probabilities, float32 (examples, classes): `generalist`, `ensemble`, and `student-` with each variant's
         name, for a control may be called as a teacher is.
 
@@ -61,13 +65,12 @@ def evaluate(
     labels = np.asarray(test.arrays["labels"])
     images = as_tensor(test.arrays["images"]).to(training.device())
     logits = network.predict(generalist, images).cpu()
-    outputs = [
-        soft_targets.corrected(network.predict(specialist, images).cpu(), specialist.facts["prior_correction"])
-        for specialist in specialists
-    ]
+    outputs = [network.predict(specialist, images).cpu() for specialist in specialists]
     subsets = [specialist.facts["subset"] for specialist in specialists]
-    probs, active = _ensemble(logits, outputs, subsets, combine)
-    alone, together = _log_probs(logits), _log_probs(probs.log())
+    temperatures = [calibration.facts["temperature"] for calibration in calibrations]
+    teachers = _Teachers(logits, outputs, specialists, combine)
+    prediction = teachers.combined(temperatures)
+    alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
     scores = {
         variant: _log_probs(network.predict(student, images))
         for variant, student in zip(variants, students, strict=True)
@@ -75,14 +78,15 @@ def evaluate(
     facts: dict[str, Json] = {
         "generalist": _measured(alone, labels) | _size(generalist, images),
         "specialists": [
-            _specialist_facts(subset, output.numpy(), alone, labels, test.facts["class_names"])
-            for subset, output in zip(subsets, outputs, strict=True)
+            _specialist_facts(specialist, output, alone, labels, test.facts["class_names"])
+            for specialist, output in zip(specialists, outputs, strict=True)
         ],
         "ensemble": _measured(together, labels)
         | {
-            "mean_active": float(active.sum(dim=1, dtype=torch.float64).mean()),
+            "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
-        },
+        }
+        | (_calibration(teachers, temperatures, labels) if temperatures else {}),
         "students": {
             variant: _measured(scores[variant], labels)
             | {"agreement": metrics.agreement(scores[variant], together)}
@@ -96,21 +100,45 @@ def evaluate(
     return Artifact({"labels": labels, "generalist": alone, "ensemble": together, **kept}, facts)
 
 
-def _ensemble(
-    logits: Tensor, outputs: Sequence[Tensor], subsets: Sequence[Sequence[int]], wanted: CombineParameters
-) -> tuple[Tensor, Tensor]:
-    """Return the ensemble's probabilities, float64 (examples, classes), and who was active on what.
+@dataclass(frozen=True)
+class _Teachers:
+    """What all teachers say of all test examples: asked once, combined with and without their temperatures.
 
-    Args:
+    Attributes:
         logits: The generalist's, (examples, classes).
-        outputs: Of every specialist, its corrected logits, float64 (examples, subset and dustbin).
-        subsets: Of every specialist, its classes.
+        outputs: Of every specialist, its logits, (examples, subset and dustbin).
+        specialists: The specialists.
         wanted: How they are combined.
     """
-    classes = [torch.tensor(subset) for subset in subsets]
-    active = active_set(logits, classes, wanted.active_classes)
-    generalist, specialists = logits.double().softmax(dim=1), [output.softmax(dim=1) for output in outputs]
-    return combine_full(generalist, specialists, classes, active, divergence=wanted.divergence).probs, active
+
+    logits: Tensor
+    outputs: Sequence[Tensor]
+    specialists: Sequence[Artifact]
+    wanted: CombineParameters
+
+    def combined(self, temperatures: Sequence[float]) -> Prediction:
+        """Return what the ensemble says, at the teachers' temperatures, the generalist's first; at 1 without any."""
+        of_generalist, *of_specialists = temperatures or [1.0] * (1 + len(self.specialists))
+        specialists = [
+            Specialist(
+                output.__getitem__, torch.tensor(net.facts["subset"]), net.facts["prior_correction"], temperature
+            )
+            for net, output, temperature in zip(self.specialists, self.outputs, of_specialists, strict=True)
+        ]
+        ensemble = Ensemble(
+            self.logits.__getitem__, specialists, self.wanted.active_classes, self.wanted.divergence, of_generalist
+        )
+        return ensemble(torch.arange(len(self.logits)))
+
+
+def _calibration(teachers: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
+    """Return the temperatures by teacher, and what the ensemble would be without them."""
+    names = ["generalist", *(specialist.facts["name"] for specialist in teachers.specialists)]
+    log_probs = _log_probs(teachers.combined([]).probs.log())
+    return {
+        "temperatures": dict(zip(names, temperatures, strict=True)),
+        "uncalibrated": {"nll": metrics.nll(log_probs, labels), "ece": metrics.ece(log_probs, labels)},
+    }
 
 
 def _log_probs(logits: Tensor) -> NDArray[np.float32]:
@@ -149,12 +177,14 @@ def _milliseconds(model: Artifact, batch: Tensor) -> float:
 
 
 def _specialist_facts(
-    subset: Sequence[int], output: Scores, generalist: Scores, labels: Labels, names: Sequence[str]
+    specialist: Artifact, logits: Tensor, generalist: Scores, labels: Labels, names: Sequence[str]
 ) -> dict[str, Json]:
-    """Return a specialist beside the generalist, from corrected logits (examples, subset and dustbin).
+    """Return a specialist beside the generalist, from its logits (examples, subset and dustbin).
 
     A share of examples of which the test split has none is None.
     """
+    subset = specialist.facts["subset"]
+    output = corrected(logits, specialist.facts["prior_correction"]).numpy()
     inside = np.isin(labels, subset)
 
     def accuracy(scores: Scores) -> float | None:

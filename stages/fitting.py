@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -50,6 +50,13 @@ class Pixels:
         return views.apply(self.of_examples(examples), moved)
 
 
+class SoftTargetRows(Protocol):
+    """The soft targets of an epoch: a tensor, or what reads them from a table when a batch is shown."""
+
+    def __getitem__(self, batch: slice, /) -> Tensor:
+        """Return the rows of a batch, on the device, float32 (rows, classes)."""
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch shows, in its order.
@@ -58,13 +65,13 @@ class Epoch:
         examples: Example ids, int64 (n,).
         labels: As the network's outputs are numbered, int64 (n,).
         view: The augmentation of each example, int8 (n,) by parameter.
-        log_q: Soft targets on the device, float32 (n, classes), where the objective wants them.
+        log_q: The n rows of soft targets at temperature 1, where the objective wants them.
     """
 
     examples: Ids
     labels: NDArray[np.int64]
     view: ViewParameters
-    log_q: Tensor | None = None
+    log_q: SoftTargetRows | None = None
 
     def batches(self, pixels: Pixels, batch_size: int) -> Iterator[Batch]:
         """Yield the epoch in batches on the device."""

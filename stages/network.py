@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.stage import Artifact, Json
+from specialists.dustbin import folded
 from stages.learning import models, training
 from stages.parameters import ModelParameters
 
@@ -15,7 +16,8 @@ from stages.parameters import ModelParameters
 class Description(TypedDict):
     """What rebuilds a network and prepares its input.
 
-    `mean` and `std` are of each channel, of pixels scaled to [0, 1].
+    `mean` and `std` are of each channel, of pixels scaled to [0, 1]. Where `inside` is given, so many of the outputs
+    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin.
     """
 
     model: dict[str, Json]
@@ -24,6 +26,7 @@ class Description(TypedDict):
     image_size: list[int]
     mean: list[float]
     std: list[float]
+    inside: NotRequired[int]
 
 
 def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Description:
@@ -72,7 +75,7 @@ def predict(artifact: Artifact, images: Tensor) -> Tensor:
         images: uint8 (batch, height, width, channels), on any device.
 
     Returns:
-        float32 (batch, outputs), on the device of the images.
+        float32 (batch, outputs), or with `inside` (batch, inside + 1), on the device of the images.
     """
     return predictor(artifact, images.device)(images)
 
@@ -81,4 +84,6 @@ def predictor(artifact: Artifact, device: torch.device) -> Callable[[Tensor], Te
     """Return what `predict` does, as a function of the images alone: the network is built and moved once, now."""
     description = artifact.facts["network"]
     network = from_artifact(artifact).to(device)
-    return partial(training.predict_logits, network, mean=description["mean"], std=description["std"])
+    predict = partial(training.predict_logits, network, mean=description["mean"], std=description["std"])
+    inside = description.get("inside")
+    return predict if inside is None else lambda images: folded(predict(images), inside)

@@ -5,11 +5,21 @@ number is not a number, a switch is not a count, and a key that nobody reads is 
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.errors import did_you_mean
+from stages import manual, tables
 
 SOURCE_KINDS = ("sklearn", "npz", "python")
 
@@ -50,6 +60,24 @@ def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _class(value: Any) -> int | str:
+    """Return a class as the config names it, by its id or its name."""
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError(f"must be a class id, an integer, or a class name, text; got {value}")
+
+
+def _at_least(n: int, what: str) -> AfterValidator:
+    """Return a check of a list's length. A `min_length` does not count entries that have a fault of their own."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(values) < n:
+            raise ValueError(f"must list at least {what}; got {list(values)}")
+        return values
+
+    return AfterValidator(check)
+
+
 Source = Annotated[
     str,
     AfterValidator(_source),
@@ -63,6 +91,10 @@ LearningRate = Annotated[float, Field(gt=0, description="Largest learning rate, 
 Size = Annotated[int, Field(ge=2)]
 Control = Literal["hard", "generalist"]
 Precision = Literal["fp32", "bf16", "auto"]
+# YAML has lists only: read one as a tuple, which cannot change under a frozen model.
+Member = Annotated[int | str, PlainValidator(_class)]
+Subset = Annotated[tuple[Member, ...], Field(strict=False), _at_least(2, "two classes")]
+Subsets = Annotated[tuple[Subset, ...], Field(strict=False), _at_least(1, "one subset")]
 
 
 class AugmentParameters(Section):
@@ -135,9 +167,16 @@ class SpecialistsParameters(TrainingParameters):
         default=None,
         description="Classes of each specialist; null shares all classes out, each to one specialist.",
     )
-    method: Literal["confusion"] = Field(
+    method: Literal["confusion", "covariance", "random", "manual"] = Field(
         default="confusion",
-        description="How subsets are found: confusion clusters what the generalist confuses.",
+        description="How subsets are found: confusion clusters the classes that the generalist confuses, covariance "
+        "those that it predicts together; random, a control, deals classes out to subsets of the sizes that confusion "
+        "finds; manual takes those of `subsets`.",
+    )
+    subsets: Subsets | None = Field(
+        default=None,
+        validate_default=True,
+        description="With method manual: the classes of each specialist, by id or name. Count and size follow from it.",
     )
     fraction: float = Field(
         default=0.5,
@@ -145,6 +184,38 @@ class SpecialistsParameters(TrainingParameters):
         lt=1,
         description="Share of an epoch's examples that are of the specialist's own classes.",
     )
+    regularize: Literal["none", "soft_targets"] = Field(
+        default="none",
+        description="What holds a specialist back from overfitting: with soft_targets it keeps an output for every "
+        "class, and learns those outside its subset from the generalist.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_what_is_listed(cls, values: Any) -> Any:
+        """Let the list say how many there are, where nothing else does."""
+        if isinstance(values, dict) and isinstance(values.get("subsets"), list | tuple) and values["subsets"]:
+            return {"count": len(values["subsets"])} | values
+        return values
+
+    @field_validator("subsets")
+    @classmethod
+    def _listed_with_manual_alone(cls, subsets: Subsets | None, info: ValidationInfo) -> Subsets | None:
+        """Return the subsets where they agree with the method, the count and the size."""
+        method, count, size = (info.data.get(name) for name in ("method", "count", "size"))
+        if method is not None and (subsets is None) == (method == "manual"):
+            got = "nothing" if subsets is None else f"a list with method {method}; did you mean method: manual?"
+            raise ValueError(f"must be given with method manual, and with no other; got {got}")
+        if subsets is None:
+            return None
+        if count is not None and len(subsets) != count:
+            hint = f"set specialists.count to {len(subsets)} or leave it out"
+            raise ValueError(f"must be as many as specialists.count says, {count}; got {len(subsets)}; {hint}")
+        others = [len(subset) for subset in subsets if size is not None and len(subset) != size]
+        if others:
+            hint = "set specialists.size to null or leave it out"
+            raise ValueError(f"must be of specialists.size classes each, {size}; got one of {others[0]}; {hint}")
+        return subsets
 
 
 class CombineParameters(Section):
@@ -159,6 +230,27 @@ class CombineParameters(Section):
     divergence: Literal["forward"] = Field(
         default="forward",
         description="forward minimises KL(teacher || combination), summed over the active teachers.",
+    )
+    calibrate: bool = Field(
+        default=False,
+        description="Whether each teacher's logits are first divided by the temperature that fits the holdout best.",
+    )
+
+
+class TargetsParameters(Section):
+    """How the combined soft targets are kept."""
+
+    bytes_per_row: int | None = Field(
+        default=None,
+        ge=1,
+        description="Bytes that a row of the combined table may take. Null keeps every class (2 bytes each, and 8); "
+        "where that is more, as many of a row's largest as fit are kept. The teachers' own tables keep every class.",
+    )
+    max_kl: float = Field(
+        default=0.01,
+        ge=0,
+        description="What may be lost by that, at temperature 1 and the student's: KL in nats, a mean over each shard. "
+        "A run that would lose more stops.",
     )
 
 
@@ -180,6 +272,7 @@ class Parameters(Section):
         default=SpecialistsParameters(), description="The teachers over confusable classes."
     )
     combine: CombineParameters = Field(default=CombineParameters(), description="The combination of the teachers.")
+    targets: TargetsParameters = Field(default=TargetsParameters(), description="The table of the combined targets.")
     student: StudentParameters = Field(default=StudentParameters(), description="The student.")
     # YAML has lists only: read one as a tuple, which cannot change under a frozen model.
     controls: Annotated[tuple[Control, ...], AfterValidator(_unique)] = Field(
@@ -209,21 +302,37 @@ def check_classes(parameters: Parameters, classes: int) -> list[Fault]:
     if classes < 3:
         rule = "have 3 classes or more, for a specialist needs 2 and must leave one out"
         faults.append((("data", "source"), f"must {rule}; got {classes}"))
-    elif size is None and count > classes // 2:
-        rule = f"be at most {classes // 2}, for {classes} classes make no more disjoint subsets of 2"
-        faults.append(
-            (
-                ("specialists", "count"),
-                f"must {rule}; got {count}; set specialists.size to let subsets overlap",
-            )
-        )
-    elif size is not None and size >= classes:
-        rule = f"be less than {classes}, the number of classes"
-        faults.append((("specialists", "size"), f"must {rule}; got {size}"))
+    elif parameters.specialists.subsets is not None:
+        listed = manual.faults_of(parameters.specialists.subsets, classes)
+        faults += [(("specialists", "subsets", *place), message) for place, message in listed]
+    else:
+        if count > classes // 2:
+            rule = f"be at most {classes // 2}, for {classes} classes make no more groups of 2"
+            hint = "list more with specialists.method manual"
+            faults.append((("specialists", "count"), f"must {rule}; got {count}; {hint}"))
+        if size is not None and size >= classes:
+            rule = f"be less than {classes}, the number of classes"
+            faults.append((("specialists", "size"), f"must {rule}; got {size}"))
     active = parameters.combine.active_classes
     if active > classes:
         rule = f"be at most {classes}, the number of classes"
         faults.append((("combine", "active_classes"), f"must {rule}; got {active}"))
+    return faults + _encoding_faults(parameters, classes)
+
+
+def _encoding_faults(parameters: Parameters, classes: int) -> list[Fault]:
+    """Return what is wrong with how the combined table is to be kept."""
+    budget, temperature = parameters.targets.bytes_per_row, parameters.student.temperature
+    k = None if budget is None else tables.top_k_within(budget, classes)
+    if k is None:
+        return []
+    faults: list[Fault] = []
+    if k < 1:
+        least = min(tables.row_bytes(classes), tables.row_bytes(classes, 1))
+        faults.append((("targets", "bytes_per_row"), f"must be at least {least} with {classes} classes; got {budget}"))
+    if temperature < 1:
+        rule = "be at least 1 where targets.bytes_per_row does not keep every class"
+        faults.append((("student", "temperature"), f"must {rule}; got {temperature}"))
     return faults
 
 

@@ -39,8 +39,10 @@ def write(
     Returns:
         Contents by file name.
     """
-    results = compose_results(dataset, test, targets, evaluation, run)
-    page = _page(results, subsets, evaluation, {"generalist": generalist, **_named(specialists), "student": student})
+    results = compose_results(dataset, test, subsets, targets, evaluation, run)
+    page = _page(
+        results, subsets, evaluation, curves={"generalist": generalist, **_named(specialists), "student": student}
+    )
     return {
         "results.json": as_json(results),
         "report.html": page.encode(),
@@ -50,7 +52,12 @@ def write(
 
 
 def compose_results(
-    dataset: Artifact, test: Artifact, targets: Sequence[Artifact], evaluation: Artifact, run: RunSummary
+    dataset: Artifact,
+    test: Artifact,
+    subsets: Artifact,
+    targets: Sequence[Artifact],
+    evaluation: Artifact,
+    run: RunSummary,
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
     measured = evaluation.facts
@@ -63,6 +70,11 @@ def compose_results(
             "train": dataset.facts["transfer"],
             "holdout": dataset.facts["holdout"],
             "test": test.facts["test"],
+        },
+        "subsets": {
+            "method": subsets.facts["method"],
+            "mass": [subset["mass"] for subset in subsets.facts["subsets"]],
+            "cover": subsets.facts["cover"],
         },
         **{name: measured[name] for name in ("generalist", "specialists", "ensemble", "students", "differences")},
         "targets": _cost_of_targets(targets),
@@ -107,7 +119,7 @@ def _safetensors(student: Artifact) -> bytes:
     return save({name: array.copy() for name, array in student.arrays.items()}, metadata={"format": "pt"})
 
 
-def _page(results: dict[str, Any], subsets: Artifact, evaluation: Artifact, trained: dict[str, Artifact]) -> str:
+def _page(results: dict[str, Any], subsets: Artifact, evaluation: Artifact, *, curves: dict[str, Artifact]) -> str:
     import jinja2  # noqa: PLC0415  # only what writes a page pays for it
 
     template = resources.files("stages").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -116,9 +128,8 @@ def _page(results: dict[str, Any], subsets: Artifact, evaluation: Artifact, trai
     )
     return environment.from_string(template).render(
         results=results,
-        subsets=subsets.facts,
         confusion=_ordered_confusion(results["data"]["classes"], subsets, evaluation),
-        curves={name: artifact.facts["history"] for name, artifact in trained.items()},
+        curves={name: artifact.facts["history"] for name, artifact in curves.items()},
     )
 
 

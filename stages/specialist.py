@@ -1,6 +1,8 @@
 """Stage `specialist`: a teacher over one confusable subset and a dustbin for all other classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,8 @@ from specialists import dustbin
 from stages import fitting, network
 from stages.data import transfer_rows
 from stages.learning import models
-from stages.learning.objectives import labels_loss
+from stages.learning.objectives import labels_loss, soft_targets_loss
+from stages.learning.training import Batch
 from stages.parameters import AugmentParameters, TrainingParameters
 from stages.tasks import subset_name
 
@@ -21,6 +24,7 @@ def train(
     generalist: Artifact,
     specialists: TrainingParameters,
     fraction: float,
+    regularize: Literal["none", "soft_targets"],
     augment: AugmentParameters,
     subset: Sequence[int],
     work: Work,
@@ -32,31 +36,38 @@ def train(
         generalist: The trained generalist.
         specialists: The training.
         fraction: Share of an epoch's examples that are of the subset's classes.
+        regularize: With `soft_targets`, the network keeps an output for every class, and of examples of other classes
+            it learns what the generalist says of these on the same pixels (Hinton et al. 2015, section 6.1).
         augment: Each epoch shows another draw of it.
         subset: The classes, ascending; at least two, and not all.
         work: Its seed draws the other classes' examples, the order and the augmentation.
 
     Returns:
-        The network, whose last output is the dustbin. Facts also hold its `name`, `subset`, the `history` of its
-        training (judged on the holdout's examples of the subset), and the `prior_correction` of its dustbin's logit.
+        The network; its predictions are of the subset's classes and, last, the dustbin. Facts also hold its `name`,
+        `subset`, the `history` of its training (judged on the holdout's examples of the subset), and the
+        `prior_correction` of its dustbin's logit.
     """
     classes = torch.tensor(subset)
     examples = transfer_rows(dataset)
     global_labels = models.as_tensor(dataset.arrays["labels"])
     labels = dustbin.subset_labels(global_labels, classes, len(dataset.facts["class_names"])).numpy()
     pool = global_labels[torch.from_numpy(examples)]
-    description = generalist.facts["network"] | {"outputs": len(subset) + 1}
-    model = _from_generalist(generalist, description, classes)
+    pixels = fitting.Pixels.of(dataset)
+    teach = None
+    if regularize == "soft_targets":
+        teach = network.predictor(generalist, pixels.images.device)
+    model, description = _from_generalist(generalist, classes, keep_all=teach is not None)
 
     def epoch(number: int) -> fitting.Epoch:
         shown = examples[dustbin.enriched_epoch(pool, classes, fraction, fitting.generator(work, number)).numpy()]
-        return fitting.Epoch(shown, labels[shown], fitting.fresh_view(shown, augment, work, number))
+        hard = fitting.Epoch(shown, labels[shown], fitting.fresh_view(shown, augment, work, number))
+        return replace(hard, log_q=_Regularized(hard, pixels, classes, teach)) if teach else hard
 
     history = fitting.fit(
         model,
-        fitting.Pixels.of(dataset),
+        pixels,
         epoch,
-        labels_loss,
+        _objective,
         fitting.Holdout.of_subset(dataset, list(subset)),
         parameters=specialists,
         work=work,
@@ -72,14 +83,52 @@ def train(
     return network.to_artifact(model, description, facts)
 
 
-def _from_generalist(generalist: Artifact, description: network.Description, subset: Tensor) -> nn.Module:
-    """Return the generalist's network with a head for the subset and the dustbin."""
-    model = network.build(description, seed=0)
-    head = dustbin.initial_head(
+@dataclass(frozen=True)
+class _Regularized:
+    """What a specialist with an output for every class learns in an epoch, computed when a batch is shown.
+
+    Attributes:
+        epoch: The examples as they are shown, with labels of the subset and the dustbin.
+        pixels: The data set.
+        subset: The classes, int64 (|S|,).
+        teach: Returns the generalist's logits of images.
+    """
+
+    epoch: fitting.Epoch
+    pixels: fitting.Pixels
+    subset: Tensor
+    teach: Callable[[Tensor], Tensor]
+
+    def __getitem__(self, batch: slice) -> Tensor:
+        labels = self.epoch.labels[batch]
+        outside = labels == len(self.subset)
+        view = {name: values[batch][outside] for name, values in self.epoch.view.items()}
+        said = self.teach(self.pixels.seen(self.epoch.examples[batch][outside], view))
+        device = said.device
+        logits = said.new_zeros(len(labels), said.shape[1])
+        logits[torch.from_numpy(outside).to(device)] = said
+        return dustbin.regularized_targets(torch.from_numpy(labels).to(device), logits, self.subset.to(device))
+
+
+def _objective(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the cross-entropy with the labels, or with the targets of `_Regularized` where there are any."""
+    if batch.log_q is None:
+        return labels_loss(logits, batch)
+    return soft_targets_loss(logits, batch.labels, batch.log_q, temperature=1.0, alpha=1.0)
+
+
+def _from_generalist(generalist: Artifact, subset: Tensor, *, keep_all: bool) -> tuple[nn.Module, network.Description]:
+    """Return the generalist's network with a head for the subset and its dustbin, or for the subset and all others."""
+    make_head = dustbin.full_head if keep_all else dustbin.initial_head
+    weight, bias = make_head(
         models.as_tensor(generalist.arrays["head.weight"]),
         models.as_tensor(generalist.arrays["head.bias"]),
         subset,
     )
-    arrays = dict(generalist.arrays) | {"head.weight": head[0].numpy(), "head.bias": head[1].numpy()}
-    models.arrays_to_state(model, arrays)
-    return model
+    description: network.Description = generalist.facts["network"] | {"outputs": len(bias)}
+    if keep_all:
+        description["inside"] = len(subset)
+    model = network.build(description, seed=0)
+    heads = {"head.weight": weight.numpy(), "head.bias": bias.numpy()}
+    models.arrays_to_state(model, dict(generalist.arrays) | heads)
+    return model, description

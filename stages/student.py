@@ -1,7 +1,9 @@
 """Stage `student`: one small network, distilled from soft targets; its controls are the same with other targets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from pipeline.stage import Artifact, Work
@@ -35,13 +37,16 @@ def train(
     description = network.describe(student.model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
     model = network.build(description, seed=work.seed)
     pixels = fitting.Pixels.of(dataset)
-    table = soft_targets.TransferTargets(targets) if targets else None
+    table = soft_targets.SoftTargets(targets, views, dataset) if targets else None
 
     def epoch(number: int) -> fitting.Epoch:
         view = views[number % len(views)]
         order = fitting.permutation(view.facts["rows"], work, number)
         shown, parameters = fitting.replayed_view(view, order)
-        log_q = table.log_probs(view.facts["view"], order, pixels.images.device) if table else None
+        log_q = None
+        if table:
+            rows = table.find(shown, view.facts["view"])
+            log_q = _LogQ(table, rows, student.temperature, pixels.images.device)
         return fitting.Epoch(shown, labels[shown], parameters, log_q)
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
@@ -61,3 +66,20 @@ def train(
         work=work,
     )
     return network.to_artifact(model, description, {"history": history})
+
+
+@dataclass(frozen=True)
+class _LogQ:
+    """The soft targets of an epoch, read batch by batch: a view of a big data set would not fit into memory.
+
+    What top-k has left out is right at the student's temperature: that is the one the objective tempers to.
+    """
+
+    table: soft_targets.SoftTargets
+    rows: fitting.Ids
+    temperature: float
+    device: torch.device
+
+    def __getitem__(self, batch: slice) -> Tensor:
+        logits = self.table.logits(self.rows[batch], temperature=self.temperature, device=self.device)
+        return logits.log_softmax(dim=1)

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.stage import Artifact, Work
 from specialists.active import active_set
-from stages import fitting, network, soft_targets
+from stages import fitting, network, soft_targets, tables
 from stages.learning import training
 
 
@@ -32,8 +32,9 @@ def score(
 
     Returns:
         A table as `soft_targets.encode` keeps it; of a specialist also `rows` int64, which rows of the shard it holds,
-        ascending. Facts: the `teacher`'s name, the `view`, the teacher's `subset` and `prior_correction`, the number of
-        `examples` in the shard and of `rows` in the table, and its `bytes`.
+        ascending. Facts: the `format`, the `teacher`'s name, the `view`, the shard's `start` in it and number of
+        `examples`, the number of `classes`, the teacher's `subset` and `prior_correction`, the number of `rows` in the
+        table, its `bytes`, its `encoding`, and `statistics` of its probabilities.
 
     Raises:
         StageError: The teacher's logits are not finite.
@@ -50,15 +51,21 @@ def score(
     pixels = fitting.Pixels.of(dataset)
     logits = network.predict(teacher, pixels.seen(*fitting.replayed_view(view, start + chosen)))
     arrays |= soft_targets.encode(logits)
+    prior_correction = teacher.facts.get("prior_correction", 0.0)
     return Artifact(
         arrays,
         {
+            "format": tables.FORMAT,
             "teacher": teacher.facts.get("name", "generalist"),
             "view": view.facts["view"],
-            "subset": subset,
-            "prior_correction": teacher.facts.get("prior_correction", 0.0),
+            "start": start,
             "examples": stop - start,
+            "classes": len(dataset.facts["class_names"]),
+            "subset": subset,
+            "prior_correction": prior_correction,
             "rows": len(chosen),
             "bytes": sum(array.nbytes for array in arrays.values()),
+            "encoding": {"name": "dense"},
+            "statistics": soft_targets.statistics(soft_targets.corrected(logits, prior_correction)),
         },
     )

@@ -8,6 +8,7 @@ from itertools import product
 
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
+from stages import manual
 from stages.parameters import Parameters, StudentParameters, TrainingParameters
 
 Known = Mapping[str, Facts]
@@ -60,18 +61,17 @@ def confusion(parameters: Parameters, known: Known) -> list[Task]:
 
 
 def subsets(parameters: Parameters, known: Known) -> list[Task]:
-    """List the one clustering of the classes."""
+    """List the one division of the classes. Of listed subsets it holds the class ids, whatever they were listed by.
+
+    Raises:
+        ConfigError: Listed subsets name classes that the data set does not have; lists all faults.
+    """
     wanted = parameters.specialists
+    chosen: dict[str, object] = {"specialists.count": wanted.count, "specialists.size": wanted.size}
+    if wanted.subsets is not None:
+        chosen = {"specialists.subsets": manual.resolve(wanted.subsets, known["data[train]"]["class_names"])}
     return [
-        Task(
-            "subsets",
-            inputs={"confusion": "confusion"},
-            parameters={
-                "specialists.count": wanted.count,
-                "specialists.size": wanted.size,
-                "specialists.method": wanted.method,
-            },
-        )
+        Task("subsets", inputs={"confusion": "confusion"}, parameters=chosen | {"specialists.method": wanted.method})
     ]
 
 
@@ -87,12 +87,23 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
             parameters={
                 "specialists": training,
                 "specialists.fraction": wanted.fraction,
+                "specialists.regularize": wanted.regularize,
                 "data.augment": parameters.data.augment,
                 "subset": classes,
             },
             threads=wanted.threads,
         )
         for name, classes in _subsets(known).items()
+    ]
+
+
+def calibration(parameters: Parameters, known: Known) -> list[Task]:
+    """List the calibration of every teacher, where it is asked for: one more teacher is one more task."""
+    teachers = {"generalist": "generalist"} | {name: f"specialist[{name}]" for name in _subsets(known)}
+    return [
+        Task("calibration", name, inputs={"dataset": "data[train]", "teacher": teacher})
+        for name, teacher in teachers.items()
+        if parameters.combine.calibrate
     ]
 
 
@@ -119,7 +130,13 @@ def targets(parameters: Parameters, known: Known) -> list[Task]:
 
 
 def combined(parameters: Parameters, known: Known) -> list[Task]:
-    """List the combination of every shard."""
+    """List the combination of every shard. Only a table that may lose something depends on the temperature."""
+    wanted = parameters.targets
+    limits = {
+        "targets.bytes_per_row": wanted.bytes_per_row,
+        "targets.max_kl": wanted.max_kl,
+        "student.temperature": parameters.student.temperature,
+    }
     return [
         Task(
             "combined",
@@ -127,8 +144,10 @@ def combined(parameters: Parameters, known: Known) -> list[Task]:
             inputs={
                 "generalist": f"targets[generalist/{shard}]",
                 "specialists": [f"targets[{name}/{shard}]" for name in _subsets(known)],
-            },
-            parameters={"combine.divergence": parameters.combine.divergence},
+            }
+            | _calibrations(parameters, known),
+            parameters={"combine.divergence": parameters.combine.divergence}
+            | (limits if wanted.bytes_per_row is not None else {}),
         )
         for shard in _shards(parameters, known)
     ]
@@ -167,7 +186,8 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
                 "generalist": "generalist",
                 "specialists": [f"specialist[{name}]" for name in _subsets(known)],
                 "students": [f"student[{variant}]" for variant in students],
-            },
+            }
+            | _calibrations(parameters, known),
             parameters={"variants": students, "combine": parameters.combine},
         )
     ]
@@ -210,6 +230,12 @@ def _shards(parameters: Parameters, known: Known) -> dict[str, tuple[int, Range]
     return {
         f"{view}.{part}": (view, rows) for view, (part, rows) in product(range(parameters.data.views), enumerate(parts))
     }
+
+
+def _calibrations(parameters: Parameters, known: Known) -> dict[str, list[str]]:
+    """Return the input that calibrates the teachers, the generalist first; none where that is not asked for."""
+    tasks = calibration(parameters, known)
+    return {"calibrations": [task.id for task in tasks]} if tasks else {}
 
 
 def _subsets(known: Known) -> dict[str, list[int]]:

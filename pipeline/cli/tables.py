@@ -34,7 +34,7 @@ def _models(results: Mapping[str, Any]) -> Table:
     for name, model in rows:
         table.add_row(
             name,
-            f"{100 * model['accuracy']:.2f} %",
+            _percent(model["accuracy"]),
             f"{model['nll']:.4f}",
             f"{model['ece']:.4f}",
             f"{model['parameters']:,}" if "parameters" in model else "",
@@ -58,9 +58,9 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     for specialist in results["specialists"]:
         table.add_row(
             Text(", ".join(specialist["names"])),
-            f"{100 * specialist['conditional_accuracy']:.2f} %",
-            f"{100 * specialist['generalist_conditional_accuracy']:.2f} %",
-            f"{100 * specialist['dustbin_recall']:.2f} %",
+            _percent(specialist["conditional_accuracy"]),
+            _percent(specialist["generalist_conditional_accuracy"]),
+            _percent(specialist["dustbin_recall"]),
         )
     return table
 
@@ -86,6 +86,11 @@ def _folded(task_ids: Sequence[str]) -> str:
         stage = name.split("[")[0]
         stages[stage] = stages.get(stage, 0) + 1
     return ", ".join(stage if n == 1 else f"{stage} ({n})" for stage, n in stages.items())
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent; there is none where there are no examples to count."""
+    return "none to count" if share is None else f"{100 * share:.2f} %"
 
 
 def _student_name(variant: str) -> str:

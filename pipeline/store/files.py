@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import StoreError
+from pipeline.store.contents import Content, Digest, Receipt, Version, View
 from pipeline.store.processes import is_abandoned, temporary_name
 
 _ADVICE = {
@@ -27,45 +27,6 @@ _ADVICE = {
 }
 # What os.link raises where there are no hard links, depending on the filesystem.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
-
-
-class Version(NamedTuple):
-    """What tells one file from another one under the same path, and from itself after a change."""
-
-    device: int
-    inode: int
-    bytes: int
-    modified: int
-
-
-class Content(NamedTuple):
-    """What a file holds, and which file it was."""
-
-    data: bytes
-    version: Version
-
-
-class View(NamedTuple):
-    """What a file holds, mapped into memory, and which file it was."""
-
-    data: bytes | mmap.mmap
-    version: Version
-
-
-class Digest(NamedTuple):
-    """The hexadecimal SHA-256 of a file, and which file it was."""
-
-    sha256: str
-    version: Version
-
-
-class Receipt(NamedTuple):
-    """What was published, or would have been: `won` is false if the path was there already."""
-
-    path: str
-    sha256: str
-    bytes: int
-    won: bool
 
 
 def _go_on(_: str) -> None:
@@ -187,6 +148,16 @@ class LocalFiles:
             ]
         return sorted(files)
 
+    def listing(self, folder: str) -> dict[str, Version]:
+        """Return which files are below a folder, by path, sorted."""
+        versions = ((path, self.stat(path)) for path in self.names(folder))
+        return {path: version for path, version in versions if version is not None}
+
+    def clock(self) -> int:
+        """Return the time now by the clock that stamps the files, in nanoseconds: a file server has its own."""
+        with self._temporary() as (_, descriptor):
+            return os.fstat(descriptor).st_mtime_ns
+
     def set_aside(self, path: str, why: str, version: Version | None = None) -> str | None:
         """Move a file to aside/, with a note beside it.
 
@@ -211,6 +182,49 @@ class LocalFiles:
                 return None
             self._at(f"{aside}.why.txt").write_text(f"{path}: {why}\n")
         return aside
+
+    def freshen(self, path: str) -> None:
+        """Make a file as young as one written now, if it is there."""
+        with _told(self._at(path), "be writable"), suppress(FileNotFoundError):
+            os.utime(self._at(path))
+
+    def withdraw(self, path: str, version: Version) -> str | None:
+        """Move a file to temporary/, for `restore` or `delete`.
+
+        Args:
+            path: The file.
+            version: The file that is meant: another one that took its place meanwhile stays.
+
+        Returns:
+            Where it is now; None if it was not there.
+        """
+        if self.stat(path) != version:
+            return None
+        where = f"temporary/{temporary_name()}"
+        with _told(self.root, "be writable"):
+            self._make_folder(self._at(where).parent)
+            try:
+                self._at(path).rename(self._at(where))
+            except FileNotFoundError:
+                return None
+            is_meant = self.stat(where) == version
+            # By its age `sweep` on another host would take it for abandoned.
+            os.utime(self._at(where))
+        if is_meant:
+            return where
+        self.restore(where, path)
+        return None
+
+    def restore(self, where: str, path: str) -> None:
+        """Move a withdrawn file back, unless there is another one by now."""
+        with _told(self.root, "be writable"):
+            self._link(self._at(where), path)
+        self.delete(where)
+
+    def delete(self, path: str) -> None:
+        """Delete a file, if it is there."""
+        with _told(self._at(path), "be writable"):
+            self._at(path).unlink(missing_ok=True)
 
     def sweep(self) -> list[str]:
         """Delete temporaries of processes that are dead, and return their paths."""
@@ -315,7 +329,7 @@ def _raise_unless_missing(error: OSError) -> None:
 
 
 def _version(stat: os.stat_result) -> Version:
-    return Version(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return Version(f"{stat.st_dev}:{stat.st_ino}", stat.st_size, stat.st_mtime_ns)
 
 
 def _sync_folder(folder: Path, sync: Callable[[int], None] = os.fsync) -> None:

@@ -1,4 +1,4 @@
-"""Small JSON documents that carry their own digest: manifests, records of runs, what is remembered."""
+"""Small JSON documents that carry their own digest: manifests, records of runs, claims, what is remembered."""
 
 import json
 import re
@@ -46,6 +46,21 @@ class Run:
     created: str
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What a run in progress uses.
+
+    Attributes:
+        name: Its name.
+        keys: The keys of the results it has made or reused so far, by task id.
+        process: Which process it is; what `temporary_name` returned to it.
+    """
+
+    name: str
+    keys: Mapping[str, str]
+    process: str
+
+
 def read_run(data: bytes, path: str) -> Run:
     """Return the record of a run.
 
@@ -65,15 +80,47 @@ def read_run(data: bytes, path: str) -> Run:
     return run
 
 
+def read_claim(data: bytes, path: str) -> Claim:
+    """Return a claim.
+
+    Args:
+        data: Its bytes.
+        path: Where it was found.
+
+    Raises:
+        ValueError: They are damaged, or the claim of another run.
+    """
+    try:
+        claim = Claim(**unseal(data))
+    except TypeError as error:
+        raise ValueError("it is not a claim") from error
+    if claim_path(claim.name) != path:
+        raise ValueError(f"it is the claim of {claim.name}")
+    return claim
+
+
 def run_path(name: str) -> str:
     """Return the path of the record of a run.
 
     Raises:
         StoreError: The name cannot be a file's.
     """
+    return f"runs/{_file_name(name)}"
+
+
+def claim_path(name: str) -> str:
+    """Return the path of the claim of a run in progress.
+
+    Raises:
+        StoreError: The name cannot be a file's.
+    """
+    return f"claims/{_file_name(name)}"
+
+
+def _file_name(name: str) -> str:
     if not re.fullmatch(r"[\w-][\w.-]{0,199}", name):
         raise StoreError(f"the name of a run must be of letters, digits, '.', '-' and '_'; got {name!r}")
-    return f"runs/{name}.json"
+    return f"{name}.json"
 
 
 def memory_path(name: str) -> str:

@@ -6,14 +6,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from mmap import mmap
-from pathlib import Path
 from typing import Self, TypeVar
 
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import canonical, key_of, plain
 from pipeline.stage import Arrays, Artifact, Facts, Json
-from pipeline.store.files import LocalFiles, Version
+from pipeline.store.contents import Digest, Version
+from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
+from pipeline.store.places import Files, files_at
 from pipeline.store.records import Run, memory_path, read_run, run_path, seal, unseal
 
 ARRAYS = "arrays.safetensors"
@@ -42,8 +43,9 @@ class Store:
         damages: What the messages are collected in, unless `on_damage` is set.
     """
 
-    def __init__(self, files: LocalFiles) -> None:
+    def __init__(self, files: Files) -> None:
         self.files = files
+        self._near = files if isinstance(files, LocalFiles) else files.cache
         self.damages: list[str] = []
         self.on_damage: Callable[[str], None] = self.damages.append
 
@@ -52,17 +54,25 @@ class Store:
         """Open the store at a location, and make it if it is not there.
 
         Args:
-            location: A folder.
+            location: A folder, or the address of a place in an object store, such as `s3://bucket/prefix`.
 
         Raises:
-            StoreError: The folder cannot be made or written, or holds a store of another format.
+            StoreError: It cannot be made or written, holds a store of another format, or is in an object store
+                that does not refuse to write what is there already.
         """
-        if "://" in location:
-            raise StoreError(f"the store must be a folder; got {location!r}")
-        store = cls(LocalFiles(str(Path(location).expanduser().absolute())))
+        store = cls(files_at(location))
         store.files.prepare()
         store._check_format()
         return store
+
+    @classmethod
+    def is_at(cls, location: str) -> bool:
+        """Return whether there is a store at a location, without making one.
+
+        Raises:
+            StoreError: The location cannot be read.
+        """
+        return files_at(location).stat(FORMAT_PATH) is not None
 
     @property
     def location(self) -> str:
@@ -110,10 +120,16 @@ class Store:
         Raises:
             StoreError: It cannot be kept; nothing is left behind but whole objects.
         """
-        objects = tuple(self._keep(name, chunks) for name, chunks in _contents(artifact).items())
-        manifest = Manifest(key_of(recipe), dict(recipe), objects, float(seconds), _now())
-        path = manifest_path(manifest.key)
-        return self._publish(path, manifest.sealed(), manifest, lambda: self._find_whole(manifest.key))
+        key = key_of(recipe)
+        for _ in range(_ATTEMPTS):
+            objects = tuple(self._keep(name, chunks) for name, chunks in _contents(artifact).items())
+            manifest = Manifest(key, dict(recipe), objects, float(seconds), _now())
+            kept = self._publish(manifest_path(key), manifest.sealed(), manifest, lambda: self._find_whole(key))
+            # An old object that was there already may have been pruned before something named it. From now on
+            # something does, so that this look is the last one needed: see `prune`.
+            if all(self.files.stat(object_path(item.sha256)) for item in kept.objects):
+                return kept
+        raise self._unstable(manifest_path(key))
 
     def load(self, manifest: Manifest) -> Artifact:
         """Return the artifact of a manifest.
@@ -154,10 +170,12 @@ class Store:
         if item is None:
             known = ", ".join(item.name for item in manifest.objects)
             raise StoreError(f"the object must be one of {known}; got {name!r}")
-        content = self.files.view(object_path(item.sha256))
-        if content is None or not self._is_verified(item, content.version):
+        data = self._mapped(item)
+        if data is None and self._is_fetched(item):
+            data = self._mapped(item)
+        if data is None:
             raise self._lost(manifest, item)
-        return content.data
+        return data
 
     def discard(self, key: str, reason: str) -> None:
         """Set the manifest of a recipe aside, if there is one, so that its result is made again.
@@ -231,14 +249,17 @@ class Store:
         for _ in range(_ATTEMPTS):
             receipt = self.files.publish(chunks, object_path)
             item = KeptObject(name, receipt.sha256, receipt.bytes)
-            if receipt.won or self._is_whole(item):
+            if not receipt.won:
+                # It may be old, and named by nothing until our manifest is published: `prune` spares what is young.
+                self.files.freshen(receipt.path)
+            if receipt.won or self._is_whole(item, self.files):
                 return item
         raise self._unstable(receipt.path)
 
     def _find_whole(self, key: str) -> Manifest | None:
         """Return the manifest of a recipe if all bytes of all its objects are right."""
         manifest = self.find(key)
-        damaged = [item for item in manifest.objects if not self._is_whole(item)] if manifest else []
+        damaged = [item for item in manifest.objects if not self._is_whole(item, self.files)] if manifest else []
         if manifest is None or not damaged:
             return manifest
         self._put_manifest_aside(manifest, damaged)
@@ -252,20 +273,37 @@ class Store:
             return False
         return version is not None
 
-    def _is_whole(self, item: KeptObject) -> bool:
-        path = object_path(item.sha256)
-        found = self.files.digest(path)
+    def _mapped(self, item: KeptObject) -> bytes | mmap | None:
+        for _ in range(_ATTEMPTS):
+            content = self._near.view(object_path(item.sha256))
+            if content is None or self._is_verified(item, content.version):
+                return None if content is None else content.data
+            # It was damaged and is aside now, or somebody freshened it while it was read.
+        return None
+
+    def _is_fetched(self, item: KeptObject) -> bool:
+        """Copy an object out of an object store, and return whether the copy is whole."""
+        if isinstance(self.files, LocalFiles):
+            return False
+        return self._matches(item, self.files.stage(object_path(item.sha256)), self.files)
+
+    def _is_whole(self, item: KeptObject, files: Files) -> bool:
+        return self._matches(item, files.digest(object_path(item.sha256)), files)
+
+    def _matches(self, item: KeptObject, found: Digest | None, files: Files) -> bool:
+        """Return whether an object that was read is right; set it aside if not."""
         if found is not None and found.sha256 == item.sha256:
             _VERIFIED.add((item.sha256, found.version))
             return True
         if found is not None:
-            self._put_aside(path, "does not match the digest it is named by", found.version)
+            path = object_path(item.sha256)
+            self._put_aside(path, "does not match the digest it is named by", found.version, files)
         return False
 
     def _is_verified(self, item: KeptObject, version: Version) -> bool:
         """Return whether exactly this file is known to match, whatever is under the object's path by now."""
         if (item.sha256, version) not in _VERIFIED:
-            self._is_whole(item)
+            self._is_whole(item, self._near)
         return (item.sha256, version) in _VERIFIED
 
     def _lost(self, manifest: Manifest, item: KeptObject) -> DamagedError:
@@ -281,10 +319,11 @@ class Store:
             names = ", ".join(item.name for item in damaged)
             self._put_aside(path, f"lacks its {names}", content.version)
 
-    def _put_aside(self, path: str, why: str, version: Version) -> None:
-        aside = self.files.set_aside(path, why, version)
+    def _put_aside(self, path: str, why: str, version: Version, files: Files | None = None) -> None:
+        files = files or self.files
+        aside = files.set_aside(path, why, version)
         if aside is not None:
-            self.on_damage(f"{self.location}/{path} {why}; it is now {self.location}/{aside}")
+            self.on_damage(f"{files.root}/{path} {why}; it is now {files.root}/{aside}")
 
     def _run(self, path: str) -> Run | None:
         content = self.files.read(path)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import StoreError
 from pipeline.store.manifest import Manifest, manifest_path, object_path
-from pipeline.store.records import memory_path, read_run, unseal
+from pipeline.store.records import memory_path, read_claim, read_run, unseal
 from pipeline.store.store import FORMAT, FORMAT_PATH, Store
 
 
@@ -27,7 +27,7 @@ def verify(store: Store) -> list[Fault]:
 
     Temporary files are none: `Store.sweep` deletes those that nobody writes.
     """
-    checks = (_format_faults, _object_faults, _manifest_faults, _run_faults, _memory_faults)
+    checks = (_format_faults, _object_faults, _manifest_faults, _run_faults, _claim_faults, _memory_faults)
     return sorted({fault for check in checks for fault in check(store)})
 
 
@@ -66,6 +66,14 @@ def _run_faults(store: Store) -> Iterator[Fault]:
         for task, key in run.keys.items():
             if store.files.stat(manifest_path(key)) is None:
                 yield Fault(manifest_path(key), f"is missing, though the run {run.name} names it as its {task}")
+
+
+def _claim_faults(store: Store) -> Iterator[Fault]:
+    for path, data in _contents(store, "claims"):
+        try:
+            read_claim(data, path)
+        except (ValueError, StoreError) as error:
+            yield Fault(path, f"is damaged: {error}")
 
 
 def _memory_faults(store: Store) -> Iterator[Fault]:

@@ -1,7 +1,14 @@
-"""Stages without learning: `base` makes numbers, `parts` adds to each, `total` sums, `page` tells."""
+"""Stages without learning: `base` makes numbers, `parts` adds to each, `total` sums, `page` tells.
 
+And `ORDERED`, whose tasks do what a test orders, wherever they run.
+"""
+
+import os
+import signal
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
@@ -20,6 +27,7 @@ class Parameters(BaseModel):
     numbers: tuple[int, ...] = (1, 2, 3)
     add: int = 10
     fail_on: int | None = None
+    fail_page: bool = False
 
 
 @dataclass
@@ -53,7 +61,7 @@ def total(parameters: Parameters, known: Mapping[str, Facts]) -> list[Task]:
 
 
 def page(parameters: Parameters, known: Mapping[str, Facts]) -> list[Task]:
-    return [Task("page", inputs={"total": "total"})]
+    return [Task("page", inputs={"total": "total"}, settings={"fail": parameters.fail_page})]
 
 
 def make_base(*, numbers: Sequence[int], work: Work) -> Artifact:
@@ -75,5 +83,45 @@ def make_total(*, parts: Sequence[Artifact], work: Work) -> Artifact:
     return Artifact(facts={"total": int(sum(part.arrays["sum"].item() for part in parts))})
 
 
-def write_page(*, total: Artifact, run: RunSummary) -> dict[str, bytes]:
+def write_page(*, total: Artifact, fail: bool, run: RunSummary) -> dict[str, bytes]:
+    if fail:
+        raise KeyError("colour")
     return {"page.txt": f"{total.facts['total']} reused {len(run.reused)}".encode()}
+
+
+ORDERED = Stage("ordered", "tests.pipeline.fakes:obey", "tests.pipeline.fakes:no_tasks")
+
+
+def obey(*, order: str, argument: str, work: Work) -> Artifact:
+    return ORDERS[order](argument, work)
+
+
+def meet(folder: str, work: Work) -> Artifact:
+    """Wait until two tasks have come to a folder."""
+    Path(folder, str(os.getpid())).touch()
+    while len(list(Path(folder).iterdir())) < 2:
+        time.sleep(0.01)
+    return Artifact(facts={"process": os.getpid()})
+
+
+def tell(message: str, work: Work) -> Artifact:
+    work.progress({"message": message, "threads": work.threads})
+    return Artifact(facts={"message": message})
+
+
+def fail(message: str, work: Work) -> Artifact:
+    raise ValueError(message)
+
+
+def die(often: str, work: Work) -> Artifact:
+    """Kill the process, as often as `N in FILE` says."""
+    times, _, path = often.partition(" in ")
+    lives = Path(path)
+    lived = int(lives.read_text()) if lives.exists() else 0
+    lives.write_text(str(lived + 1))
+    if lived < int(times):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Artifact(facts={"lives": lived + 1})
+
+
+ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die}

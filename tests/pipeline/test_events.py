@@ -3,9 +3,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from pipeline.display import Lines, display, render
+from pipeline.errors import StoreError
 from pipeline.events import EventLog, Events, RunState, read_events
 
 STORY: list[tuple[str, Mapping[str, Any]]] = [
@@ -106,3 +108,33 @@ def test_display_is_a_table_in_a_terminal(tmp_path: Path) -> None:
         for time, (event, facts) in enumerate(STORY[:3]):
             shown({"time": 100.0 + time, "event": event, **facts})
     assert "waiting" in (tmp_path / "out").read_text()
+
+
+def test_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"gone/events.jsonl: must be writable; got No such file"):
+        EventLog(tmp_path / "gone/events.jsonl")
+
+
+def test_log_on_a_full_disk_says_so_once_and_keeps_what_it_has() -> None:
+    log = EventLog(Path("/dev/full"))
+    with pytest.raises(StoreError, match="/dev/full: must be writable; got No space left on device"):
+        Events(log).tell("warning", message="lost")
+    Events(log).tell("run_ended", status="failed")
+    log.close()
+
+
+def test_ended_run_has_no_running_task() -> None:
+    state = told(6)
+    state.apply({"time": 110.0, "event": "run_ended", "status": "interrupted"})
+    assert state.tasks["student[a]"].state == "stopped"
+    shown = text_of(state, 200.0)
+    assert "stopped" in shown
+    assert "s left" not in shown
+
+
+def test_fault_of_several_lines_is_one_line_in_a_log(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file:
+        Lines(Console(file=file, width=200))(
+            {"time": 1.0, "event": "task_failed", "task": "data[train]", "fault": "two faults:\n  one\n  two"}
+        )
+    assert (tmp_path / "out").read_text().endswith("data[train]: FAILED: two faults: ...\n")

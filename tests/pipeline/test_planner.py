@@ -67,3 +67,16 @@ def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
 def test_plan_says_that_a_stage_is_forced(tmp_path: Path) -> None:
     make_runner(tmp_path).run()
     assert plan_of(tmp_path, fresh=frozenset({"base"}))["base"].reasons[0] == "asked for with --force"
+
+
+def test_plan_counts_damaged_facts_as_a_result_to_make(tmp_path: Path) -> None:
+    former = make_runner(tmp_path)
+    former.run()
+    item = former.graph.results["base"].object("facts.json")
+    assert item is not None
+    path = next((tmp_path / "objects").rglob(f"*{item.sha256[-16:]}*"))
+    path.chmod(0o644)
+    path.write_bytes(b"\0" * path.stat().st_size)
+    steps = plan_of(tmp_path, former=former.graph)
+    assert steps["base"].action == "run"
+    assert steps["base"].reasons == ("its result is not in the store",)

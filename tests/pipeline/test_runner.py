@@ -79,6 +79,15 @@ def test_failed_task_is_named_and_its_siblings_finish(tmp_path: Path) -> None:
     assert "make_part" in failure["details"]
 
 
+def test_failed_page_is_a_fault_of_its_stage_and_all_results_are_kept(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, Parameters(fail_page=True))
+    with pytest.raises(StageError, match=r"^page: KeyError: 'colour'$"):
+        runner.run()
+    (failure,) = events_of(runner, "task_failed")
+    assert "write_page" in failure["details"]
+    assert make_runner(tmp_path).run() == {"page.txt": b"66 reused 5"}
+
+
 def test_next_run_retries_the_failed_task_alone(tmp_path: Path) -> None:
     runner = make_runner(tmp_path, Parameters(fail_on=1))
     with pytest.raises(StageError):

@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from specialists.dustbin import (
+    corrected,
     enriched_epoch,
+    folded,
+    full_head,
     initial_head,
     outside_draws,
     prior_correction,
+    regularized_targets,
     subset_labels,
     used_fraction,
 )
@@ -42,6 +46,47 @@ def test_initial_head_refuses_a_subset_of_all_classes_or_with_a_class_twice():
     for subset in ([0, 1, 2], [0, 0]):
         with pytest.raises(SpecialistsError, match="different classes, not all 3"):
             initial_head(torch.zeros(3, 2), torch.zeros(3), torch.tensor(subset))
+
+
+def test_full_head_has_the_subset_first_and_every_class_once():
+    weight, bias = torch.randn(5, 7, generator=generator()), torch.arange(5.0)
+    new_weight, new_bias = full_head(weight, bias, SUBSET)
+    assert new_bias.tolist() == [3.0, 1.0, 0.0, 2.0, 4.0]
+    assert torch.equal(new_weight, weight[[3, 1, 0, 2, 4]])
+
+
+def test_full_head_refuses_a_subset_of_all_classes():
+    with pytest.raises(SpecialistsError, match="different classes, not all 3"):
+        full_head(torch.zeros(3, 2), torch.zeros(3), torch.arange(3))
+
+
+def test_folded_keeps_the_posterior_of_a_full_head():
+    logits = torch.randn(6, 5, generator=generator(), dtype=torch.float64)
+    probs = logits.softmax(1)
+    expected = torch.cat([probs[:, :2], probs[:, 2:].sum(1, keepdim=True)], 1)
+    torch.testing.assert_close(folded(logits, 2).softmax(1), expected)
+
+
+def test_regularized_targets_are_labels_inside_and_the_generalists_shares_outside():
+    logits = torch.randn(2, 5, generator=generator(), dtype=torch.float64)
+    logits[1] = torch.nan  # an example of the subset: not read
+    targets = regularized_targets(torch.tensor([2, 1]), logits, SUBSET).exp()
+    outside = logits[0, [0, 2, 4]].softmax(0)
+    torch.testing.assert_close(targets[0], torch.cat([torch.zeros(2, dtype=torch.float64), outside]))
+    assert targets[1].tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_regularized_targets_stand_a_generalist_that_is_certain_of_the_subset():
+    logits = torch.tensor([[0.0, 0.0, 0.0, 1e4, 0.0]])
+    targets = regularized_targets(torch.tensor([2]), logits, SUBSET).exp()
+    torch.testing.assert_close(targets, torch.tensor([[0.0, 0.0, 1 / 3, 1 / 3, 1 / 3]]))
+
+
+def test_corrected_adds_to_the_dustbin_of_a_copy():
+    logits = torch.zeros(2, 3)
+    assert corrected(logits, 0.5).tolist() == [[0.0, 0.0, 0.5]] * 2
+    assert corrected(logits, 0.5).dtype == torch.float64
+    assert not logits.any()
 
 
 def test_subset_labels_count_positions_and_the_dustbin_last():
@@ -121,3 +166,57 @@ def test_prior_correction_recovers_the_bayes_posterior(fraction, prior):
     corrected[:, -1] += prior_correction(fraction, prior)
     torch.testing.assert_close(corrected.softmax(1), log_posterior(prior).exp(), rtol=1e-12, atol=1e-14)
     assert (logits.softmax(1) - log_posterior(prior).exp()).abs().max() > 0.05
+
+
+X = torch.linspace(-6, 6, 201, dtype=torch.float64)
+MEANS = torch.tensor([-1.0, 1.0, 0.3, -0.4, 2.0], dtype=torch.float64)
+PRIORS = torch.tensor([0.04, 0.3, 0.36, 0.06, 0.24], dtype=torch.float64)
+LOG_DENSITY = -((X[:, None] - MEANS) ** 2) / 2
+
+
+def bayes(priors):
+    """The posterior of five Gaussian classes in one dimension, (points, classes)."""
+    return (LOG_DENSITY + priors.log()).softmax(1)
+
+
+def expected_targets(fraction, targets_of):
+    """The mean target at every point in enriched training: what a network with a full head converges to."""
+    inside = torch.zeros(5, dtype=torch.bool)
+    inside[SUBSET] = True
+    prior = PRIORS[inside].sum()
+    enriched = torch.where(inside, PRIORS * fraction / prior, PRIORS * (1 - fraction) / (1 - prior))
+    local = subset_labels(torch.arange(5), SUBSET, 5)
+    by_class = torch.stack([targets_of(local[c].expand(len(X))).exp() for c in range(5)], dim=1)
+    return (bayes(enriched)[:, :, None] * by_class).sum(1), prior.item()
+
+
+def posterior_error(probs, fraction, prior):
+    """The largest error of a corrected specialist that has converged to these probabilities over all classes."""
+    logits = corrected(folded(probs.log(), 2), prior_correction(fraction, prior))
+    exact = bayes(PRIORS)
+    expected = torch.cat([exact[:, SUBSET], 1 - exact[:, SUBSET].sum(1, keepdim=True)], 1)
+    return (logits.softmax(1) - expected).abs().max().item()
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.25, 0.9])
+@pytest.mark.parametrize("knows_bayes", [True, False])
+def test_regularized_specialist_recovers_the_bayes_posterior_of_any_generalist(fraction, knows_bayes):
+    noise = 0.0 if knows_bayes else torch.randn(len(X), 5, generator=generator(), dtype=torch.float64)
+    generalist = bayes(PRIORS).log() + noise
+    probs, prior = expected_targets(fraction, lambda local: regularized_targets(local, generalist, SUBSET))
+    assert posterior_error(probs, fraction, prior) < 1e-12
+    # Among the other classes it says what the generalist says.
+    outside = [0, 2, 4]
+    torch.testing.assert_close(probs[:, 2:].log().softmax(1), generalist[:, outside].softmax(1))
+
+
+def test_soft_targets_that_keep_the_generalists_mass_on_the_subset_cannot_be_corrected():
+    generalist = bayes(PRIORS).log()[:, [3, 1, 0, 2, 4]]
+
+    def targets_of(local):
+        labels = torch.full_like(generalist, -math.inf)
+        labels[torch.arange(len(X)), local] = 0.0
+        return torch.where(local[:, None] < 2, labels, generalist)
+
+    probs, prior = expected_targets(0.5, targets_of)
+    assert posterior_error(probs, 0.5, prior) > 0.05

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.stage import Work
-from stages import combined, data, evaluate, generalist, specialist, student, targets, views
+from stages import calibration, combined, data, evaluate, generalist, specialist, student, targets, views
 from stages.learning import sources
 from stages.parameters import (
     AugmentParameters,
@@ -83,12 +83,13 @@ def generalist_net(dataset):
 def train_specialist(dataset, generalist_net):
     """Return the function that trains a specialist for a subset."""
 
-    def train(subset, *, seed=7, epochs=1, fraction=0.5):
+    def train(subset, *, seed=7, epochs=1, fraction=0.5, regularize="none"):
         return specialist.train(
             dataset=dataset,
             generalist=generalist_net,
             specialists=TrainingParameters(epochs=epochs, learning_rate=0.02, batch_size=32),
             fraction=fraction,
+            regularize=regularize,
             augment=AUGMENT,
             subset=subset,
             work=Work(seed=seed),
@@ -100,6 +101,11 @@ def train_specialist(dataset, generalist_net):
 @pytest.fixture(scope="session")
 def specialist_nets(train_specialist):
     return [train_specialist(subset) for subset in SUBSETS]
+
+
+@pytest.fixture(scope="session")
+def calibrations(dataset, generalist_net, specialist_nets):
+    return [calibration.fit(dataset=dataset, teacher=net, work=Work()) for net in (generalist_net, *specialist_nets)]
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +169,14 @@ def students(train_student, combined_tables, generalist_tables):
 def measure(test_half, generalist_net, specialist_nets, students):
     """Return the function that evaluates, by default everything there is."""
 
-    def measure(*, test=test_half, teacher=generalist_net, specialists=specialist_nets, variants=tuple(students)):
+    def measure(
+        *,
+        test=test_half,
+        teacher=generalist_net,
+        specialists=specialist_nets,
+        variants=tuple(students),
+        calibrations=(),
+    ):
         return evaluate.evaluate(
             test=test,
             generalist=teacher,
@@ -172,6 +185,7 @@ def measure(test_half, generalist_net, specialist_nets, students):
             variants=variants,
             combine=CombineParameters(),
             work=Work(seed=13),
+            calibrations=calibrations,
         )
 
     return measure

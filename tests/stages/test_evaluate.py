@@ -47,6 +47,30 @@ def test_ensemble_is_the_combination_of_corrected_outputs(evaluation, test_half,
     assert evaluation.facts["ensemble"]["mean_active"] == pytest.approx(float(active.sum()) / 100)
 
 
+def test_calibrated_ensemble_is_the_combination_at_the_teachers_temperatures(
+    measure, evaluation, calibrations, test_half, generalist_net, specialist_nets
+):
+    images = torch.from_numpy(test_half.arrays["images"])
+    temperatures = [fit.facts["temperature"] for fit in calibrations]
+    assert all(abs(temperature - 1) > 0.01 for temperature in temperatures)
+    logits = network.predict(generalist_net, images)
+    probs = []
+    for net, temperature in zip(specialist_nets, temperatures[1:], strict=True):
+        output = network.predict(net, images).double()
+        output[:, -1] += net.facts["prior_correction"]
+        probs.append((output / temperature).softmax(dim=1))
+    subsets = [torch.tensor(net.facts["subset"]) for net in specialist_nets]
+    active = active_set(logits, subsets, 2)
+    expected = combine_full((logits.double() / temperatures[0]).softmax(dim=1), probs, subsets, active)
+    found = measure(calibrations=calibrations)
+    assert np.exp(found.arrays["ensemble"]) == pytest.approx(expected.probs.numpy(), abs=1e-6)
+    ensemble, before = found.facts["ensemble"], evaluation.facts["ensemble"]
+    assert ensemble["temperatures"] == dict(zip(("generalist", "0-1", "2-3"), temperatures, strict=True))
+    assert ensemble["uncalibrated"] == {"nll": before["nll"], "ece": before["ece"]}
+    assert ensemble["nll"] != before["nll"]
+    assert found.facts["generalist"]["nll"] == evaluation.facts["generalist"]["nll"]
+
+
 def test_ensemble_agrees_with_the_tables_of_soft_targets(
     measure, dataset, two_views, generalist_net, specialist_nets, combined_tables
 ):

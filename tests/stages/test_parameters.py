@@ -1,3 +1,6 @@
+from itertools import product
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,6 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config import dump, load
 from pipeline.errors import ConfigError
+from specialists.errors import SpecialistsError
+from specialists.subsets import confusable_subsets
 from stages.parameters import (
     AugmentParameters,
     CombineParameters,
@@ -126,6 +131,50 @@ def test_source_of_the_right_shape_is_taken(source):
         ("{source: 'npz:x'}\nspecialists: {fraction: 1}", "specialists.fraction: must be less than 1; got 1"),
         ("{source: 'npz:x'}\nstudent: {batch_size: 1}", "student.batch_size: must be at least 2; got 1"),
         (
+            "{source: 'npz:x'}\nspecialists: {method: manual}",
+            "specialists.subsets: must be given with method manual, and with no other; got nothing",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {subsets: [[1, 2]]}",
+            (
+                "specialists.subsets: must be given with method manual, and with no other; "
+                "got a list with method confusion; did you mean method: manual?"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, true]]}",
+            "specialists.subsets[0][1]: must be a class id, an integer, or a class name, text; got True",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2], [3]]}",
+            "specialists.subsets[1]: must list at least two classes; got [3]",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: []}",
+            "specialists.subsets: must list at least one subset; got []",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2]], count: 3}",
+            (
+                "specialists.subsets: must be as many as specialists.count says, 3; got 1; "
+                "set specialists.count to 1 or leave it out"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2], [3, 4, 5]], size: 2}",
+            (
+                "specialists.subsets: must be of specialists.size classes each, 2; got one of 3; "
+                "set specialists.size to null or leave it out"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manul}",
+            (
+                "specialists.method: must be 'confusion', 'covariance', 'random' or 'manual'; got 'manul'; "
+                "did you mean 'manual'?"
+            ),
+        ),
+        (
             "{source: 'npz:x'}\ncombine: {divergence: reverse}",
             "combine.divergence: must be 'forward'; got 'reverse'",
         ),
@@ -148,7 +197,7 @@ def specialists(**values):
     return Parameters(data=DATA, specialists=SpecialistsParameters(**values))
 
 
-@pytest.mark.parametrize("values", [{"count": 5}, {"count": 50, "size": 9}, {"count": 1, "size": 2}])
+@pytest.mark.parametrize("values", [{"count": 5}, {"count": 5, "size": 9}, {"count": 1, "size": 2}])
 def test_check_classes_takes_what_the_classes_allow(values):
     assert check_classes(specialists(**values), 10) == []
 
@@ -161,8 +210,8 @@ def test_check_classes_takes_what_the_classes_allow(values):
             11,
             ("specialists", "count"),
             (
-                "must be at most 5, for 11 classes make no more disjoint subsets of 2; got 6; "
-                "set specialists.size to let subsets overlap"
+                "must be at most 5, for 11 classes make no more groups of 2; got 6; "
+                "list more with specialists.method manual"
             ),
         ),
         ({"size": 10}, 10, ("specialists", "size"), "must be less than 10, the number of classes; got 10"),
@@ -180,11 +229,43 @@ def test_check_classes_names_the_fault(values, classes, location, message):
 
 def test_check_classes_names_all_faults():
     parameters = Parameters(
-        data=DATA, specialists=SpecialistsParameters(size=8), combine=CombineParameters(active_classes=9)
+        data=DATA, specialists=SpecialistsParameters(size=8, count=3), combine=CombineParameters(active_classes=9)
     )
     assert check_classes(parameters, 4) == [
+        (
+            ("specialists", "count"),
+            (
+                "must be at most 2, for 4 classes make no more groups of 2; got 3; "
+                "list more with specialists.method manual"
+            ),
+        ),
         (("specialists", "size"), "must be less than 4, the number of classes; got 8"),
         (("combine", "active_classes"), "must be at most 4, the number of classes; got 9"),
+    ]
+
+
+def test_check_classes_agrees_with_the_clustering():
+    for classes, count, size in product(range(3, 8), range(1, 6), (None, 2, 3, 4, 5, 6, 7)):
+        named = {location[1] for location, _ in check_classes(specialists(count=count, size=size), classes)}
+        try:
+            confusable_subsets(np.eye(classes), count, size=size, seed=0)
+            refused = set()
+        except SpecialistsError as error:
+            refused = {line.split()[0] for line in str(error).splitlines()}
+        assert named == refused
+
+
+def test_listed_subsets_say_how_many_they_are():
+    wanted = SpecialistsParameters(method="manual", subsets=[[3, 5, 8], [4, "nine"]])
+    assert (wanted.count, wanted.size, wanted.subsets) == (2, None, ((3, 5, 8), (4, "nine")))
+    assert SpecialistsParameters(method="manual", subsets=[[1, 2]], count=1, size=2).count == 1
+
+
+def test_check_classes_names_the_faults_of_listed_subsets():
+    parameters = specialists(method="manual", subsets=[[3, 12], [1, "one"], [0, 1, 2, 3]])
+    assert check_classes(parameters, 4) == [
+        (("specialists", "subsets", 0, 1), "must be a class id within 0..3; got 12"),
+        (("specialists", "subsets", 2), "must leave out one of the 4 classes or more; got 4 of them"),
     ]
 
 
@@ -240,6 +321,11 @@ def valid(section: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
     return st.builds(section, **{name: ranges[name] for name in section.model_fields if name in ranges})
 
 
+def listed_subsets():
+    member = st.integers(0, 10**6) | st.text(st.characters(exclude_categories=("Cs",)))
+    return st.lists(st.lists(member, min_size=2, max_size=4), min_size=1, max_size=4)
+
+
 @settings(deadline=None)
 @given(
     st.builds(
@@ -249,7 +335,8 @@ def valid(section: type[BaseModel]) -> st.SearchStrategy[BaseModel]:
             source=st.text(st.characters(exclude_categories=("Cs",)), min_size=1).map("npz:".__add__),
         ),
         generalist=valid(TeacherParameters),
-        specialists=valid(SpecialistsParameters),
+        specialists=valid(SpecialistsParameters)
+        | st.builds(SpecialistsParameters, method=st.just("manual"), subsets=listed_subsets()),
         student=valid(StudentParameters),
         controls=st.permutations(["hard", "generalist"]).map(tuple) | st.just(()),
     )

@@ -30,7 +30,13 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
             dataset=Artifact(facts=known),
             test=Artifact(facts=test_half.facts),
             generalist=generalist_net,
-            subsets=Artifact(facts={"subsets": [{"classes": classes, "mass": 0.4} for classes in subsets]}),
+            subsets=Artifact(
+                facts={
+                    "method": "confusion",
+                    "subsets": [{"classes": classes, "mass": 0.4} for classes in subsets],
+                    "cover": [1, 1, 1, 1, 0],
+                }
+            ),
             specialists=specialist_nets[: len(subsets)],
             targets=tables,
             student=students["distilled"],
@@ -61,6 +67,7 @@ def test_results_have_every_part_and_no_other(results):
         "name": "tiny",
         "seed": 3,
         "data": {"classes", "train", "holdout", "test"},
+        "subsets": {"method", "mass", "cover"},
         "generalist": MODEL | SIZE,
         "specialists": results["specialists"],
         "ensemble": MODEL | {"mean_active", "by_cover"},
@@ -122,6 +129,16 @@ def test_page_is_written_without_controls_and_with_one_specialist(write, measure
     page = write(alone, subsets=([0, 1],))["report.html"].decode()
     assert "against the control" not in page
     assert "specialist 2-3" not in page
+
+
+def test_calibration_is_reported(write, measure, calibrations):
+    files = write(measure(calibrations=calibrations))
+    ensemble = json.loads(files["results.json"])["ensemble"]
+    assert set(ensemble) == MODEL | {"mean_active", "by_cover", "temperatures", "uncalibrated"}
+    assert set(ensemble["temperatures"]) == {"generalist", "0-1", "2-3"}
+    page = files["report.html"].decode()
+    for number in (*ensemble["temperatures"].values(), ensemble["uncalibrated"]["nll"], ensemble["nll"]):
+        assert f"{number:.3f}" in page
 
 
 def test_page_says_where_there_is_nothing_to_divide_by(write, evaluation):

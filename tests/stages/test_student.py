@@ -35,16 +35,16 @@ def test_students_end_apart(students, control):
     assert not same_weights(students["distilled"], students[control])
 
 
-def test_certain_soft_targets_are_labels(train_student, dataset, two_views):
+def test_certain_soft_targets_are_labels(train_student, dataset, two_views, combined_tables):
     labels = dataset.arrays["labels"]
     certain = [
         Artifact(
             soft_targets.encode(
                 torch.nn.functional.one_hot(torch.from_numpy(labels[view.arrays["examples"]]), 5).float().log()
             ),
-            {"view": view.facts["view"]},
+            table.facts,
         )
-        for view in two_views
+        for view, table in zip(two_views, combined_tables, strict=True)
     ]
     soft = train_student(certain, alpha=1.0, temperature=1.0, epochs=1, learning_rate=0.01)
     hard = train_student([], alpha=0.0, temperature=1.0, epochs=1, learning_rate=0.01)

@@ -26,14 +26,23 @@ def test_generalist_scores_all_rows(generalist_tables):
     table = generalist_tables[1]
     assert table.arrays["logits"].shape == (240, 5)
     assert "rows" not in table.arrays
-    assert table.facts == {
+    probs = soft_targets.decode_probs(table)
+    assert table.facts["statistics"] == {
+        "entropy": pytest.approx(float(-(probs * probs.log()).sum(dim=1).mean()), abs=1e-3),
+        "confidence": pytest.approx(float(probs.amax(dim=1).mean()), abs=1e-3),
+    }
+    assert {name: value for name, value in table.facts.items() if name != "statistics"} == {
+        "format": 1,
         "teacher": "generalist",
         "view": 1,
+        "start": 0,
+        "examples": 240,
+        "classes": 5,
         "subset": None,
         "prior_correction": 0.0,
-        "examples": 240,
         "rows": 240,
         "bytes": 240 * (5 * 2 + 4 + 4),
+        "encoding": {"name": "dense"},
     }
 
 
@@ -54,6 +63,21 @@ def test_scoring_lazily_gives_what_scoring_all_rows_gives(dataset, two_views, sp
     assert torch.allclose(soft_targets.decode(lazy), expected, rtol=2e-3, atol=1e-5)
 
 
+def test_regularized_specialist_has_a_table_like_any_other(
+    dataset, two_views, generalist_tables, specialist_tables, train_specialist
+):
+    net = train_specialist([0, 1], regularize="soft_targets")
+    lazy, whole = (
+        targets.score(dataset=dataset, view=two_views[0], teacher=net, rows=(0, 240), work=Work(), **options)
+        for options in ({"generalist": generalist_tables[0], "active_classes": 2}, {})
+    )
+    assert lazy.arrays["logits"].shape == specialist_tables[0][0].arrays["logits"].shape
+    assert np.array_equal(lazy.arrays["rows"], specialist_tables[0][0].arrays["rows"])
+    expected = soft_targets.decode(whole)[lazy.arrays["rows"]]
+    assert torch.allclose(soft_targets.decode(lazy), expected, rtol=2e-3, atol=1e-5)
+    assert combine(generalist_tables[0], [lazy, specialist_tables[0][1]]).facts["residual"] <= 1e-12
+
+
 def test_scoring_in_shards_gives_the_rows_of_the_whole(dataset, two_views, generalist_net, generalist_tables):
     part = targets.score(dataset=dataset, view=two_views[1], teacher=generalist_net, rows=(100, 130), work=Work())
     assert part.facts["examples"] == part.facts["rows"] == 30
@@ -71,6 +95,39 @@ def test_combining_lazily_equals_combining_full_tables(generalist_tables, specia
     expected = combine_full(soft_targets.decode_probs(generalist_tables[0]), probs, SUBSETS, active)
     kept = soft_targets.encode(expected.probs.log())
     assert all(np.array_equal(kept[name], combined_tables[0].arrays[name]) for name in kept)
+
+
+def test_combining_calibrated_teachers_tempers_their_kept_logits(generalist_tables, specialist_tables, calibrations):
+    temperatures = [fit.facts["temperature"] for fit in calibrations]
+    whole, parts = generalist_tables[0], specialist_tables[0]
+    found = combined.combine(
+        generalist=whole, specialists=parts, divergence="forward", work=Work(), calibrations=calibrations
+    )
+    active = torch.zeros(240, 2, dtype=torch.bool)
+    probs = [torch.full((240, 3), torch.nan, dtype=torch.float64) for _ in SUBSETS]
+    for m, (table, temperature) in enumerate(zip(parts, temperatures[1:], strict=True)):
+        rows = table.arrays["rows"]
+        logits = soft_targets.decode(table).double()
+        logits[:, -1] += table.facts["prior_correction"]
+        active[rows, m] = True
+        probs[m][rows] = (logits / temperature).softmax(dim=1)
+    generalist = (soft_targets.decode(whole).double() / temperatures[0]).softmax(dim=1)
+    expected = combine_full(generalist, probs, SUBSETS, active).probs
+    assert soft_targets.decode(found).exp().numpy() == pytest.approx(expected.numpy(), abs=2e-3)
+    plain = combine(whole, parts)
+    assert not np.array_equal(found.arrays["logits"], plain.arrays["logits"])
+
+
+def test_temperatures_of_1_change_nothing(generalist_tables, specialist_tables, combined_tables):
+    ones = [Artifact(facts={"temperature": 1.0})] * 3
+    found = combined.combine(
+        generalist=generalist_tables[0],
+        specialists=specialist_tables[0],
+        divergence="forward",
+        work=Work(),
+        calibrations=ones,
+    )
+    assert all(np.array_equal(found.arrays[name], combined_tables[0].arrays[name]) for name in found.arrays)
 
 
 def test_combined_is_proven_and_in_its_place(combined_tables):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import ConfigError
 from pipeline.recipe import recipe
 from stages import STAGES, tasks
 from stages.parameters import DataParameters, Parameters
@@ -83,6 +84,51 @@ def test_targets_are_scored_by_every_teacher_on_every_view():
 def test_combined_reads_the_tables_of_its_own_shard():
     found = listed("combined", data__views=2)["combined[1.0]"]
     assert found.input_ids == ("targets[generalist/1.0]", "targets[0-1/1.0]", "targets[2-3/1.0]")
+
+
+def test_calibration_is_of_every_teacher_and_only_where_asked_for():
+    assert listed("calibration") == {}
+    assert list(listed("calibration", combine__calibrate=True)) == [
+        "calibration[generalist]",
+        "calibration[0-1]",
+        "calibration[2-3]",
+    ]
+
+
+@pytest.mark.parametrize("stage", ["generalist", "confusion", "subsets", "specialist", "targets", "data", "views"])
+def test_calibrating_trains_and_scores_nothing_anew(stage):
+    assert recipes(stage) == recipes(stage, combine__calibrate=True)
+
+
+def test_calibrating_combines_anew():
+    calibrations = ["calibration[generalist]", "calibration[0-1]", "calibration[2-3]"]
+    for stage in ("combined", "evaluate"):
+        for task in listed(stage, combine__calibrate=True).values():
+            assert task.inputs["calibrations"] == calibrations
+        assert all("calibrations" not in task.inputs for task in listed(stage).values())
+
+
+def test_listed_subsets_have_one_recipe_however_they_are_listed():
+    manual = {"specialists__method": "manual"}
+    by_id = recipes("subsets", specialists__subsets=[[2, 3], [0, 1]], **manual)
+    by_name = recipes("subsets", specialists__subsets=[["b", "a"], ["d", 2]], **manual)
+    assert by_id == by_name
+    assert by_id["subsets"]["parameters"] == {
+        "specialists.method": "manual",
+        "specialists.subsets": [[0, 1], [2, 3]],
+    }
+
+
+def test_listed_subsets_of_unknown_classes_are_refused():
+    with pytest.raises(ConfigError, match=r"specialists.subsets\[0\]\[1\]: must be the name of a class; got 'f'"):
+        listed("subsets", specialists__method="manual", specialists__subsets=[["a", "f"]])
+
+
+def test_regularizing_trains_specialists_anew_alone():
+    changes = {"specialists__regularize": "soft_targets"}
+    assert recipes("specialist") != recipes("specialist", **changes)
+    for stage in ("generalist", "confusion", "subsets"):
+        assert recipes(stage) == recipes(stage, **changes)
 
 
 def test_students_differ_in_targets_and_share_their_draws():

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pipeline.stage import Artifact, Work
+from specialists import dustbin
 from specialists.subsets import soft_confusion
-from stages import confusion, generalist, network, specialist, subsets
+from stages import confusion, fitting, generalist, network, specialist, subsets
 from stages.learning.models import build
 from stages.parameters import AugmentParameters, ModelParameters, TeacherParameters
 
@@ -73,11 +74,57 @@ def test_subsets_are_what_is_confused():
     assert sum(subset["mass"] for subset in found.facts["subsets"]) == pytest.approx(4 * 0.36 / (4 * 0.36 + 16 * 0.01))
 
 
+@pytest.mark.parametrize("method", ["confusion", "covariance", "random"])
+@pytest.mark.parametrize("size", [None, 3])
+def test_subsets_say_what_they_hold_and_cover_for_every_method(measured, method, size):
+    found = subsets.cluster(confusion=measured, count=2, size=size, method=method, work=Work(seed=2**62)).facts
+    classes = [c for subset in found["subsets"] for c in subset["classes"]]
+    assert found["method"] == method
+    assert found["cover"] == np.bincount(classes, minlength=5).tolist()
+    assert all(0 < subset["mass"] < 1 for subset in found["subsets"])
+
+
+def test_random_subsets_have_the_sizes_that_confusion_finds(measured):
+    found, control = (
+        subsets.cluster(confusion=measured, count=2, size=None, method=method, work=Work(seed=1)).facts["subsets"]
+        for method in ("confusion", "random")
+    )
+    assert sorted(len(subset["classes"]) for subset in found) == sorted(len(subset["classes"]) for subset in control)
+
+
+def test_listed_subsets_are_taken_as_they_are(measured):
+    found = subsets.cluster(confusion=measured, subsets=[[1, 4, 0], [2, 1]], method="manual", work=Work()).facts
+    assert [subset["classes"] for subset in found["subsets"]] == [[0, 1, 4], [1, 2]]
+    assert found["cover"] == [1, 2, 1, 0, 1]
+    confusion_table = measured.arrays["confusion"]
+    off = confusion_table.sum() - confusion_table.trace()
+    assert found["subsets"][1]["mass"] == pytest.approx((confusion_table[1, 2] + confusion_table[2, 1]) / off)
+
+
 def test_subsets_of_a_measured_confusion_have_two_classes_or_more(measured):
     found = subsets.cluster(confusion=measured, count=2, size=None, method="confusion", work=Work(seed=1))
     classes = [c for subset in found.facts["subsets"] for c in subset["classes"]]
     assert sorted(classes) == list(range(5))
     assert found.facts["method"] == "confusion"
+
+
+def test_calibration_fits_the_holdout(calibrations, dataset, generalist_net, specialist_nets):
+    held_out = dataset.arrays["holdout"]
+    images = torch.from_numpy(dataset.arrays["images"][held_out])
+    labels = torch.from_numpy(dataset.arrays["labels"][held_out])
+    for fit, net in zip(calibrations, (generalist_net, *specialist_nets), strict=True):
+        logits = network.predict(net, images).double()
+        local = labels
+        if net is not generalist_net:
+            logits[:, -1] += net.facts["prior_correction"]
+            local = dustbin.subset_labels(labels, torch.tensor(net.facts["subset"]), 5)
+        before, best, beside = (
+            torch.nn.functional.cross_entropy(logits / temperature, local).item()
+            for temperature in (1.0, fit.facts["temperature"], 1.01 * fit.facts["temperature"])
+        )
+        assert best < min(before, beside)
+        assert fit.facts["before"]["nll"] == pytest.approx(before)
+        assert fit.facts["after"]["nll"] == pytest.approx(best)
 
 
 def test_specialist_has_an_output_for_each_class_and_the_dustbin(specialist_nets):
@@ -93,8 +140,8 @@ def test_specialist_keeps_the_prior_correction(train_specialist, fraction, expec
 
 
 def test_specialist_starts_from_the_generalist(generalist_net, dataset):
-    description = generalist_net.facts["network"] | {"outputs": 3}
-    model = specialist._from_generalist(generalist_net, description, torch.tensor([2, 3]))
+    model, description = specialist._from_generalist(generalist_net, torch.tensor([2, 3]), keep_all=False)
+    assert description == generalist_net.facts["network"] | {"outputs": 3}
     state = model.state_dict()
     weight, bias = (generalist_net.arrays[f"head.{name}"] for name in ("weight", "bias"))
     assert np.array_equal(state["head.weight"][:2], weight[2:4])
@@ -102,6 +149,51 @@ def test_specialist_starts_from_the_generalist(generalist_net, dataset):
     assert float(state["head.bias"][2]) == pytest.approx(bias[[0, 1, 4]].mean() + math.log(3), abs=1e-6)
     trunk = [name for name in state if not name.startswith("head.")]
     assert all(np.array_equal(state[name], generalist_net.arrays[name]) for name in trunk)
+
+
+def test_regularized_specialist_starts_as_the_generalist(generalist_net, dataset):
+    model, description = specialist._from_generalist(generalist_net, torch.tensor([3, 1]), keep_all=True)
+    assert description == generalist_net.facts["network"] | {"outputs": 5, "inside": 2}
+    images = torch.from_numpy(dataset.arrays["images"][:20])
+    expected = network.predict(generalist_net, images).double()
+    found = network.predict(network.to_artifact(model, description, {}), images)
+    outside = expected[:, [0, 2, 4]].logsumexp(dim=1, keepdim=True)
+    assert found.numpy() == pytest.approx(torch.cat([expected[:, [3, 1]], outside], dim=1).numpy(), abs=1e-5)
+
+
+def test_regularized_specialist_speaks_of_its_subset_and_the_dustbin(train_specialist, specialist_nets, dataset):
+    net, plain = train_specialist([0, 1], regularize="soft_targets"), specialist_nets[0]
+    assert net.facts["network"]["outputs"] == 5
+    assert net.facts["prior_correction"] == plain.facts["prior_correction"]
+    assert net.facts["name"] == plain.facts["name"]
+    images = torch.from_numpy(dataset.arrays["images"])
+    assert network.predict(net, images).shape == (300, 3)
+    assert same_weights(net, train_specialist([0, 1], regularize="soft_targets"))
+
+
+def test_regularized_specialist_learns_from_the_generalist_on_the_pixels_it_sees(dataset, generalist_net, two_views):
+    pixels = fitting.Pixels.of(dataset)
+    examples, view = fitting.replayed_view(two_views[0], np.arange(40))
+    labels = dustbin.subset_labels(torch.from_numpy(dataset.arrays["labels"][examples]), torch.tensor([2, 3]), 5)
+    epoch = fitting.Epoch(examples, labels.numpy(), view)
+    teach = network.predictor(generalist_net, pixels.images.device)
+    targets = specialist._Regularized(epoch, pixels, torch.tensor([2, 3]), teach)[slice(10, 40)].exp()
+    inside = labels[10:] < 2
+    assert 0 < inside.sum() < 30
+    assert torch.equal(targets[inside].argmax(dim=1), labels[10:][inside])
+    assert targets[inside].max(dim=1).values.tolist() == [1.0] * int(inside.sum())
+    said = network.predict(generalist_net, pixels.seen(examples, view))[10:][~inside][:, [0, 1, 4]].softmax(dim=1)
+    assert targets[~inside].numpy() == pytest.approx(torch.cat([torch.zeros(len(said), 2), said], 1).numpy(), abs=1e-5)
+
+
+def test_regularized_specialist_divides_its_dustbin_as_the_generalist_does(train_specialist, generalist_net, dataset):
+    net = train_specialist([0, 1], epochs=4, regularize="soft_targets")
+    others = torch.from_numpy(dataset.arrays["images"][dataset.arrays["labels"] > 1])
+    whole = Artifact(net.arrays, {"network": net.facts["network"] | {"inside": 4}})  # folds nothing: one class is left
+    ours, theirs = (network.predict(model, others)[:, 2:].log_softmax(dim=1) for model in (whole, generalist_net))
+    kl = (theirs.exp() * (theirs - ours)).sum(dim=1).mean()
+    assert kl < 0.1 * np.log(3)
+    assert net.facts["history"][-1]["loss"] < net.facts["history"][0]["loss"]
 
 
 def test_specialist_is_the_same_for_the_same_seed_alone(train_specialist, specialist_nets):

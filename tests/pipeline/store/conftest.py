@@ -1,6 +1,9 @@
+import logging
 import os
+import secrets
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,39 @@ def small_disk(tmp_path):
         pytest.skip(f"cannot mount here: {mount.stderr}")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """A server that speaks S3, on loopback, and the environment in which it is found."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto")
+    serving = pytest.importorskip("werkzeug.serving")
+    moto = pytest.importorskip("moto.moto_server.werkzeug_app")
+    application = moto.DomainDispatcherApplication(moto.create_backend_app)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # One request at a time: moto looks and then writes, so with threads two exclusive puts could both win.
+    server = serving.make_server("127.0.0.1", 0, application, request_handler=moto.MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "tester")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def bucket(s3_server, tmp_path, monkeypatch):
+    """The address of an empty place in an object store; copies of what is read go to a folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = f"bucket-{secrets.token_hex(4)}"
+    pytest.importorskip("s3fs").S3FileSystem(use_listings_cache=False).mkdir(name)
+    return f"s3://{name}/some/prefix"
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Save an artifact again and again, killed one step of the commit later each time; print the number of steps.
 
-Usage: die_at_each_step.py FOLDER. The n-th attempt's store is FOLDER/n.
+Usage: die_at_each_step.py LOCATION. The n-th attempt's store is LOCATION/n.
 """
 
+import importlib
 import itertools
 import os
 import signal
@@ -13,6 +14,8 @@ import numpy as np
 from pipeline.stage import Artifact
 from pipeline.store import Store
 from pipeline.store.files import LocalFiles
+from pipeline.store.objects import ObjectFiles
+from pipeline.store.places import cache_folder
 
 
 def save(location, lives):
@@ -22,13 +25,22 @@ def save(location, lives):
         if next(steps) == lives:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    Store.open(location)
     artifact = Artifact({"weights": np.arange(100, dtype=np.float32)}, {"accuracy": 0.9})
-    Store(LocalFiles(location, steps=step)).save({"stage": "generalist", "seed": 1}, artifact, seconds=1.0)
+    Store(files_at(location, step)).save({"stage": "generalist", "seed": 1}, artifact, seconds=1.0)
 
 
+def files_at(location, steps):
+    if "://" not in location:
+        return LocalFiles(location, steps=steps)
+    return ObjectFiles(location, LocalFiles(str(cache_folder())), steps=steps)
+
+
+if "://" in sys.argv[1]:
+    # Once, and not in each of the processes that are to die.
+    importlib.import_module("s3fs")
 for lives in itertools.count():
     location = f"{sys.argv[1]}/{lives}"
-    Store.open(location)
     pid = os.fork()
     if pid == 0:
         save(location, lives)

@@ -26,8 +26,6 @@ def test_open_refuses_what_cannot_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="file/store must be a folder that you can write to; got File exists"):
         Store.open(str(tmp_path / "file" / "store"))
-    with pytest.raises(StoreError, match="the store must be a folder; got 's3://bucket'"):
-        Store.open("s3://bucket")
 
 
 def test_open_refuses_another_format(store):

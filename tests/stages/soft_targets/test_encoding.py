@@ -1,4 +1,4 @@
-"""What a table of logits keeps, and what comes back out of it."""
+"""What a dense table of logits keeps, and what comes back out of it."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,6 @@ from torch.nn.functional import kl_div
 from pipeline.errors import StageError
 from pipeline.stage import Artifact
 from stages import soft_targets
-
-CPU = torch.device("cpu")
 
 
 def table_of(logits, **facts):
@@ -48,8 +46,6 @@ def test_encode_takes_a_table_without_rows():
 def test_minus_infinity_stays_a_probability_of_zero():
     table = table_of(torch.tensor([[0.0, -torch.inf, 0.0]]), view=0, prior_correction=0.0)
     assert soft_targets.decode_probs(table).tolist() == [[0.5, 0.0, 0.5]]
-    log_probs = soft_targets.TransferTargets([table]).log_probs(0, np.array([0]), CPU)
-    assert log_probs.exp().tolist() == [[0.5, 0.0, 0.5]]
 
 
 @pytest.mark.parametrize("maximum", [1e8, -1e8, 1e15])
@@ -58,8 +54,6 @@ def test_extreme_logits_keep_their_differences(maximum):
     table = table_of(logits, view=0, prior_correction=0.0)
     exact = logits.softmax(dim=1)[0].tolist()
     assert soft_targets.decode_probs(table)[0].tolist() == pytest.approx(exact)
-    log_probs = soft_targets.TransferTargets([table]).log_probs(0, np.array([0]), CPU)
-    assert log_probs.exp()[0].tolist() == pytest.approx(exact)
 
 
 def test_logits_far_below_the_maximum_become_minus_infinity():
@@ -89,13 +83,10 @@ def test_corrected_leaves_its_argument_alone():
     assert not logits.any()
 
 
-def test_transfer_targets_read_rows_of_a_view_across_shards():
-    logits = random_logits(rows=8, outputs=3)
-    tables = [table_of(logits[start : start + 2], view=start // 4) for start in range(0, 8, 2)]
-    order = np.array([3, 0, 2])
-    found = soft_targets.TransferTargets(tables).log_probs(1, order, CPU)
-    assert found.dtype == torch.float32
-    assert torch.allclose(found, logits[4:][order].log_softmax(dim=1), atol=2e-3)
+def test_statistics_tell_how_sharp_the_rows_are():
+    logits = torch.tensor([[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]])
+    assert soft_targets.statistics(logits) == pytest.approx({"entropy": np.log(2) / 2, "confidence": 0.75})
+    assert soft_targets.statistics(logits[:0]) == {}
 
 
 def test_tables_may_be_read_only():

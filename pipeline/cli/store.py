@@ -1,0 +1,135 @@
+"""The commands that look after a store: `store prune`, `store du`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.errors import ConfigError
+from pipeline.stage import Json
+from pipeline.store import Store
+from pipeline.store.prune import Doomed, Prune
+from pipeline.store.usage import Usage, usage
+
+DAYS = 30.0
+"""How long a run counts for `prune`, if nothing else is said."""
+
+GRACE = 1.0
+"""For how many days whatever is new stays, if nothing else is said."""
+
+
+def opened(location: str) -> Store:
+    """Return the store at a location.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not Store.is_at(location):
+        raise ConfigError(f"{location}: must be a store; got a place without store.json, or none")
+    return Store.open(location)
+
+
+def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bool) -> None:
+    """Print what no run of the last days names, and delete it if asked to.
+
+    Args:
+        location: The store.
+        days: How long a run counts.
+        grace: For how many days whatever is new stays.
+        delete: Whether to delete it.
+        as_json: Whether to print JSON.
+
+    Raises:
+        ConfigError: There is no such store, or a number is negative.
+    """
+    wrong = {"--days": days, "--grace": grace}
+    faults = [f"{option}: must be 0 or more; got {value:g}" for option, value in wrong.items() if value < 0]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    work = Prune(opened(location), days=days, grace=grace)
+    doomed = work.doomed()
+    if not as_json:
+        _show_doomed(location, doomed, days)
+    deleted = work.delete(doomed) if delete else []
+    if as_json:
+        Console().print_json(data=_as_json(doomed, deleted))
+    elif delete:
+        n_kept = len(_paths(doomed)) - len(deleted)
+        kept = f", kept {n_kept} that came into use meanwhile" if n_kept else ""
+        _say(f"{location}: deleted {len(deleted)} files{kept}")
+    else:
+        _say("nothing was deleted: --yes does it")
+
+
+def du(location: str, *, as_json: bool) -> None:
+    """Print what takes the room in a store, and what `prune` would free by default.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    store = opened(location)
+    found = usage(store)
+    prunable = Prune(store, days=DAYS, grace=GRACE).doomed().bytes
+    if as_json:
+        Console().print_json(data=asdict(found) | {"prunable": prunable})
+        return
+    console = Console()
+    console.print(_stages_table(found))
+    console.print()
+    console.print(_runs_table(found))
+    console.print()
+    _say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
+    _say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
+    _say(f"`store prune` would free {prunable:,} bytes (--days {DAYS:g} --grace {GRACE:g})")
+
+
+def _show_doomed(location: str, doomed: Doomed, days: float) -> None:
+    table = _table("stage", "results", "bytes")
+    for stage, (count, size) in sorted(doomed.stages.items()):
+        table.add_row(Text(stage), f"{count:,}", f"{size:,}")
+    if doomed.stages:
+        Console().print(table)
+    _say(
+        f"{location}: no run of the last {days:g} days names {len(doomed.manifests)} results;"
+        f" with {len(doomed.objects)} objects, {len(doomed.records)} records of runs and {len(doomed.aside)} files"
+        f" set aside, {doomed.bytes:,} bytes"
+    )
+
+
+def _as_json(doomed: Doomed, deleted: Sequence[str]) -> Json:
+    stages = {name: {"results": count, "bytes": size} for name, (count, size) in doomed.stages.items()}
+    return {"bytes": doomed.bytes, "stages": stages, "doomed": _paths(doomed), "deleted": sorted(deleted)}
+
+
+def _paths(doomed: Doomed) -> list[str]:
+    return sorted({**doomed.records, **doomed.manifests, **doomed.objects, **doomed.aside})
+
+
+def _stages_table(found: Usage) -> Table:
+    table = _table("stage", "results", "bytes")
+    for name, use in found.stages.items():
+        table.add_row(Text(name), f"{use.results:,}", f"{use.bytes:,}")
+    return table
+
+
+def _runs_table(found: Usage) -> Table:
+    table = _table("run", "results", "bytes", "only here")
+    for name, run in found.runs.items():
+        ended = name if run.created else f"{name} (not ended)"
+        table.add_row(Text(ended), f"{run.results:,}", f"{run.bytes:,}", f"{run.only:,}")
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(headings[0])
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _say(line: str) -> None:
+    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)

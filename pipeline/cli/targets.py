@@ -1,0 +1,121 @@
+"""The commands about soft-target tables: `targets list`, `targets show`, `targets export`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.store import Store
+from stages import tables
+
+FORMS = ("npy", "parquet")
+_NUMBERS = ("rows", "outputs", "bytes")
+
+
+def list_tables(location: str, *, as_json: bool) -> None:
+    """Print the tables of all finished runs, those of the newest run first.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    store = tables.open_store(location)
+    found = [_summary(store, table) for table in tables.all_tables(store)]
+    console = Console()
+    if as_json:
+        console.print_json(data=found)
+        return
+    grid = _grid("table", *_NUMBERS, "encoding")
+    for summary in found:
+        if "fault" in summary:
+            grid.add_row(Text(summary["key"]), Text(summary["fault"], style="red"))
+        else:
+            numbers = (f"{summary[name]:,}" for name in _NUMBERS)
+            grid.add_row(Text(summary["key"]), *numbers, Text(summary["encoding"]["name"]))
+    console.print(grid if found else Text(f"{location}: no finished run has made a table"))
+
+
+def show(location: str, key: str, *, as_json: bool) -> None:
+    """Print all that is known of a table.
+
+    Raises:
+        ConfigError: There is no such store or table.
+        StoreError: Something of it is no longer there.
+    """
+    store = tables.open_store(location)
+    description = tables.describe(store, tables.find(store, key))
+    console = Console()
+    if as_json:
+        console.print_json(data=description)
+        return
+    grid = Grid(box=None, pad_edge=False, show_header=False)
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for name, value in _told(description).items():
+        grid.add_row(Text(name, style="bold"), Text(value))
+    console.print(grid)
+
+
+def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> None:
+    """Write a table as files that anybody can read, with a data card, and print where.
+
+    Raises:
+        ConfigError: There is no such store, table or form, or the folder holds something.
+        StoreError: Something of the table is no longer there, or the folder cannot be written.
+    """
+    if form not in FORMS:
+        raise ConfigError(f"--format: must be {' or '.join(FORMS)}; got '{form}'{did_you_mean(form, FORMS)}")
+    store = tables.open_store(location)
+    table = tables.find(store, key)
+    description = tables.describe(store, table)
+
+    from stages.soft_targets import SoftTargets  # noqa: PLC0415  # brings torch, which looking at tables does without
+    from stages.soft_targets.export import export as write  # noqa: PLC0415
+
+    write(SoftTargets.open(location, table.key), description, to, cast("Literal['npy', 'parquet']", form))
+    files = sorted(path.name for path in to.iterdir())
+    console = Console()
+    if as_json:
+        console.print_json(data={"folder": str(to), "files": files, "rows": description["rows"]})
+        return
+    line = f"{to}: {description['rows']:,} rows of {table.key} in {', '.join(files)}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _summary(store: Store, table: tables.Table) -> dict[str, Any]:
+    """Return the line about a table; one that is no longer whole must not hide the others."""
+    try:
+        description = tables.describe(store, table)
+    except StoreError as error:
+        return {"key": table.key, "fault": str(error)}
+    names = ("key", "teacher", "rows", "views", "bytes", "encoding")
+    return {name: description[name] for name in names} | {"outputs": len(tables.output_names(description))}
+
+
+def _told(description: Mapping[str, Any]) -> dict[str, str]:
+    provenance, shards = description["provenance"], description["shards"]
+    names = tables.output_names(description)
+    return {
+        "table": description["key"],
+        "rows": f"{description['rows']:,} of views {', '.join(map(str, description['views']))}"
+        f" of {description['examples']:,} examples",
+        "outputs": f"{len(names)}: {', '.join(names)}",
+        "encoding": tables.told(description["encoding"]),
+        "bytes": f"{description['bytes']:,} in {len(shards)} shard{'s' * (len(shards) != 1)}",
+        "prior correction": f"{description['prior_correction']:.6g}",
+        **{f"mean {name}": f"{value:.4f}" for name, value in description["statistics"].items()},
+        "run": f"{provenance['run']}, recorded {provenance['recorded']}",
+        "data": ", ".join(f"{name} {value}" for name, value in provenance["data"].items()),
+        "teachers": ", ".join(f"{name} {digest[:12]}" for name, digest in provenance["teachers"].items()),
+    }
+
+
+def _grid(*headings: str) -> Grid:
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        # A key that is cut short finds nothing.
+        grid.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
+    return grid

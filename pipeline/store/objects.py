@@ -1,0 +1,357 @@
+"""The commit protocol on an object store, through fsspec: all reading and writing of bytes there.
+
+Paths are relative to the store and written with slashes. An object appears by one request, which fails if there is
+one already, so there is nothing half-written and nothing to lock. What is read into arrays is copied to a local
+folder first, and mapped from there.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StoreError
+from pipeline.recipe import sha256
+from pipeline.store.contents import Content, Digest, Receipt, Version
+from pipeline.store.files import LocalFiles
+from pipeline.store.manifest import object_path
+from pipeline.store.processes import is_abandoned, temporary_name
+
+MAX_BYTES = 5 << 30
+"""What S3 takes in one request; an object must be smaller."""
+
+_CHUNK = 16 << 20
+_ATTEMPTS = 5
+"""How often a put is sent again after it met another of the same path, which S3 answers with a conflict."""
+
+_SINGLE_PUT = {"s3": {"chunksize": MAX_BYTES}, "s3a": {"chunksize": MAX_BYTES}}
+"""What keeps a filesystem from writing an object in parts, by protocol: the probe tries a put in one part only."""
+
+_ONTO_ITSELF = {"s3": {"MetadataDirective": "REPLACE"}, "s3a": {"MetadataDirective": "REPLACE"}}
+"""Without which S3 refuses to copy an object onto itself, because nothing would change."""
+
+_LOCAL = {"file", "local"}
+_WRITTEN = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+"""Where filesystems tell when an object was written: each has its own name for it."""
+
+
+def _go_on(_: str) -> None:
+    """Do nothing between two steps of a commit."""
+
+
+class ObjectFiles:
+    """Files of a store in an object store.
+
+    Args:
+        root: Its address, such as `s3://bucket/prefix`.
+        cache: A local folder for copies of what is read, named by content: any number of stores may share it.
+        filesystem: What fsspec reaches the address with, if not what it says itself.
+        steps: Called with its name after each step of a commit.
+        max_bytes: An object must be smaller.
+
+    Raises:
+        StoreError: The address is not one of an object store, or the package that reaches it is not installed.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        cache: LocalFiles,
+        *,
+        filesystem: Any = None,
+        steps: Callable[[str], None] = _go_on,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self.root = root.rstrip("/")
+        self.cache = cache
+        self._filesystem = filesystem if filesystem is not None else _filesystem(self.root)
+        self._prefix = self._filesystem._strip_protocol(self.root).strip("/")  # noqa: SLF001  # has no public name
+        self._steps = steps
+        self._max_bytes = max_bytes
+        protocol = self.root.partition("://")[0]
+        self._single_put = _SINGLE_PUT.get(protocol, {})
+        self._onto_itself = _ONTO_ITSELF.get(protocol, {})
+
+    def prepare(self) -> None:
+        """Make the cache if needed, and try whether the object store keeps the first of two writers.
+
+        Raises:
+            StoreError: It cannot be written, or lets a second put of one path replace the first.
+        """
+        self.cache.prepare()
+        path = f"temporary/{temporary_name()}"
+        try:
+            told = [self._create(path, data) for data in (b"first", b"second")]
+            content = self.read(path)
+        finally:
+            self.delete(path)
+        if told != [True, False] or content is None or content.data != b"first":
+            raise StoreError(
+                f"{self.root} must be in an object store that refuses to write what is there already;"
+                " got one that replaces it, so two runs could undo each other's results: name a store elsewhere"
+            )
+
+    def publish(self, chunks: Iterable[bytes | memoryview], path_for: Callable[[str], str]) -> Receipt:
+        """Publish bytes under a path, whole or not at all, unless there is something already.
+
+        Args:
+            chunks: The bytes; they are put together in memory.
+            path_for: Returns the path, given the hexadecimal SHA-256 of the bytes.
+
+        Raises:
+            StoreError: They cannot be written; nothing is left behind. Or they are too many for one request.
+        """
+        data = b"".join(chunks)
+        if len(data) >= self._max_bytes:
+            raise StoreError(
+                f"an object in {self.root} must have less than {self._max_bytes:,} bytes; got {len(data):,}:"
+                " name a folder as the store"
+            )
+        digest = sha256(data)
+        path = path_for(digest)
+        self._steps("built")
+        won = self._create(path, data)
+        self._steps("put")
+        return Receipt(path, digest, len(data), won)
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Put bytes under a path, whole or not at all, in place of what is there."""
+        with self._told(path, "be writable"):
+            self._filesystem.pipe_file(self._at(path), data)
+
+    def read(self, path: str) -> Content | None:
+        """Return the bytes of a small object, or None if it is not there."""
+        # First: of an object that takes its place in between, the version is then not that of the bytes, and
+        # `set_aside` leaves it alone.
+        version = self.stat(path)
+        if version is None:
+            return None
+        data = self._cat(path)
+        return None if data is None else Content(data, version)
+
+    def digest(self, path: str) -> Digest | None:
+        """Return the SHA-256 of an object, or None if it is not there."""
+        version = self.stat(path)
+        if version is None:
+            return None
+        digest = hashlib.sha256()
+        for chunk in self._chunks(path, version.bytes):
+            digest.update(chunk)
+        return Digest(digest.hexdigest(), version)
+
+    def stage(self, path: str) -> Digest | None:
+        """Copy an object to the cache, under the name its content has there; None if it is not there.
+
+        Returns:
+            The SHA-256 of what was copied: whether that is what the path promises is for the caller to see.
+        """
+        version = self.stat(path)
+        if version is None:
+            return None
+        receipt = self.cache.publish(self._chunks(path, version.bytes), object_path)
+        return Digest(receipt.sha256, version)
+
+    def stat(self, path: str) -> Version | None:
+        """Return which object is under a path, with its size in bytes; None if there is none."""
+        with self._told(path, "be readable"):
+            try:
+                return _version(self._filesystem.info(self._at(path)))
+            except FileNotFoundError:
+                return None
+
+    def listing(self, folder: str) -> dict[str, Version]:
+        """Return which objects are below a folder, by path, sorted."""
+        with self._told(folder, "be readable"):
+            try:
+                found = self._filesystem.find(self._at(folder), detail=True)
+            except FileNotFoundError:
+                return {}
+            start = len(self._prefix) + 1
+            versions = ((name.strip("/")[start:], _version(found[name])) for name in sorted(found))
+            return {name: version for name, version in versions if version is not None}
+
+    def names(self, folder: str) -> list[str]:
+        """Return the paths of all objects below a folder, sorted."""
+        return list(self.listing(folder))
+
+    def clock(self) -> int:
+        """Return the time now by the clock that stamps the objects, in nanoseconds."""
+        path = f"temporary/{temporary_name()}"
+        self._create(path, b"what time is it")
+        version = self.stat(path)
+        self.delete(path)
+        if version is None:
+            raise StoreError(f"{self.root} must keep what is written; got nothing under {path} a moment later")
+        return version.modified
+
+    def set_aside(self, path: str, why: str, version: Version | None = None) -> str | None:
+        """Move an object to aside/, with a note beside it.
+
+        It is copied and then deleted, and somebody else may repair it in between: then their copy is deleted. That
+        loses work and is never wrong: a missing object is noticed by whoever needs it, and is made again.
+
+        Args:
+            path: The object.
+            why: The note.
+            version: The object that is meant: another one that took its place meanwhile stays.
+
+        Returns:
+            Where it is now; None if it was not there.
+        """
+        if version is not None and self.stat(path) != version:
+            return None
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        aside = f"aside/{moment}-{secrets.token_hex(4)}-{Path(path).name}"
+        if not self._copy(path, aside):
+            return None
+        self.replace(f"{aside}.why.txt", f"{path}: {why}\n".encode())
+        if version is not None and self.stat(path) != version:
+            return None
+        self.delete(path)
+        return aside
+
+    def freshen(self, path: str) -> None:
+        """Make an object as young as one written now, if it is there: it is copied onto itself."""
+        self._copy(path, path)
+
+    def withdraw(self, path: str, version: Version) -> str | None:
+        """Move an object to temporary/, for `restore` or `delete`; not in one step, as `set_aside`.
+
+        Args:
+            path: The object.
+            version: The object that is meant: another one that took its place meanwhile stays.
+
+        Returns:
+            Where it is now; None if it was not there.
+        """
+        where = f"temporary/{temporary_name()}"
+        if self.stat(path) != version or not self._copy(path, where):
+            return None
+        self.delete(path)
+        return where
+
+    def restore(self, where: str, path: str) -> None:
+        """Move a withdrawn object back, unless there is another one by now."""
+        content = self.read(where)
+        if content is not None:
+            # A copy within the object store would replace what is there.
+            self._create(path, content.data)
+        self.delete(where)
+
+    def delete(self, path: str) -> None:
+        """Delete an object, if it is there."""
+        with self._told(path, "be writable"), suppress(FileNotFoundError):
+            self._filesystem.rm_file(self._at(path))
+
+    def sweep(self) -> list[str]:
+        """Delete what dead processes left in temporary/, and return the paths."""
+        swept = [
+            path
+            for path, version in self.listing("temporary").items()
+            if is_abandoned(Path(path).name, time.time() - version.modified / 1e9)
+        ]
+        for path in swept:
+            self.delete(path)
+        return swept
+
+    def _at(self, path: str) -> str:
+        return f"{self._prefix}/{path}".rstrip("/")
+
+    def _create(self, path: str, data: bytes) -> bool:
+        """Put an object, and return whether there was none."""
+        with self._told(path, "be writable"):
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._filesystem.pipe_file(self._at(path), data, mode="create", **self._single_put)
+                except OSError as error:
+                    code = _code(error)
+                    if isinstance(error, FileExistsError) or code in {"PreconditionFailed", "412"}:
+                        return False
+                    if code not in {"ConditionalRequestConflict", "409"} or attempt == _ATTEMPTS - 1:
+                        raise
+                    time.sleep(0.1 * 2**attempt)
+                else:
+                    return True
+        raise AssertionError("the last attempt returns or raises")
+
+    def _copy(self, path: str, where: str) -> bool:
+        with self._told(path, "be readable"):
+            try:
+                self._filesystem.cp_file(
+                    self._at(path), self._at(where), **(self._onto_itself if where == path else {})
+                )
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _chunks(self, path: str, size: int) -> Iterator[bytes]:
+        """Yield the bytes of an object piece by piece; fewer of one that vanishes meanwhile."""
+        for start in range(0, size, _CHUNK):
+            yield self._cat(path, start=start, end=start + _CHUNK) or b""
+
+    def _cat(self, path: str, **part: int) -> bytes | None:
+        with self._told(path, "be readable"):
+            try:
+                return bytes(self._filesystem.cat_file(self._at(path), **part))
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _told(self, path: str, rule: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # each filesystem has errors of its own; only its calls are here
+            raise StoreError(
+                f"{self.root}/{path} must {rule}; got {type(error).__name__}: {error}:"
+                " check the address, the network and the credentials, or name a store elsewhere"
+            ) from error
+
+
+def _filesystem(root: str) -> Any:
+    protocol, _, rest = root.partition("://")
+    if protocol in _LOCAL:
+        raise StoreError(f"a store in a folder must be named by the folder alone; got {root!r}; did you mean {rest!r}?")
+    if protocol == "memory":
+        raise StoreError(f"the store must be where all processes see the same; got {root!r}, which each has for itself")
+    # Opening a store in a folder should not wait for what it does not need.
+    import fsspec  # noqa: PLC0415
+
+    try:
+        # A listing that is remembered would hide what others write.
+        filesystem, _ = fsspec.core.url_to_fs(root, use_listings_cache=False)
+    except ImportError as error:
+        raise StoreError(
+            f"{root} must be reachable; got {error}: pip install 'specialist-distillation[s3]' for s3://"
+        ) from error
+    except ValueError as error:
+        raise StoreError(
+            f"the store must be a folder or the address of an object store; got {root!r}: {error}"
+        ) from error
+    if not filesystem.async_impl and type(filesystem).pipe_file is fsspec.AbstractFileSystem.pipe_file:
+        raise StoreError(f"{root} must be in an object store; got {protocol}, where a file can be seen half-written")
+    return filesystem
+
+
+def _version(info: Mapping[str, Any]) -> Version | None:
+    """Return which object a filesystem tells of; None if it is what stands for a folder."""
+    if info["type"] != "file":
+        return None
+    moment = next(info[name] for name in _WRITTEN if info.get(name) is not None)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    # Some services tell fractions of a second in a listing and not of a single object.
+    return Version(tag, info["size"], int(seconds) * 10**9)
+
+
+def _code(error: BaseException) -> str:
+    """Return what S3 calls an error; a filesystem's own error has that of the service as its cause."""
+    response = getattr(error.__cause__, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))

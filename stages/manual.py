@@ -1,0 +1,71 @@
+"""Subsets that the config lists: by class ids, which are whole numbers, or by class names, which are text."""
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.errors import ConfigError, did_you_mean
+
+Listed = Sequence[Sequence[int | str]]
+Place = tuple[int, ...]
+
+
+def faults_of(subsets: Listed, n_classes: int, class_names: Sequence[str] | None = None) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with listed subsets.
+
+    Args:
+        subsets: Class ids or names.
+        n_classes: Number of classes.
+        class_names: Of every class, in the order of the ids; None where they are not known yet.
+
+    Yields:
+        Place in the list, and message.
+    """
+    before: list[frozenset[int | str]] = []
+    for i, subset in enumerate(subsets):
+        classes = [_class_of(member, class_names) for member in subset]
+        for j, member in enumerate(subset):
+            again = f"must be listed once in its subset; got {member!r} again" if classes[j] in classes[:j] else ""
+            if fault := _fault_of(member, n_classes, class_names) or again:
+                yield (i, j), fault
+        if len(subset) >= n_classes:
+            yield (i,), f"must leave out one of the {n_classes} classes or more; got {len(subset)} of them"
+        if frozenset(classes) in before:
+            yield (i,), f"must be another subset than those before it; got {list(subset)} again"
+        before.append(frozenset(classes))
+
+
+def resolve(subsets: Listed, class_names: Sequence[str]) -> list[list[int]]:
+    """Return listed subsets as ascending class ids in lexicographic order, the same however they were listed.
+
+    Args:
+        subsets: Class ids or names.
+        class_names: Of every class, in the order of the ids.
+
+    Raises:
+        ConfigError: Lists all faults.
+    """
+    faults = list(faults_of(subsets, len(class_names), class_names))
+    if faults:
+        raise ConfigError(
+            "\n".join(f"specialists.subsets{''.join(f'[{i}]' for i in place)}: {fault}" for place, fault in faults)
+        )
+    return sorted(
+        sorted(member if isinstance(member, int) else class_names.index(member) for member in subset)
+        for subset in subsets
+    )
+
+
+def _class_of(member: int | str, class_names: Sequence[str] | None) -> int | str:
+    """Return a class id, or a name for which none is known."""
+    if isinstance(member, str) and class_names is not None and member in class_names:
+        return class_names.index(member)
+    return member
+
+
+def _fault_of(member: int | str, n_classes: int, class_names: Sequence[str] | None) -> str:
+    if isinstance(member, int):
+        return "" if 0 <= member < n_classes else f"must be a class id within 0..{n_classes - 1}; got {member}"
+    if class_names is None or class_names.count(member) == 1:
+        return ""
+    if member in class_names:
+        return f"must be a class id, for several classes have this name; got {member!r}"
+    return f"must be the name of a class; got {member!r}{did_you_mean(member, class_names)}"

@@ -1,0 +1,7 @@
+"""Soft-target tables: how a teacher's logits are kept, and how a student, or anybody else, reads them."""
+
+from specialists.dustbin import corrected
+from stages.soft_targets.encoding import choose, decode, decode_probs, encode, statistics
+from stages.soft_targets.reader import SoftTargets
+
+__all__ = ["SoftTargets", "choose", "corrected", "decode", "decode_probs", "encode", "statistics"]

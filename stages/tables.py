@@ -1,0 +1,281 @@
+"""Which soft-target tables the runs of a store have, and what is known of each. Imports no torch: a list is cheap.
+
+A table is one teacher's outputs on a transfer set, or what was combined of all. Its shards are results of a run, its
+rows those of the run's views, its classes those of the run's data: the record of a run names them all.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.stage import Facts, Json
+from pipeline.store import Manifest, Run, Store
+
+FORMAT = 1
+"""Raised whenever a reader of a shard would have to know."""
+
+COMBINED = "combined"
+ARRAYS = "arrays.safetensors"
+
+DENSE_BYTES = 8
+"""Of a row beside its logits: the maximum and the logsumexp, float32."""
+TAIL_POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)
+"""Powers of a row's probabilities whose sum over what top-k leaves out is kept, float32 each."""
+
+_SHARD = re.compile(r"(?:(combined)\[|targets\[(.+)/)(\d+)\.(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a run.
+
+    Attributes:
+        run: The record of the run.
+        teacher: `combined`, `generalist`, or a specialist's name, such as `3-5-8`.
+        shards: The tasks that made its shards, in canonical order: by view, then by rows.
+    """
+
+    run: Run
+    teacher: str
+    shards: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What finds exactly this table: `RUN:TEACHER`."""
+        return f"{self.run.name}:{self.teacher}"
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The tasks that drew the views its shards are of, in order."""
+        return tuple(dict.fromkeys(f"views[{_place(task)[0]}]" for task in self.shards))
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The tasks that trained what the table is of."""
+        if self.teacher != COMBINED:
+            return (self.teacher if self.teacher == "generalist" else f"specialist[{self.teacher}]",)
+        return tuple(task for task in self.run.keys if re.fullmatch(r"generalist|specialist\[.+\]", task))
+
+
+def row_bytes(outputs: int, k: int | None = None) -> int:
+    """Return the bytes of a row.
+
+    Args:
+        outputs: Number of outputs.
+        k: How many of them top-k keeps; None for all, in the dense encoding.
+    """
+    if k is None:
+        return 2 * outputs + DENSE_BYTES
+    return k * (2 + index_bytes(outputs)) + 4 * len(TAIL_POWERS) + DENSE_BYTES
+
+
+def index_bytes(outputs: int) -> int:
+    """Return the bytes of an index into so many outputs."""
+    return 2 if outputs <= 2**16 else 4
+
+
+def top_k_within(budget: int, outputs: int) -> int | None:
+    """Return how many outputs a row of top-k may keep within a budget; None where the dense encoding fits.
+
+    Args:
+        budget: Bytes a row.
+        outputs: Number of outputs.
+
+    Returns:
+        Less than 1 where nothing fits.
+    """
+    return None if row_bytes(outputs) <= budget else (budget - row_bytes(outputs, 0)) // (2 + index_bytes(outputs))
+
+
+def open_store(location: str) -> Store:
+    """Open a store that is there.
+
+    Raises:
+        ConfigError: There is none.
+        StoreError: It cannot be used.
+    """
+    if "://" not in location and not Path(location, "store.json").is_file():
+        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
+    return Store.open(location)
+
+
+def tables_of(run: Run) -> list[Table]:
+    """Return the tables of a run: the combined one, then the teachers' by name."""
+    shards: dict[str, list[str]] = {}
+    for task in run.keys:
+        found = _SHARD.fullmatch(task)
+        if found:
+            shards.setdefault(found[1] or found[2], []).append(task)
+    names = sorted(shards, key=lambda name: (name != COMBINED, name != "generalist", name))
+    return [Table(run, name, tuple(sorted(shards[name], key=_place))) for name in names]
+
+
+def all_tables(store: Store) -> list[Table]:
+    """Return the tables of all finished runs of a store, those of the newest run first."""
+    return [table for run in _newest_first(store) for table in tables_of(run)]
+
+
+def find(store: Store, key: str) -> Table:
+    """Return the table that a user names.
+
+    Args:
+        store: The store.
+        key: `RUN:TEACHER`, or `RUN` alone for the combined table. RUN is the name or the folder of a run, or the name
+            in the config, of whose runs the newest is meant.
+
+    Raises:
+        ConfigError: There is no such table.
+    """
+    wanted, _, teacher = key.partition(":")
+    run = _find_run(store, Path(wanted).name)
+    tables = {table.teacher: table for table in tables_of(run)}
+    name = teacher or COMBINED
+    if name not in tables:
+        known = ", ".join(tables) or "none"
+        raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
+    return tables[name]
+
+
+def manifest(store: Store, run: Run, task: str) -> Manifest:
+    """Return the manifest of a result that a run names.
+
+    Raises:
+        StoreError: The run has no such result, or it is no longer there.
+    """
+    found = store.find(run.keys[task]) if task in run.keys else None
+    if found is None:
+        raise StoreError(f"{task} of {run.name} must be in {store.location}; got nothing: do the run again")
+    return found
+
+
+def check_format(facts: Facts) -> None:
+    """Check that this program can read a shard with such facts.
+
+    Raises:
+        StoreError: Another version of it made the shard.
+    """
+    if facts.get("format") != FORMAT:
+        found = facts.get("format", "none")
+        raise StoreError(f"the format of a soft-target table must be {FORMAT}; got {found}: do the run again")
+
+
+def describe(store: Store, table: Table) -> dict[str, Json]:
+    """Return all that is known of a table, for people, scripts and its data card.
+
+    Args:
+        store: The store.
+        table: The table.
+
+    Returns:
+        What JSON can hold: `format`, `key`, `teacher`, `class_names`, `subset`, `prior_correction`, `encoding`,
+        `rows`, `examples`, `views`, `bytes`, `statistics`, `shards` with their row ranges, bytes and SHA-256, and the
+        `provenance`: the run, and digests of the data, the views and the teachers.
+
+    Raises:
+        StoreError: Something of it is no longer there.
+    """
+    manifests = {task: manifest(store, table.run, task) for task in table.shards}
+    facts = {task: store.facts(found) for task, found in manifests.items()}
+    first = next(iter(facts.values()))
+    check_format(first)
+    data = manifest(store, table.run, "data[train]")
+    data_facts = store.facts(data)
+    shared = ("format", "teacher", "subset", "prior_correction")
+    return {
+        "key": table.key,
+        **{name: first[name] for name in shared},
+        "class_names": data_facts["class_names"],
+        "encoding": encoding_of([shard["encoding"] for shard in facts.values()]),
+        "rows": sum(shard["rows"] for shard in facts.values()),
+        "examples": data_facts["transfer"],
+        "views": sorted({shard["view"] for shard in facts.values()}),
+        "bytes": sum(_arrays(found)["bytes"] for found in manifests.values()),
+        "statistics": statistics_of(list(facts.values())),
+        "shards": [_shard(task, manifests[task], facts[task]) for task in table.shards],
+        "provenance": _provenance(store, table, data),
+    }
+
+
+def output_names(description: Mapping[str, Json]) -> list[str]:
+    """Return what the columns of a table stand for, from what `describe` returns."""
+    names, subset = description["class_names"], description["subset"]
+    return list(names) if subset is None else [*(names[c] for c in subset), "any other class"]
+
+
+def encoding_of(encodings: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+    """Return the encoding of a table, from its shards': the same, and of the errors measured the largest."""
+    first = dict(encodings[0])
+    if "kl" in first:
+        first["kl"] = {t: max(encoding["kl"][t] for encoding in encodings) for t in first["kl"]}
+    return first
+
+
+def told(encoding: Mapping[str, Json]) -> str:
+    """Return an encoding in words: what it keeps, what that loses, and why it was taken."""
+    name = f"top-{encoding['k']}" if "k" in encoding else encoding["name"]
+    lost = ", ".join(f"KL {error:.2g} at temperature {t}" for t, error in encoding.get("kl", {}).items())
+    return "; ".join(part for part in (name, lost and f"loses {lost}", encoding.get("because", "")) if part)
+
+
+def statistics_of(shards: Sequence[Facts]) -> dict[str, float]:
+    """Return the means over all rows of what was measured on each shard; nothing where there is no row."""
+    n_rows = sum(shard["rows"] for shard in shards)
+    measured = [shard for shard in shards if shard["rows"]]
+    names = measured[0]["statistics"] if measured else ()
+    return {name: sum(shard["rows"] * shard["statistics"][name] for shard in measured) / n_rows for name in names}
+
+
+def _shard(task: str, found: Manifest, facts: Facts) -> dict[str, Json]:
+    place = {"view": facts["view"], "start": facts["start"], "stop": facts["start"] + facts["examples"]}
+    return {"task": task, "key": found.key, **place, "rows": facts["rows"], **_arrays(found)}
+
+
+def _arrays(found: Manifest) -> dict[str, Json]:
+    """Return the SHA-256 and the size of a shard's arrays."""
+    kept = found.object(ARRAYS)
+    if kept is None:
+        raise StoreError(f"a shard must hold {ARRAYS}; got a result without ({found.key[:12]})")
+    return {"sha256": kept.sha256, "bytes": kept.bytes}
+
+
+def _provenance(store: Store, table: Table, data: Manifest) -> dict[str, Json]:
+    def digests(tasks: Sequence[str]) -> dict[str, str]:
+        return {task: manifest(store, table.run, task).digest for task in tasks}
+
+    parameters = data.recipe["parameters"].items()
+    source = {name.removeprefix("data."): value for name, value in parameters if name.startswith("data.")}
+    return {
+        "store": store.location,
+        "run": table.run.name,
+        "recorded": table.run.created,
+        "data": source | {"kept as": data.digest},
+        "views": digests(table.views),
+        "teachers": digests(table.teachers),
+    }
+
+
+def _place(task: str) -> tuple[int, int]:
+    """Return view and part of a shard from its task's id."""
+    view, part = task.rstrip("]").replace("[", "/").rsplit("/", 1)[1].split(".")
+    return int(view), int(part)
+
+
+def _newest_first(store: Store) -> Iterator[Run]:
+    yield from sorted(store.runs(), key=lambda run: (run.created, run.name), reverse=True)
+
+
+def _find_run(store: Store, name: str) -> Run:
+    runs = list(_newest_first(store))
+    for run in runs:
+        if name in {run.name, _config_name(run)}:
+            return run
+    names = {known for run in runs for known in (_config_name(run), run.name)}
+    known = f"one of the {len(runs)} finished runs in {store.location}" if runs else "a finished run"
+    raise ConfigError(f"the run must be {known}; got '{name}'{did_you_mean(name, names)}")
+
+
+def _config_name(run: Run) -> str:
+    """Return the name in the config: a run's folder is named NAME-DATE-TIME-MILLISECONDS."""
+    return run.name.rsplit("-", 3)[0]

@@ -1,0 +1,109 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.cli import main
+
+CONFIG = """\
+name: tiny
+store: store
+runs: runs
+data: {source: "npz:tiny.npz", root: ., views: 1}
+ray: {address: inline}
+generalist: {model: {name: mlp, width: 16}, epochs: 1}
+specialists: {count: 2, epochs: 1}
+student: {model: {name: mlp, width: 8}, epochs: 1}
+controls: [hard]
+"""
+
+Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+def make_arrays() -> Arrays:
+    """Return images of 4 classes, of which 0 and 1 look alike, and 2 and 3."""
+    numbers = np.random.default_rng(0)
+    shapes = np.zeros((4, 8, 8))
+    shapes[:2, :, :4] = 150
+    shapes[2:, :4, :] = 150
+    shapes[1, 3, 6] = shapes[3, 6, 3] = 250
+    arrays: Arrays = {}
+    for part, n in (("train", 40), ("test", 15)):
+        labels = np.repeat(np.arange(4), n)
+        images = shapes[labels] + numbers.normal(0, 40, (4 * n, 8, 8))
+        arrays[f"x_{part}"] = np.clip(images, 0, 255).astype(np.uint8)
+        arrays[f"y_{part}"] = labels
+    return arrays
+
+
+def make_project(folder: Path) -> Path:
+    np.savez(folder / "tiny.npz", **make_arrays())
+    (folder / "tiny.yaml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a data set and a config; nothing is done yet."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("finished"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["run", "tiny.yaml"]) == 0
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder in which the run of `tiny.yaml` is done."""
+    folder = tmp_path / "finished"
+    shutil.copytree(finished_once, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in this process."""
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = main(list(arguments))
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def newest(runs: Path) -> Path:
+    return max((path for path in runs.iterdir()), key=lambda path: path.name)
+
+
+def without_times(results: Any) -> Any:
+    """Return results without what may differ between equal runs, at any depth."""
+    if isinstance(results, list):
+        return [without_times(item) for item in results]
+    if not isinstance(results, dict):
+        return results
+    differing = {"seconds", "reused", "milliseconds_per_image"}
+    return {name: without_times(value) for name, value in results.items() if name not in differing}

@@ -1,0 +1,171 @@
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.cli.conftest import Command, newest
+
+
+def reasons(out: str) -> dict[str, str]:
+    """Return the reasons of a plan printed as JSON, by task id."""
+    return {step["id"]: "; ".join(step["reasons"]) for step in json.loads(out) if step["action"] == "run"}
+
+
+def test_plan_before_the_first_run(project: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml")
+    assert done.code == 0
+    assert "data[train]" in done.out
+    assert "which tasks is decided by subsets" in done.out
+    assert re.search(r"\n0 to reuse, \d+ to run\n$", done.out)
+    assert not (project / "runs").exists()
+
+
+def test_plan_says_what_changed(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--set", "student.epochs=2", "--json")
+    assert reasons(done.out) == {
+        "student[distilled]": "student.epochs 1 -> 2",
+        "student[hard]": "student.epochs 1 -> 2",
+        "evaluate": "follows student[distilled], student[hard]",
+        "report": "written by every run",
+    }
+
+
+def test_plan_as_a_table_names_every_task(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--set", "student.epochs=2")
+    assert done.out.count("student.epochs 1 -> 2") == 2
+    for name in ("data[train]", "targets[generalist/0.0]", "student[hard]"):
+        assert name in done.out
+    assert re.search(r"\n\d+ to reuse, 4 to run\n$", done.out)
+
+
+def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--force", "evaluate", "--json")
+    assert reasons(done.out)["evaluate"].startswith("asked for with --force")
+
+
+def test_validate_says_that_a_config_is_right(project: Path, command: Command) -> None:
+    assert command("validate", "tiny.yaml").out == "tiny.yaml: right; the run is named tiny\n"
+
+
+def test_validate_lists_all_faults_at_once(project: Path, command: Command) -> None:
+    text = (project / "tiny.yaml").read_text().replace("epochs: 1}\nspec", "epochs: none}\nspec")
+    (project / "tiny.yaml").write_text(text.replace("controls", "control").replace("count: 2", "count: -2"))
+    done = command("validate", "tiny.yaml")
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        "tiny.yaml:6: generalist.epochs: must be an integer; got 'none'",
+        "tiny.yaml:7: specialists.count: must be at least 1; got -2",
+        "tiny.yaml:9: control: must be a key of its section; got 'control'; did you mean 'controls'?",
+    ]
+
+
+def test_status_of_a_finished_run(finished: Path, command: Command) -> None:
+    done = command("status")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == f"runs/{newest(finished / 'runs').name}: done"
+    state = json.loads(command("status", "tiny", "--json").out)
+    assert state["status"] == "done"
+    assert state["tasks"]["student[hard]"]["state"] == "done"
+
+
+def test_status_says_why_a_run_failed(project: Path, command: Command) -> None:
+    command("run", "tiny.yaml", "--set", "generalist.learning_rate=1e30", "--set", "generalist.epochs=3")
+    done = command("status")
+    assert done.out.splitlines()[0].endswith(": failed")
+    assert "generalist: " in done.out
+    state = json.loads(command("status", "--json").out)
+    assert state["tasks"]["generalist"]["fault"]
+
+
+def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Command) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    started = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--set", "generalist.epochs=100000"]
+    with subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 30
+            while '"epoch"' not in "".join(path.read_text() for path in project.glob("runs/*/events.jsonl")):
+                assert time.monotonic() < until, "the generalist must begin within half a minute"
+                time.sleep(0.05)
+            running = command("status")
+        finally:
+            process.kill()
+            process.wait()
+    assert running.out.splitlines()[0].endswith(": running")
+    assert "/100000, loss " in running.out
+    killed = command("status")
+    assert killed.out.splitlines()[0].endswith(": interrupted")
+    assert "stopped" in killed.out
+    assert "/100000" not in killed.out
+    assert json.loads(command("status", "--json").out)["status"] == "interrupted"
+
+
+def test_status_names_the_runs_there_are(finished: Path, command: Command) -> None:
+    done = command("status", "tinny")
+    assert done.code == 2
+    assert done.err == "the run must be one of those in runs; got 'tinny'; did you mean 'tiny'?\n"
+    assert command("status", "--runs", "nowhere").code == 2
+
+
+def test_store_verify_finds_a_whole_store_whole(finished: Path, command: Command) -> None:
+    assert command("store", "verify", "store").out == "store: no faults\n"
+    assert json.loads(command("store", "verify", "store", "--json").out) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_store_verify_names_an_object_with_a_flipped_bit(finished: Path, command: Command, seed: int) -> None:
+    chance = random.Random(seed)
+    path = chance.choice(sorted(path for path in (finished / "store/objects").rglob("*") if path.is_file()))
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.chmod(0o644)
+    path.write_bytes(data)
+    done = command("store", "verify", "store")
+    assert done.code == 1
+    assert f"{path.relative_to(finished / 'store')}: does not match the digest it is named by" in done.out
+    assert done.out.endswith("store: 1 fault\n")
+    assert command("run", "tiny.yaml").code == 0
+
+
+def test_store_verify_wants_a_store(project: Path, command: Command) -> None:
+    done = command("store", "verify", "nowhere")
+    assert done.code == 2
+    assert done.err == "nowhere: must be a store; got a folder without store.json, or none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "Usage:"),
+        (("store",), "Usage:"),
+        (("rum", "tiny.yaml"), "No such command 'rum'"),
+        (("run",), "Missing argument 'CONFIG'"),
+        (("run", "tiny.yaml", "--unti", "data"), "No such option: --unti"),
+        (("run", "tiny.yml"), "tiny.yml: must be a file that can be read"),
+        (("run", "tiny.yml"), "did you mean 'tiny.yaml'?"),
+        (("run", "tiny.yaml", "--only", "studnt"), "did you mean 'student'?"),
+        (("run", "tiny.yaml", "--until", "evaluat"), "did you mean 'evaluate'?"),
+        (("run", "tiny.yaml", "--force", "repport"), "did you mean 'report'?"),
+        (("plan", "tiny.yaml", "--force", "repport"), "did you mean 'report'?"),
+        (("run", "tiny.yaml", "--only", "data", "--until", "data"), "only one of them must be given"),
+    ],
+)
+def test_wrong_command_ends_with_2_and_says_what_is_wrong(
+    project: Path, command: Command, arguments: tuple[str, ...], told: str
+) -> None:
+    done = command(*arguments)
+    assert done.code == 2
+    assert told in done.out + done.err
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "-h"), ("store", "verify", "--help")])
+def test_help_is_no_fault(command: Command, arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
+    assert (done.code, done.err) == (0, "")
+    assert "Usage:" in done.out

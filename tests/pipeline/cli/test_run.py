@@ -1,0 +1,130 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline.cli.tables import results_table
+from tests.pipeline.cli.conftest import Command, newest
+
+ALL = {
+    "data[train]", "data[test]", "views[0]", "generalist", "confusion", "subsets", "specialist[0-1]",
+    "specialist[2-3]", "targets[generalist/0.0]", "targets[0-1/0.0]", "targets[2-3/0.0]", "combined[0.0]",
+    "student[distilled]", "student[hard]", "evaluate",
+}  # fmt: skip
+
+
+def results(folder: Path) -> Any:
+    return json.loads((newest(folder / "runs") / "results.json").read_text())
+
+
+def made_again(folder: Path) -> set[str]:
+    return ALL - set(results(folder)["reused"])
+
+
+def test_first_run_computes_everything_and_leaves_its_record(finished: Path) -> None:
+    (run,) = (finished / "runs").iterdir()
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml", "events.jsonl", "plan.json", "report.html", "results.json", "student.json",
+        "student.safetensors",
+    }  # fmt: skip
+    assert made_again(finished) == ALL
+    assert {step["action"] for step in json.loads((run / "plan.json").read_text())} == {"run"}
+
+
+def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, command: Command) -> None:
+    done = command("run", "tiny.yaml")
+    run = newest(project / "runs").name
+    assert (done.code, done.err) == (0, "")
+    assert f"run in runs/{run}\n" in done.out
+    assert "data[train]: done in " in done.out
+    assert "student, distilled" in done.out
+    assert done.out.endswith(f"reused: nothing\nreport: runs/{run}/report.html\n")
+
+
+def test_second_run_reuses_all_and_imports_neither_torch_nor_ray(finished: Path) -> None:
+    root = Path(__file__).parents[3]
+    script = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); from pipeline.cli import main; code = main(sys.argv[1:]);"
+        "print(code, [name for name in ('torch', 'ray', 'sklearn') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script, "run", "tiny.yaml", "--set", "ray.address=local"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=finished, timeout=60, check=False)
+    assert done.stdout.endswith("\n0 []\n"), done.stderr
+    assert made_again(finished) == set()
+
+
+def test_changed_student_costs_the_students_and_the_evaluation(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", "--set", "student.epochs=2").code == 0
+    assert made_again(finished) == {"student[distilled]", "student[hard]", "evaluate"}
+
+
+def test_changed_specialists_leave_the_generalist(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", "--set", "specialists.epochs=2").code == 0
+    kept = {"data[train]", "data[test]", "views[0]", "generalist", "confusion", "subsets", "targets[generalist/0.0]"}
+    assert set(results(finished)["reused"]) == kept | {"student[hard]"}
+
+
+def test_force_does_a_stage_again_with_the_same_result(finished: Path, command: Command) -> None:
+    before = results(finished)
+    assert command("run", "tiny.yaml", "--force", "generalist").code == 0
+    assert made_again(finished) == {"generalist"}
+    assert results(finished)["students"] == before["students"]
+
+
+def test_until_stops_after_a_stage(project: Path, command: Command) -> None:
+    done = command("run", "tiny.yaml", "--until", "generalist")
+    assert done.code == 0
+    run = newest(project / "runs")
+    assert not (run / "results.json").exists()
+    assert "generalist: done" in done.out
+    assert "confusion" not in done.out
+
+
+def test_only_does_a_stage_whose_inputs_are_there(finished: Path, command: Command) -> None:
+    done = command("run", "tiny.yaml", "--only", "student", "--set", "student.epochs=3")
+    assert done.code == 0
+    ended = [line.split()[2] for line in done.out.splitlines() if "done in" in line]
+    assert sorted(ended) == ["student[distilled]:", "student[hard]:"]
+
+
+def test_only_says_which_inputs_are_missing(project: Path, command: Command) -> None:
+    done = command("run", "tiny.yaml", "--only", "student")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "student: the inputs of a stage run on its own must be in the store; missing are data: run without --only first"
+    ]
+
+
+def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, command: Command) -> None:
+    # The first student diverges while the generalist trains, on which all other stages depend.
+    explode = ("--set", "student.learning_rate=1e30", "--set", "student.epochs=3")
+    stopped = command("run", "tiny.yaml", *explode)
+    assert stopped.code == 1
+    assert "subsets: done" not in stopped.out
+    assert "Traceback" not in stopped.out + stopped.err
+    went_on = command("run", "tiny.yaml", *explode, "--keep-going")
+    assert went_on.code == 1
+    assert "combined[0.0]: done" in went_on.out
+    assert "student[hard]" in went_on.err
+    assert "student[distilled]" in went_on.err
+
+
+def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: Command) -> None:
+    done = command("run", "tiny.yaml", "--set", "generalist.learning_rate=1e30", "--set", "generalist.epochs=3")
+    fault, where = done.err.splitlines()
+    assert fault.startswith("generalist: ")
+    run = newest(project / "runs")
+    assert where == f"tracebacks: runs/{run.name}/logs; what is done is kept: the next run goes on from there"
+    assert "Traceback" in (run / "logs/generalist.log").read_text()
+
+
+def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None:
+    shown = results(finished)
+    shown["specialists"][0]["names"] = ["[bold]", "[/]"]
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(results_table(shown))
+    assert "[bold], [/]" in captured.get()

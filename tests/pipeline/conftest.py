@@ -1,0 +1,53 @@
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pipeline.executor import LocalRay, RayOptions, start
+
+Disk = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def reported() -> list[tuple[str, dict[str, object]]]:
+    """What the tasks on the session's Ray have reported."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def ray(reported: list[tuple[str, dict[str, object]]]) -> Iterator[LocalRay]:
+    """A Ray for all tests, started where the environment names somebody else's."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_ADDRESS", "127.0.0.1:1")
+        executor = start(RayOptions(cpus=2), lambda task, facts: reported.append((task, dict(facts))))
+        assert isinstance(executor, LocalRay)
+        yield executor
+        executor.close()
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Disk]:
+    """Mount small filesystems; the argument is mount's options, such as `size=64k`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a filesystem")
+    with ExitStack() as mounted:
+
+        def mount(options: str) -> Path:
+            folder = tmp_path / f"disk-{options.replace('=', '-')}"
+            folder.mkdir()
+            command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode:
+                pytest.skip(f"cannot mount here: {done.stderr.decode()}")
+            mounted.callback(subprocess.run, ["umount", folder], check=True)
+            return folder
+
+        yield mount
+
+
+def remount(disk: Path, options: str) -> None:
+    """Change a mounted disk, such as its size."""
+    subprocess.run(["mount", "-o", f"remount,{options}", disk], check=True)

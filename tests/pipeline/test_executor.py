@@ -1,0 +1,227 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline import executor
+from pipeline.executor import InlineExecutor, LocalRay, RayOptions, available_cpus, check_threads, start
+from pipeline.recipe import recipe
+from pipeline.stage import Task
+from pipeline.store import Store
+from pipeline.worker import Job, Outcome
+from tests.pipeline.fakes import ORDERED
+
+LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+Told = list[tuple[str, dict[str, object]]]
+
+
+def job(store: Path, order: str, argument: object, identity: str = "a", threads: int = 1) -> Job:
+    task = Task("ordered", identity, parameters={"order": order, "argument": str(argument)}, threads=threads)
+    made_from = recipe(ORDERED, task, seed=0, inputs={})
+    return Job(ORDERED, task, made_from, {}, Store.open(str(store)).location, 0)
+
+
+def outcomes(of: Any, *jobs: Job) -> list[Outcome]:
+    for item in jobs:
+        of.submit(item)
+    ended: list[Outcome] = []
+    until = time.monotonic() + 60
+    while len(ended) < len(jobs):
+        assert time.monotonic() < until, "the jobs must end within a minute"
+        ended += of.wait()
+    return sorted(ended, key=lambda outcome: outcome.task.id)
+
+
+def facts(store: Path, outcome: Outcome) -> Any:
+    assert outcome.manifest is not None, outcome.details
+    return Store.open(str(store)).facts(outcome.manifest)
+
+
+def family() -> Iterator[psutil.Process]:
+    yield psutil.Process()
+    yield from psutil.Process().children(recursive=True)
+
+
+def listens_at() -> set[str]:
+    """Return the addresses at which this process and its children listen for TCP."""
+    addresses = set()
+    for process in family():
+        for connection in process.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                addresses.add(connection.laddr.ip)
+    return addresses
+
+
+def test_inline_does_jobs_in_order_and_forgets_the_rest_when_closed(tmp_path: Path) -> None:
+    told: Told = []
+    inline = start(RayOptions(address="inline"), lambda task, facts: told.append((task, dict(facts))))
+    assert isinstance(inline, InlineExecutor)
+    assert inline.wait() == []
+    inline.submit(job(tmp_path, "tell", "hello"))
+    inline.submit(job(tmp_path, "tell", "never", "b"))
+    (outcome,) = inline.wait()
+    assert facts(tmp_path, outcome) == {"message": "hello"}
+    inline.close()
+    assert inline.wait() == []
+    assert told == [("ordered[a]", {"state": "running"}), ("ordered[a]", {"message": "hello", "threads": 1})]
+
+
+def test_check_threads_names_what_no_worker_offers() -> None:
+    wanted = {("student", "threads"): 3, ("generalist", "threads"): 2}
+    (fault,) = check_threads(RayOptions(cpus=2), wanted)
+    assert fault == (("student", "threads"), "must be at most 2, the CPUs of the local Ray; got 3")
+    assert check_threads(RayOptions(address="inline", cpus=2), wanted) == []
+
+
+def test_available_cpus_are_those_of_this_process() -> None:
+    assert 1 <= available_cpus() <= (os.cpu_count() or 1)
+
+
+def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: LocalRay, tmp_path: Path) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    store = tmp_path / "store"
+    ended = outcomes(ray, job(store, "meet", meeting, "a"), job(store, "meet", meeting, "b"))
+    processes = {facts(store, outcome)["process"] for outcome in ended}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_ray_passes_on_what_tasks_report(ray: LocalRay, reported: Told, tmp_path: Path) -> None:
+    reported.clear()
+    (outcome,) = outcomes(ray, job(tmp_path, "tell", "hello", threads=2))
+    assert facts(tmp_path, outcome) == {"message": "hello"}
+    until = time.monotonic() + 10
+    while len(reported) < 2 and time.monotonic() < until:
+        ray.wait()
+    assert reported == [("ordered[a]", {"state": "running"}), ("ordered[a]", {"message": "hello", "threads": 2})]
+
+
+def test_ray_goes_on_reporting_after_its_mailbox_was_killed(ray: LocalRay, reported: Told, tmp_path: Path) -> None:
+    (mailbox,) = (process for process in family() if process.name().startswith("ray::_Mailbox"))
+    mailbox.kill()
+    (outcome,) = outcomes(ray, job(tmp_path, "tell", "still there"))
+    assert facts(tmp_path, outcome) == {"message": "still there"}
+
+
+def test_ray_makes_a_fault_of_what_a_stage_raises(ray: LocalRay, tmp_path: Path) -> None:
+    (outcome,) = outcomes(ray, job(tmp_path, "fail", "the colour must be red; got blue"))
+    assert outcome.fault == "the colour must be red; got blue"
+    assert outcome.manifest is None
+    assert 'tests/pipeline/fakes.py", line' in outcome.details
+
+
+def test_ray_does_a_task_again_whose_worker_was_killed(ray: LocalRay, tmp_path: Path) -> None:
+    (outcome,) = outcomes(ray, job(tmp_path, "die", f"2 in {tmp_path / 'lives'}"))
+    assert facts(tmp_path, outcome) == {"lives": 3}
+
+
+def test_ray_gives_up_a_task_that_kills_every_worker(ray: LocalRay, tmp_path: Path) -> None:
+    (outcome,) = outcomes(ray, job(tmp_path, "die", f"9 in {tmp_path / 'lives'}"))
+    assert (tmp_path / "lives").read_text() == "3"
+    assert outcome.task.id == "ordered[a]"
+    assert outcome.fault.startswith("its worker process died")
+    assert outcome.details
+
+
+def test_ray_listens_on_the_loopback_interface_alone(ray: LocalRay) -> None:
+    addresses = listens_at()
+    assert addresses
+    assert addresses <= LOOPBACK
+
+
+def test_ray_leaves_the_signal_handlers_alone(ray: LocalRay) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+LIVE_AND_DIE = """
+import os, sys, psutil
+from pathlib import Path
+from pipeline.executor import LocalRay
+from tests.pipeline.test_executor import job
+if __name__ == "__main__":
+    ray = LocalRay(1, print)
+    folders = set(Path("/tmp").glob(f"pipeline-{os.getpid()}-*"))
+    children = psutil.Process().children(recursive=True)
+    ray.submit(job(Path(sys.argv[1]), "die", f"0 in {sys.argv[1]}/lives"))
+    ray.submit(job(Path(sys.argv[1]), "meet", sys.argv[1] + "/nobody"))
+    ray.close()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    print(len(folders), len(children) > 3, alive, [folder.exists() for folder in folders])
+"""
+
+
+def in_process(script: str, *arguments: str, **environment: str) -> tuple[int, subprocess.CompletedProcess[str]]:
+    """Run a script in a process of its own; return its id, and how it ended."""
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        env=os.environ | {"PYTHONPATH": root} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, err = process.communicate(timeout=60)
+    return process.pid, subprocess.CompletedProcess(script, process.returncode, out, err)
+
+
+def test_closed_ray_leaves_no_process_and_no_folder_though_a_task_runs(tmp_path: Path) -> None:
+    # A temporary folder with a long path is no obstacle: Ray's sockets would not fit into it.
+    long = tmp_path / ("long" * 12)
+    long.mkdir()
+    _, done = in_process(LIVE_AND_DIE, str(tmp_path), TMPDIR=str(long))
+    assert done.stdout == "1 True [] [False]\n", done.stderr
+    assert list(long.iterdir()) == []
+
+
+def test_ray_that_cannot_start_says_so_and_leaves_nothing() -> None:
+    process, done = in_process("from pipeline.executor import LocalRay; LocalRay(-1, print)", TMPDIR="/tmp")
+    assert "StageError: Ray must be able to start on this machine; got " in done.stderr
+    assert done.stderr.rstrip().endswith("; `ray.address: inline` does without it")
+    assert list(Path("/tmp").glob(f"pipeline-{process}-*")) == []
+
+
+def test_signals_that_come_while_ray_starts_are_delivered_afterwards() -> None:
+    steps: list[str] = []
+    former = signal.signal(signal.SIGTERM, lambda *_: steps.append("delivered"))
+    try:
+        with executor._signals_put_off():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("started")
+        assert steps == ["started", "delivered"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_folders_of_killed_drivers_are_deleted_and_those_of_living_ones_kept() -> None:
+    script = (
+        "import os; from pipeline import executor; print(executor._make_folder(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    _, killed = in_process(script)
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    remade, strange = Path("/tmp/pipeline-0-remade00"), Path("/tmp/pipeline-0-strange0")
+    for folder in (remade, strange):
+        folder.mkdir(exist_ok=True)
+    if not (remade / "session_latest").is_symlink():
+        (remade / "session_latest").symlink_to("session")
+    for folder in (remade, strange):
+        os.utime(folder, (0, 0))
+    first, second = Path(executor._make_folder()), Path(executor._make_folder())
+    try:
+        assert not left.exists()
+        assert not remade.exists()
+        assert strange.is_dir()
+        assert first.is_dir()
+    finally:
+        for folder in (first, second, strange):
+            shutil.rmtree(folder)

@@ -1,0 +1,85 @@
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import DamagedError, StoreError
+from pipeline.recipe import recipe
+from pipeline.stage import Artifact, Stage, Task
+from pipeline.store import Store
+from pipeline.worker import Job, failed, load_inputs, perform
+from tests.pipeline.fakes import ORDERED
+
+
+def job(store: Store, order: str, argument: str) -> Job:
+    task = Task("ordered", parameters={"order": order, "argument": argument})
+    return Job(ORDERED, task, recipe(ORDERED, task, seed=0, inputs={}), {}, store.location, 0)
+
+
+def test_perform_keeps_the_result_and_passes_on_what_is_reported(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    told: list[object] = []
+    outcome = perform(job(store, "tell", "hello"), told.append)
+    assert outcome.manifest is not None
+    assert store.facts(outcome.manifest) == {"message": "hello"}
+    assert told == [{"state": "running"}, {"message": "hello", "threads": 1}]
+
+
+def test_perform_makes_a_fault_of_an_error(tmp_path: Path) -> None:
+    outcome = perform(job(Store.open(str(tmp_path)), "fail", "it must not"), print)
+    assert (outcome.manifest, outcome.fault) == (None, "it must not")
+    assert "in fail" in outcome.details
+
+
+def test_perform_names_the_input_that_is_lost(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    kept = store.save({"stage": "before"}, Artifact(facts={"n": 1}), seconds=0.0)
+    for path in (tmp_path / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(b"\0" * path.stat().st_size)
+    outcome = perform(dataclasses.replace(job(store, "tell", "hello"), inputs={"before": kept}), print)
+    assert outcome.lost == (kept.key,)
+    assert "is missing or damaged" in outcome.fault
+
+
+def test_perform_lets_the_wish_to_stop_through(tmp_path: Path) -> None:
+    stage = Stage("stopped", "tests.pipeline.test_worker:stop", "")
+    stopped = dataclasses.replace(job(Store.open(str(tmp_path)), "tell", "never"), stage=stage)
+    with pytest.raises(KeyboardInterrupt):
+        perform(stopped, print)
+
+
+def stop(**_: object) -> Artifact:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (ValueError("the colour must be red"), "the colour must be red"),
+        (StoreError("the disk is full"), "the disk is full"),
+        (KeyError("colour"), "KeyError: 'colour'"),
+        (MemoryError(), "MemoryError"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_failed_says_the_kind_of_an_error_whose_message_is_no_sentence(error: Exception, fault: str) -> None:
+    outcome = failed(Task("student"), error)
+    assert outcome.fault == fault
+    assert type(error).__name__ in outcome.details
+
+
+def test_load_inputs_gives_lists_where_manifests_are_lists(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    kept = [store.save({"n": n}, Artifact(facts={"n": n}), seconds=0.0) for n in (1, 2)]
+    loaded = load_inputs(store, {"one": kept[0], "both": kept})
+    assert isinstance(loaded["one"], Artifact)
+    assert isinstance(loaded["both"], list)
+    assert [loaded["one"].facts["n"], *(artifact.facts["n"] for artifact in loaded["both"])] == [1, 1, 2]
+
+
+def test_damage_travels_between_processes_with_its_key() -> None:
+    error = pickle.loads(pickle.dumps(DamagedError("it is damaged", key="abc")))
+    assert (str(error), error.key) == ("it is damaged", "abc")
