@@ -229,7 +229,7 @@ class Runner:
         seconds = {
             stage.name: round(sum(results[task.id].seconds for task in self.graph.tasks_of(stage.name)), 3)
             for stage in self.graph.stages.values()
-            if stage.kept
+            if stage.kept and any(self.graph.tasks_of(stage.name))
         }
         reused = [name for name in results if name not in self._made]
         return RunSummary(self.name, self.seed, seconds, reused)

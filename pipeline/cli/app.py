@@ -19,6 +19,9 @@ app = typer.Typer(
 store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 
+targets_app = typer.Typer(help="Look at soft-target tables, and copy them out.", no_args_is_help=True)
+app.add_typer(targets_app, name="targets")
+
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, such as pipeline.yaml.")]
 Overrides = Annotated[
     list[str] | None,
@@ -30,6 +33,8 @@ Force = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do this 
 KeepGoing = Annotated[
     bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
 ]
+StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
+TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
 AsJson = Annotated[bool | None, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -110,3 +115,39 @@ def verify(
     from pipeline.cli import inspect  # noqa: PLC0415
 
     raise typer.Exit(inspect.verify_store(store, as_json=bool(as_json)))
+
+
+@targets_app.command("list")
+def list_targets(store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
+    """List the soft-target tables of all finished runs."""
+    from pipeline.cli import targets  # noqa: PLC0415
+
+    targets.list_tables(store, as_json=bool(as_json))
+
+
+@targets_app.command("show")
+def show_targets(key: TableKey, store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
+    """Show all that is known of a table: rows, encoding, statistics, where it comes from.
+
+    Example: python -m pipeline targets show digits:generalist
+    """
+    from pipeline.cli import targets  # noqa: PLC0415
+
+    targets.show(store, key, as_json=bool(as_json))
+
+
+@targets_app.command("export")
+def export_targets(
+    key: TableKey,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    form: Annotated[str, typer.Option("--format", help="npy, or parquet, which needs pyarrow.")] = "npy",
+    store: StorePath = ".pipeline",
+    as_json: AsJson = None,
+) -> None:
+    """Write a table as plain files, with a data card.
+
+    Example: python -m pipeline targets export digits --to soft_targets
+    """
+    from pipeline.cli import targets  # noqa: PLC0415
+
+    targets.export(store, key, to, form, as_json=bool(as_json))

@@ -27,7 +27,7 @@ def opened(location: str) -> Store:
         ConfigError: There is none.
     """
     if not Store.is_at(location):
-        raise ConfigError(f"{location}: must be a store; got a place without store.json, or none")
+        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
     return Store.open(location)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipeline.errors import StageError
-from pipeline.stage import Artifact
+from pipeline.stage import Artifact, Facts
 from stages import tables
 from stages.learning import views as augmentations
 from stages.learning.models import as_tensor
@@ -20,7 +20,6 @@ from stages.soft_targets.kept import KeptArtifacts
 
 CPU = torch.device("cpu")
 _AUGMENTATIONS = ("dx", "dy", "flip")
-_SHARED = ("format", "teacher", "subset", "classes", "prior_correction")
 
 Sample = Callable[[int, int, Tensor], Any]
 """Makes what a dataset returns out of example id, view, and log-probabilities float32 (outputs,)."""
@@ -45,11 +44,12 @@ class SoftTargets:
     def __init__(self, shards: Sequence[Artifact], views: Sequence[Artifact], dataset: Artifact) -> None:
         facts = shards[0].facts
         tables.check_format(facts)
+        shared = _shared(facts)
         faults = [
-            f"the shards must have the same {name}; got {shard.facts.get(name)} beside {facts[name]}"
+            f"the shards must have the same {name}; got {value} beside {shared[name]}"
             for shard in shards
-            for name in _SHARED
-            if shard.facts.get(name) != facts[name]
+            for name, value in _shared(shard.facts).items()
+            if value != shared[name]
         ]
         if faults:
             raise StageError("\n".join(faults))
@@ -266,6 +266,13 @@ class SoftTargetsDataset(Dataset[Any]):
         examples, views = self._targets.ids(rows)
         log_probs = self._targets.log_probs(rows, temperature=self._temperature)
         return [self._sample(*item) for item in zip(examples.tolist(), views.tolist(), log_probs, strict=True)]
+
+
+def _shared(facts: Facts) -> dict[str, Any]:
+    """Return what must be the same in all shards of a table."""
+    names = ("format", "teacher", "subset", "classes", "prior_correction")
+    encoded = {f"encoding.{name}": facts["encoding"].get(name) for name in ("name", "k")}
+    return {name: facts.get(name) for name in names} | encoded
 
 
 def _as_is(example: int, view: int, log_probs: Tensor) -> tuple[int, int, Tensor]:

@@ -29,7 +29,7 @@ if __name__ == "__main__":
     importlib.import_module("s3fs")
     killed = 0
     # Hashing the bytes takes some 0.1 s of it, sending them the rest.
-    for delay in (0.15, 0.25):
+    for delay in (0.1, 0.2):
         begun = fork.Event()
         process = fork.Process(target=upload, args=(sys.argv[1], begun))
         process.start()

@@ -1,15 +1,17 @@
 """Reading tables: by row, by example and view, in batches, as a Dataset; straight from the stages and from a store."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pipeline.errors import StageError, StoreError
+from pipeline.errors import DamagedError, StageError, StoreError
 from pipeline.stage import Artifact
-from stages import fitting, soft_targets
+from pipeline.store import Store
+from stages import fitting, soft_targets, tables
 from stages.soft_targets import SoftTargets
 
 TEACHERS = ["combined", "generalist", "0-1", "2-3"]
@@ -213,6 +215,29 @@ def test_shards_of_different_teachers_are_no_table(kept, two_views, dataset):
     first, *others = kept.whole("0-1")
     with pytest.raises(StageError, match=r"the same teacher; got 2-3 beside 0-1\n.*the same subset"):
         SoftTargets([first, kept.whole("2-3")[1], *others[1:]], two_views, dataset)
+
+
+def test_shards_of_different_encodings_are_no_table(kept, two_views, dataset):
+    first, *others = kept.whole("combined")
+    other = Artifact(first.arrays, first.facts | {"encoding": {"name": "top-k", "k": 2}})
+    with pytest.raises(
+        StageError, match=r"same encoding\.name; got dense beside top-k\n.*encoding\.k; got None beside 2"
+    ):
+        SoftTargets([other, *others], two_views, dataset)
+
+
+def test_damaged_shard_is_named_and_not_read(keep):
+    kept = keep()
+    store = Store.open(kept.location)
+    shard = tables.describe(store, tables.find(store, "tiny"))["shards"][2]
+    path = Path(kept.location, "objects", shard["sha256"][:2], shard["sha256"])
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    targets = kept.open()
+    assert targets.log_probs([0]).shape == (1, 5)
+    with pytest.raises(DamagedError, match=shard["sha256"]):
+        targets.log_probs([240])
 
 
 def test_shards_of_another_format_are_refused(kept, two_views, dataset):
