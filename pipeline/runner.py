@@ -1,6 +1,6 @@
 """Runs the tasks of a graph until all results are there, and takes from the store what is there already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import DamagedError, StageError, StoreError
@@ -31,6 +31,11 @@ class Scope:
     keep_going: bool = False
 
 
+def _nothing_gone(_: Mapping[str, str]) -> Sequence[str]:
+    """Claim nothing: nobody deletes from a store that is this run's alone."""
+    return ()
+
+
 @dataclass
 class Runner:
     """Does the tasks of a graph.
@@ -43,6 +48,7 @@ class Runner:
         scope: Which stages are wanted.
         events: Told of everything that happens.
         start: Starts the executor; called when the first task has to run, so that reuse costs no start-up.
+        claim: Told the keys of all results so far, by task id, before they are relied on; returns those that are gone.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Runner:
     scope: Scope
     events: Events
     start: Callable[[], Executor]
+    claim: Callable[[Mapping[str, str]], Sequence[str]] = _nothing_gone
     _executor: Executor | None = None
     _submitted: set[str] = field(default_factory=set)
     _made: set[str] = field(default_factory=set)
@@ -101,6 +108,11 @@ class Runner:
             self.graph.advance(fresh=self.scope.fresh)
         except DamagedError as error:
             self._repair(error.key, str(error))
+            return self._take_kept()
+        gone = self.claim(self.keys())
+        for key in gone:
+            self._repair(key, f"the result {key[:12]} was pruned as this run found it")
+        if gone:
             return self._take_kept()
         self._tell_news()
         return None

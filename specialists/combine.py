@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from specialists.errors import SpecialistsError, raise_all
-from specialists.row_kernel import NOT_A_DISTRIBUTION, NOT_CONVERGED, Accuracy, Active, Result, Subsets, combine_block
+from specialists import forward_kl
+from specialists.patterns import MAX_ACTIVE, Active, Subsets, index_rows, room_for_row
+from specialists.row_kernel import NOT_A_DISTRIBUTION, NOT_CONVERGED, Accuracy, Result, Table, combine_block
 
 DIVERGENCES = ("forward",)
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 2048
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -109,66 +111,90 @@ def combine_rows(
     n_rows = len(generalist)
     target = torch.empty_like(generalist, memory_format=torch.contiguous_format) if out is None else out
     result = Combination(target, torch.empty(n_rows, dtype=torch.float64), torch.empty(n_rows, dtype=torch.int64))
-    job = _Job(generalist, [index.cpu().numpy() for index in rows], probs, _joined(subsets), result)
-    starts = range(0, n_rows, BLOCK_ROWS)
-    n_threads = min(torch.get_num_threads(), len(starts))
+    job = _Job(generalist, rows, probs, subsets)
+    blocks = range(-(-n_rows // BLOCK_ROWS))
+    n_threads = min(torch.get_num_threads(), len(blocks))
     if n_threads <= 1:
-        for start in starts:
-            job.run(start)
+        for block in blocks:
+            job.run(block, result)
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            list(pool.map(job.run, starts))
+            list(pool.map(lambda block: job.run(block, result), blocks))
     _raise_unsolved(result.iterations)
     return result
 
 
-@dataclass(frozen=True)
 class _Job:
     """All that a block of rows needs."""
 
-    generalist: Tensor
-    rows: list[NDArray[np.int64]]
-    probs: Sequence[Tensor]
-    subsets: Subsets
-    result: Combination
+    def __init__(
+        self, generalist: Tensor, rows: Sequence[Tensor], probs: Sequence[Tensor], subsets: Sequence[Tensor]
+    ) -> None:
+        self.generalist = generalist
+        self.rows = [index.cpu().numpy() for index in rows]
+        self.probs = [_array(table) if _is_direct(table) else table for table in probs]
+        self.subsets = _joined(subsets)
+        self.single = all(table.dtype != torch.float64 for table in (generalist, *probs))
+        self.block_starts = np.arange(0, len(generalist) + BLOCK_ROWS, BLOCK_ROWS)
+        bounds = [np.searchsorted(index, self.block_starts) for index in self.rows]
+        self.bounds = np.array(bounds, np.int64).reshape(len(rows), len(self.block_starts))
 
-    def run(self, start: int) -> None:
-        """Combine the block of rows that begins here."""
+    def run(self, block: int, result: Combination) -> None:
+        """Combine a block of rows."""
+        start = block * BLOCK_ROWS
         stop = min(start + BLOCK_ROWS, len(self.generalist))
+        active, tables = self.active(block, start, stop)
+        target = result.probs[start:stop]
+        direct = _is_direct(target)
         generalist = _array(self.generalist[start:stop])
-        target = self.result.probs[start:stop]
-        direct = target.is_contiguous() and target.device.type == "cpu" and target.dtype not in _HALF
         soft_targets = target.detach().numpy() if direct else np.empty_like(generalist)
-        result = Result(
-            soft_targets, self.result.residual[start:stop].numpy(), self.result.iterations[start:stop].numpy()
+        n_active = int(np.diff(active.starts).max(initial=0))
+        sizes = np.sort(np.diff(self.subsets.starts))[::-1]
+        n_members = min(generalist.shape[1], int(sizes[:n_active].sum()))
+        combine_block(
+            _table(generalist),
+            _table(tables),
+            self.subsets,
+            active,
+            _accuracy(self.generalist),
+            room_for_row(generalist.shape[1], n_members, n_active),
+            forward_kl.workspace(n_members + 1, n_active),
+            Result(_table(soft_targets), result.residual[start:stop].numpy(), result.iterations[start:stop].numpy()),
         )
-        combine_block(generalist, self.subsets, self.active(start, stop), _accuracy(self.generalist), result)
         if not direct:
             target.copy_(torch.from_numpy(soft_targets))
 
-    def active(self, start: int, stop: int) -> Active:
-        """Gather the active specialists of a block, by row and then by specialist."""
-        bounds = [np.searchsorted(index, (start, stop)) for index in self.rows]
+    def active(self, block: int, start: int, stop: int) -> tuple[Active, NDArray[Any]]:
+        """Gather the active specialists of a block, by row and then by specialist, and their probabilities."""
+        bounds = self.bounds[:, block : block + 2].tolist()
+        dtype = np.float32 if self.single else np.float64
+        tables = [_array(table[first:last]).ravel() for table, (first, last) in zip(self.probs, bounds, strict=True)]
+        rows = [index[first:last] for index, (first, last) in zip(self.rows, bounds, strict=True)]
         counts = np.array([last - first for first, last in bounds], dtype=np.int64)
-        widths = np.diff(self.subsets.starts) + 1
-        block_starts = np.concatenate(([0], np.cumsum(counts * widths)))
-        flat = np.empty(block_starts[-1])
-        for m, (first, last) in enumerate(bounds):
-            flat[block_starts[m] : block_starts[m + 1]] = _array(self.probs[m][first:last]).ravel()
-        empty = np.empty(0, dtype=np.int64)
-        row = np.concatenate([empty, *(index[slice(*bound)] for index, bound in zip(self.rows, bounds, strict=True))])
-        specialist = np.repeat(np.arange(len(counts)), counts)
-        position = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-        offset = block_starts[specialist] + position * widths[specialist]
-        order = np.argsort(row, kind="stable")
-        row_starts = np.searchsorted(row[order], np.arange(start, stop + 1))
-        return Active(row_starts, specialist[order], offset[order], flat)
+        n_entries = int(counts.sum())
+        active = Active(*(np.empty(n, np.int64) for n in (stop - start + 1, n_entries, n_entries)))
+        index_rows(counts, np.concatenate([np.empty(0, np.int64), *rows]), start, self.subsets, active)
+        return active, np.concatenate([np.empty(0, dtype), *tables])
 
 
-def _array(values: Tensor) -> NDArray[Any]:
+def _is_direct(values: Tensor) -> bool:
+    """Whether the kernel can work on the tensor's own memory."""
+    return values.is_contiguous() and values.device.type == "cpu" and values.dtype not in _HALF
+
+
+def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
     """Return values as a contiguous float32 or float64 array; half precision becomes float32."""
+    if isinstance(values, np.ndarray):
+        return values
     values = values.detach().cpu()
     return (values.float() if values.dtype in _HALF else values).contiguous().numpy()
+
+
+def _table(values: NDArray[Any]) -> Table:
+    """Return values as the kernel takes them."""
+    if values.dtype == np.float32:
+        return Table(values, np.empty((0,) * values.ndim))
+    return Table(np.empty((0,) * values.ndim, np.float32), values)
 
 
 def _accuracy(generalist: Tensor) -> Accuracy:
@@ -176,14 +202,15 @@ def _accuracy(generalist: Tensor) -> Accuracy:
     return Accuracy(
         sums=1e-2 if generalist.dtype in _HALF else 1e-3,
         residual=1e-12 if generalist.dtype == torch.float64 else 1e-6,
+        products=forward_kl.TOLERANCE if generalist.dtype == torch.float64 else 1e-10,
     )
 
 
 def _joined(subsets: Sequence[Tensor]) -> Subsets:
     """Lay all subsets end to end."""
     sizes = [0, *(len(subset) for subset in subsets)]
-    classes = [subset.cpu().numpy().astype(np.int64) for subset in subsets]
-    return Subsets(np.concatenate([np.empty(0, np.int64), *classes]), np.cumsum(sizes, dtype=np.int64))
+    classes = [subset.cpu().numpy().astype(np.uint32) for subset in subsets]
+    return Subsets(np.concatenate([np.empty(0, np.uint32), *classes]), np.cumsum(sizes, dtype=np.int64))
 
 
 def _raise_unsolved(iterations: Tensor) -> None:
@@ -244,7 +271,17 @@ def _faults(
         if not table.is_floating_point() or table.shape != (len(index), len(subset) + 1):
             wanted_shape = (len(index), len(subset) + 1)
             faults.append(f"probs[{m}] must be float {wanted_shape}; got {table.dtype} {tuple(table.shape)}")
-    return faults
+    return faults or _crowd_faults(rows)
+
+
+def _crowd_faults(rows: Sequence[Tensor]) -> list[str]:
+    """Return the row with more active specialists than the kernel can tell apart."""
+    if len(rows) <= MAX_ACTIVE:
+        return []
+    counts = torch.cat(list(rows)).bincount()
+    if counts.max() <= MAX_ACTIVE:
+        return []
+    return [f"at most {MAX_ACTIVE} specialists must be active on a row; got {counts.max()} on row {counts.argmax()}"]
 
 
 def _row_faults(m: int, index: Tensor, n_rows: int) -> list[str]:

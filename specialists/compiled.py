@@ -11,27 +11,27 @@ from typing import TypeVar, cast
 
 from numba import njit
 
+# Nothing here makes an array, so nothing needs to count references to one: counting took a third of the time.
+_KERNEL = {"nogil": True, "error_model": "numpy", "_nrt": False}
+# Python cannot call inner functions, so the code for that is not made: it took half of the time to compile.
+_INNER = {**_KERNEL, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
     """Compile a function that compiled functions call, in strict IEEE order."""
-    return cast("Function", njit(nogil=True, error_model="numpy")(function))
+    return cast("Function", njit(**_INNER)(function))
 
 
 def compiled_entry(function: Function) -> Function:
     """Compile a function that Python calls; it lets other threads run, and is compiled once a machine."""
-    return cast("Function", njit(nogil=True, error_model="numpy", cache=True)(function))
+    return cast("Function", njit(**_KERNEL, cache=True)(function))
 
 
 def compiled_sum(function: Function) -> Function:
     """Compile a loop whose sums may be taken in vector lanes, in whatever order is fast on this machine."""
-    return cast("Function", njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})(function))
-
-
-def compiled_maximum(function: Function) -> Function:
-    """Compile a loop whose maximum may be taken in vector lanes; nothing in it may be NaN."""
-    return cast("Function", njit(nogil=True, error_model="numpy", fastmath={"nnan", "nsz"})(function))
+    return cast("Function", njit(**_INNER, fastmath={"reassoc", "nsz"})(function))
 
 
 def sources_digest(*files: str) -> str:

@@ -40,16 +40,20 @@ class Patterns(NamedTuple):
     """One example's problem: K patterns of classes, M specialists with a dustbin above zero.
 
     Attributes:
+        n_patterns: K. Arrays may be longer.
+        n_bins: M.
         weights: A_k, float64 (K,).
         sizes: Number of classes in each pattern, float64 (K,), at least 1.
-        outside: Whether pattern k lies outside subset m, bool (K, M).
+        outside: 1 where pattern k lies outside subset m, else 0, float64 (M, K).
         dustbins: d_m, float64 (M,), above 0.
         total: lambda.
     """
 
+    n_patterns: int
+    n_bins: int
     weights: Floats
     sizes: Floats
-    outside: NDArray[np.bool_]
+    outside: Floats
     dustbins: Floats
     total: float
 
@@ -60,26 +64,34 @@ class Iterate(NamedTuple):
     Attributes:
         mass: W_k (K,); relative steps beside it in `mass_step`.
         gap: g_k (K,).
+        smallest_bin: The smallest Q_m that pattern k is part of; 1 where it lies inside every subset (K,).
         ratio: r_m (M,).
         bin_mass: Q_m (M,).
         matrix: Newton's equations (2M, 2M), for the relative steps of r and the steps of tight masses, in
             units of the smallest Q_m that they are part of.
         step: Their right-hand side, then their solution (2M,).
+        pull: W_k / g_k, and later the change of -g_k in a full step (K,).
+        shift: What eliminating x_k takes from a right-hand side (K,).
+        kept: Whether x_k is not eliminated (K,).
     """
 
     mass: Floats
     mass_step: Floats
     gap: Floats
+    smallest_bin: Floats
     ratio: Floats
     bin_mass: Floats
     matrix: Floats
     step: Floats
+    pull: Floats
+    shift: Floats
+    kept: NDArray[np.bool_]
 
 
-@compiled
 def workspace(n_patterns: int, n_specialists: int) -> Iterate:
     """Return room for the solution of problems up to this size."""
     return Iterate(
+        np.empty(n_patterns),
         np.empty(n_patterns),
         np.empty(n_patterns),
         np.empty(n_patterns),
@@ -87,16 +99,20 @@ def workspace(n_patterns: int, n_specialists: int) -> Iterate:
         np.empty(n_specialists),
         np.empty((2 * n_specialists, 2 * n_specialists)),
         np.empty(2 * n_specialists),
+        np.empty(n_patterns),
+        np.empty(n_patterns),
+        np.empty(n_patterns, np.bool_),
     )
 
 
 @compiled
-def solve(patterns: Patterns, at: Iterate) -> int:
+def solve(patterns: Patterns, at: Iterate, tolerance: float) -> int:
     """Find the pattern masses; they are left in `at.mass`.
 
     Args:
         patterns: The problem.
         at: Room for it, from `workspace`.
+        tolerance: Relative, on every product; at least `TOLERANCE`.
 
     Returns:
         Newton steps taken: 0 where at most one dustbin is above zero, which has a closed form. `MAX_ITERATIONS`
@@ -104,7 +120,7 @@ def solve(patterns: Patterns, at: Iterate) -> int:
         for digits that rounding has taken. Such masses are as good as float64 allows; the certificate of the soft
         targets tells.
     """
-    if patterns.dustbins.size <= 1:
+    if patterns.n_bins <= 1:
         _closed_form(patterns, at)
         return 0
     _start(patterns, at)
@@ -112,11 +128,11 @@ def solve(patterns: Patterns, at: Iterate) -> int:
     iteration = 0
     while iteration < MAX_ITERATIONS:
         _sum_up(patterns, at)
-        if _converged(patterns, at):
+        if _converged(patterns, at, tolerance):
             break
         n_tight = _equations(patterns, at, centre)
-        _eliminate(at.matrix, at.step, patterns.dustbins.size + n_tight)
-        length = _spread_step(patterns, at, n_tight)
+        _eliminate(at.matrix, at.step, patterns.n_bins + n_tight)
+        length = _spread_step(patterns, at)
         _advance(patterns, at, length)
         # Full steps aim ever closer to the true targets, so that convergence ends quadratically.
         centre = 0.1 * centre if length > 0.9 else _CENTRE
@@ -128,82 +144,84 @@ def solve(patterns: Patterns, at: Iterate) -> int:
 @compiled
 def _closed_form(patterns: Patterns, at: Iterate) -> None:
     """W_k = A_k / lambda inside; all classes outside the one dustbin's subset are scaled by one number."""
-    outside_weight, outside_size = 0.0, 0.0
-    for k in range(patterns.weights.size):
+    n_patterns = patterns.n_patterns
+    for k in range(n_patterns):
         at.mass[k] = patterns.weights[k] / patterns.total
-        if patterns.dustbins.size == 1 and patterns.outside[k, 0]:
-            outside_weight += patterns.weights[k]
-            outside_size += patterns.sizes[k]
-    for k in range(patterns.weights.size):
-        if patterns.dustbins.size == 1 and patterns.outside[k, 0]:
+    if patterns.n_bins == 0:
+        return
+    outside_weight, outside_size = 0.0, 0.0
+    for k in range(n_patterns):
+        outside_weight += patterns.outside[0, k] * patterns.weights[k]
+        outside_size += patterns.outside[0, k] * patterns.sizes[k]
+    for k in range(n_patterns):
+        if outside_weight > 0.0:
+            share = patterns.weights[k] / outside_weight
+        else:  # no teacher divides the dustbin: evenly, as a smoothed generalist would
             share = patterns.sizes[k] / outside_size
-            if outside_weight > 0.0:  # else no teacher divides the dustbin: evenly, as a smoothed generalist would
-                share = patterns.weights[k] / outside_weight
-            at.mass[k] += share * patterns.dustbins[0] / patterns.total
+        at.mass[k] += patterns.outside[0, k] * share * patterns.dustbins[0] / patterns.total
 
 
 @compiled
 def _start(patterns: Patterns, at: Iterate) -> None:
     """Divide each dustbin by the weights outside, smoothed so that no mass it can need starts at 0."""
-    n_patterns, n_specialists = patterns.outside.shape
-    n_classes = patterns.sizes.sum()
+    n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
+    n_classes = 0.0
+    for k in range(n_patterns):
+        n_classes += patterns.sizes[k]
     for k in range(n_patterns):
         at.mass[k] = patterns.weights[k] / patterns.total
+        at.pull[k] = patterns.weights[k] + 1e-3 * patterns.sizes[k] / n_classes
     for m in range(n_specialists):
         at.ratio[m] = patterns.dustbins[m]
         outside_weight = 0.0
         for k in range(n_patterns):
-            if patterns.outside[k, m]:
-                outside_weight += patterns.weights[k] + 1e-3 * patterns.sizes[k] / n_classes
+            outside_weight += patterns.outside[m, k] * at.pull[k]
         scale = patterns.dustbins[m] / (outside_weight * patterns.total)
         for k in range(n_patterns):
-            if patterns.outside[k, m]:
-                at.mass[k] += scale * (patterns.weights[k] + 1e-3 * patterns.sizes[k] / n_classes)
+            at.mass[k] += scale * patterns.outside[m, k] * at.pull[k]
 
 
 @compiled
 def _sum_up(patterns: Patterns, at: Iterate) -> None:
     """Work out Q_m and g_k, anew at each step so that roundings do not add up."""
-    n_patterns, n_specialists = patterns.outside.shape
-    at.bin_mass[:n_specialists] = 0.0
+    n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
     for k in range(n_patterns):
         at.gap[k] = patterns.total
-        for m in range(n_specialists):
-            if patterns.outside[k, m]:
-                at.bin_mass[m] += at.mass[k]
-                at.gap[k] -= at.ratio[m]
-        at.gap[k] = max(at.gap[k], _ROUNDING * patterns.total)
+        at.smallest_bin[k] = 1.0
+    for m in range(n_specialists):
+        ratio = at.ratio[m]
+        bin_mass = 0.0
+        for k in range(n_patterns):
+            bin_mass += patterns.outside[m, k] * at.mass[k]
+            at.gap[k] -= patterns.outside[m, k] * ratio
+        at.bin_mass[m] = bin_mass
+        for k in range(n_patterns):
+            if patterns.outside[m, k] > 0.0:
+                at.smallest_bin[k] = min(at.smallest_bin[k], bin_mass)
+    floor = _ROUNDING * patterns.total
+    for k in range(n_patterns):
+        at.gap[k] = max(at.gap[k], floor)
 
 
 @compiled
-def _converged(patterns: Patterns, at: Iterate) -> bool:
+def _converged(patterns: Patterns, at: Iterate, tolerance: float) -> bool:
     """Whether all products meet their targets, relative to d_m and to the smallest bin of a pattern."""
-    n_patterns, n_specialists = patterns.outside.shape
+    n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
     for m in range(n_specialists):
         error = abs(at.bin_mass[m] * at.ratio[m] - patterns.dustbins[m])
-        if not error <= TOLERANCE * patterns.dustbins[m]:
+        if not error <= tolerance * patterns.dustbins[m]:
             return False
     for k in range(n_patterns):
         error = abs(at.mass[k] * at.gap[k] - patterns.weights[k])
-        if not error <= TOLERANCE * patterns.total * _smallest_bin(patterns, at, k):
+        if not error <= tolerance * patterns.total * at.smallest_bin[k]:
             return False
     return True
 
 
 @compiled
-def _smallest_bin(patterns: Patterns, at: Iterate, k: int) -> float:
-    """The smallest Q_m that pattern k is part of; 1 where it lies inside every subset."""
-    smallest = 1.0
-    for m in range(patterns.dustbins.size):
-        if patterns.outside[k, m]:
-            smallest = min(smallest, at.bin_mass[m])
-    return smallest
-
-
-@compiled
 def _restore_small(patterns: Patterns, at: Iterate) -> None:
     """Give small masses full relative precision: W_k = A_k / g_k is exact where g_k has not cancelled."""
-    for k in range(patterns.weights.size):
+    for k in range(patterns.n_patterns):
         if at.gap[k] > 0.1 * patterns.total:
             at.mass[k] = patterns.weights[k] / at.gap[k]
 
@@ -220,52 +238,63 @@ def _equations(patterns: Patterns, at: Iterate, centre: float) -> int:
     x_k is eliminated, except where the gap is nearly closed: 1/g_k would swamp everything else, so these
     patterns keep their equation. More than M of them are linearly dependent, so the room ends at M.
     """
-    n_patterns, n_specialists = patterns.outside.shape
-    at.matrix[:] = 0.0
+    n_specialists = patterns.n_bins
+    n_tight = _mass_steps(patterns, at, centre)
     for m in range(n_specialists):
-        product = at.bin_mass[m] * at.ratio[m]
-        at.matrix[m, m] = 1.0
-        at.step[m] = max(patterns.dustbins[m] / product, centre) - 1.0
-    tight = n_specialists
-    for k in range(n_patterns):
-        product = at.mass[k] * at.gap[k]
-        # A pattern inside every subset that nobody gives anything starts with mass 0 and keeps it.
-        at.mass_step[k] = max(patterns.weights[k] / product, centre) - 1.0 if product > 0.0 else 0.0
-        if at.gap[k] < _TIGHT * patterns.total and tight < 2 * n_specialists:
-            _keep(patterns, at, k, tight)
-            tight += 1
-        else:
-            _substitute(patterns, at, k)
-    n_tight: int = tight - n_specialists
+        shift = 0.0
+        for k in range(patterns.n_patterns):
+            shift += patterns.outside[m, k] * at.shift[k]
+        inverse = 1.0 / at.bin_mass[m]
+        at.step[m] = max(patterns.dustbins[m] * inverse / at.ratio[m], centre) - 1.0 - shift * inverse
+        for other in range(m + 1):
+            common = 0.0
+            for k in range(patterns.n_patterns):
+                common += patterns.outside[m, k] * patterns.outside[other, k] * at.pull[k]
+            at.matrix[m, other] = common * inverse * at.ratio[other]
+            at.matrix[other, m] = common / at.bin_mass[other] * at.ratio[m]
+        at.matrix[m, m] += 1.0
+    if n_tight > 0:
+        _keep_tight(patterns, at)
     return n_tight
 
 
 @compiled
-def _keep(patterns: Patterns, at: Iterate, k: int, row: int) -> None:
-    """Give the tight pattern k an equation, g_k x_k + dg_k = g_k * (right-hand side), and an unknown.
-
-    The unknown is dW_k in units of the smallest Q_m it is part of, so that no entry is above 1 and the largest is 1.
-    """
-    unit = _smallest_bin(patterns, at, k)
-    at.matrix[row, row] = at.gap[k] * unit / at.mass[k]
-    at.step[row] = at.gap[k] * at.mass_step[k]
-    for m in range(patterns.dustbins.size):
-        if patterns.outside[k, m]:
-            at.matrix[m, row] = unit / at.bin_mass[m]
-            at.matrix[row, m] = -at.ratio[m]
+def _mass_steps(patterns: Patterns, at: Iterate, centre: float) -> int:
+    """Set the right-hand sides of all x_k and what eliminating them adds; return how many are not eliminated."""
+    n_tight = 0
+    for k in range(patterns.n_patterns):
+        product = at.mass[k] * at.gap[k]
+        # A pattern inside every subset that nobody gives anything starts with mass 0 and keeps it.
+        at.mass_step[k] = max(patterns.weights[k] / product, centre) - 1.0 if product > 0.0 else 0.0
+        at.kept[k] = at.gap[k] < _TIGHT * patterns.total and n_tight < patterns.n_bins
+        if at.kept[k]:
+            n_tight += 1
+            at.pull[k], at.shift[k] = 0.0, 0.0
+        else:
+            at.pull[k], at.shift[k] = at.mass[k] / at.gap[k], at.mass[k] * at.mass_step[k]
+    return n_tight
 
 
 @compiled
-def _substitute(patterns: Patterns, at: Iterate, k: int) -> None:
-    """Put x_k of pattern k, as its own equation gives it, into the specialists' equations."""
-    n_specialists = patterns.dustbins.size
-    for m in range(n_specialists):
-        if patterns.outside[k, m]:
-            share = at.mass[k] / at.bin_mass[m]
-            at.step[m] -= share * at.mass_step[k]
-            for other in range(n_specialists):
-                if patterns.outside[k, other]:
-                    at.matrix[m, other] += share / at.gap[k] * at.ratio[other]
+def _keep_tight(patterns: Patterns, at: Iterate) -> None:
+    """Give each tight pattern k an equation, g_k x_k + dg_k = g_k * (right-hand side), and an unknown.
+
+    The unknown is dW_k in units of the smallest Q_m it is part of, so that no entry is above 1 and the largest is 1.
+    """
+    n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
+    row = n_specialists
+    for k in range(n_patterns):
+        if at.kept[k]:
+            unit = at.smallest_bin[k]
+            for other in range(2 * n_specialists):
+                at.matrix[row, other] = 0.0
+                at.matrix[other, row] = 0.0
+            at.matrix[row, row] = at.gap[k] * unit / at.mass[k]
+            at.step[row] = at.gap[k] * at.mass_step[k]
+            for m in range(n_specialists):
+                at.matrix[m, row] = patterns.outside[m, k] * unit / at.bin_mass[m]
+                at.matrix[row, m] = -patterns.outside[m, k] * at.ratio[m]
+            row += 1
 
 
 @compiled
@@ -277,16 +306,18 @@ def _eliminate(matrix: Floats, step: Floats, n: int) -> None:
     for column in range(n):
         _pivot(matrix, step, column, n)
         if not abs(matrix[column, column]) > _TIED:
-            matrix[column, column:n] = 0.0
+            for j in range(n):
+                matrix[column, j] = 0.0
+            for row in range(column + 1, n):
+                matrix[row, column] = 0.0
             matrix[column, column] = 1.0
             step[column] = 0.0
-            matrix[column + 1 : n, column] = 0.0
+        inverse = 1.0 / matrix[column, column]
         for row in range(column + 1, n):
-            factor = matrix[row, column] / matrix[column, column]
-            if factor != 0.0:
-                for j in range(column + 1, n):
-                    matrix[row, j] -= factor * matrix[column, j]
-                step[row] -= factor * step[column]
+            factor = matrix[row, column] * inverse
+            for j in range(column + 1, n):
+                matrix[row, j] -= factor * matrix[column, j]
+            step[row] -= factor * step[column]
     for row in range(n - 1, -1, -1):
         for j in range(row + 1, n):
             step[row] -= matrix[row, j] * step[j]
@@ -307,33 +338,34 @@ def _pivot(matrix: Floats, step: Floats, column: int, n: int) -> None:
 
 
 @compiled
-def _spread_step(patterns: Patterns, at: Iterate, n_tight: int) -> float:
+def _spread_step(patterns: Patterns, at: Iterate) -> float:
     """Work out the steps of masses and gaps; return the share of them that keeps everything above zero."""
-    n_patterns, n_specialists = patterns.outside.shape
+    n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
     steepest = 0.0  # the largest relative decrease of any unknown
+    for k in range(n_patterns):
+        at.pull[k] = 0.0
     for m in range(n_specialists):
         steepest = max(steepest, -at.step[m])
+        fall = at.ratio[m] * at.step[m]
+        for k in range(n_patterns):
+            at.pull[k] += patterns.outside[m, k] * fall
     row = n_specialists
     for k in range(n_patterns):
-        change = 0.0
-        for m in range(n_specialists):
-            if patterns.outside[k, m]:
-                change -= at.ratio[m] * at.step[m]
-        if at.gap[k] < _TIGHT * patterns.total and row < n_specialists + n_tight:
-            at.mass_step[k] = at.step[row] * _smallest_bin(patterns, at, k) / at.mass[k]
+        if at.kept[k]:
+            at.mass_step[k] = at.step[row] * at.smallest_bin[k] / at.mass[k]
             row += 1
         else:
-            at.mass_step[k] -= change / at.gap[k]
-        steepest = max(steepest, -at.mass_step[k])
+            at.mass_step[k] += at.pull[k] / at.gap[k]
         # A gap that has closed to rounding must not hold up the step for another rounding.
-        steepest = max(steepest, -change / max(at.gap[k], 4.0 * _ROUNDING * patterns.total))
+        closing = at.pull[k] / max(at.gap[k], 4.0 * _ROUNDING * patterns.total)
+        steepest = max(steepest, -at.mass_step[k], closing)
     return min(1.0, _STAY_INSIDE / steepest) if steepest > _STAY_INSIDE else 1.0
 
 
 @compiled
 def _advance(patterns: Patterns, at: Iterate, length: float) -> None:
     """Take this share of the step."""
-    for k in range(patterns.weights.size):
+    for k in range(patterns.n_patterns):
         at.mass[k] *= 1.0 + length * at.mass_step[k]
-    for m in range(patterns.dustbins.size):
+    for m in range(patterns.n_bins):
         at.ratio[m] *= 1.0 + length * at.step[m]

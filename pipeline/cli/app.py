@@ -33,6 +33,7 @@ Force = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do this 
 KeepGoing = Annotated[
     bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
 ]
+StoreArgument = Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder or URL.")]
 StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
 TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
 AsJson = Annotated[bool | None, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -107,14 +108,33 @@ def status(
 
 
 @store_app.command()
-def verify(
-    store: Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder.")] = ".pipeline",
+def verify(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
+    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""
+    from pipeline.cli import store as command  # noqa: PLC0415
+
+    raise typer.Exit(command.check(store, as_json=bool(as_json)))
+
+
+@store_app.command()
+def prune(
+    store: StoreArgument = ".pipeline",
+    days: Annotated[float, typer.Option(help="Keep what runs of this many days name.")] = 30.0,
+    grace: Annotated[float, typer.Option(help="Keep what was written within this many days.")] = 1.0,
+    delete: Annotated[bool | None, typer.Option("--yes", help="Delete it; otherwise it is only shown.")] = None,
     as_json: AsJson = None,
 ) -> None:
-    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""
-    from pipeline.cli import inspect  # noqa: PLC0415
+    """Show what no run of the last days names, and delete it with --yes."""
+    from pipeline.cli import store as command  # noqa: PLC0415
 
-    raise typer.Exit(inspect.verify_store(store, as_json=bool(as_json)))
+    command.prune(store, days=days, grace=grace, delete=bool(delete), as_json=bool(as_json))
+
+
+@store_app.command()
+def du(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
+    """Show what takes the room: by stage, by run, what only one run uses, and what `prune` would free."""
+    from pipeline.cli import store as command  # noqa: PLC0415
+
+    command.du(store, as_json=bool(as_json))
 
 
 @targets_app.command("list")

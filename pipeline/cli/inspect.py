@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: `plan`, `validate`, `status`, `store verify`."""
+"""The commands that look and change nothing: `plan`, `validate`, `status`."""
 
 import time
 from collections.abc import Sequence
@@ -12,9 +12,7 @@ from pipeline import runs
 from pipeline.cli.compose import compose, stages_named
 from pipeline.cli.tables import plan_table
 from pipeline.display import render
-from pipeline.errors import ConfigError
 from pipeline.planner import plan
-from pipeline.store import Store, verify
 
 
 def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, as_json: bool) -> None:
@@ -46,27 +44,6 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
         return
     console.print(Text(f"{folder.path}: {state.status}", style="bold"))
     console.print(render(state, time.time()))
-
-
-def verify_store(location: str, *, as_json: bool) -> int:
-    """Print what is wrong with a store.
-
-    Returns:
-        The exit code: 1 if anything is.
-
-    Raises:
-        ConfigError: There is no such store.
-    """
-    if not (Path(location) / "store.json").is_file():
-        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
-    faults = verify(Store.open(location))
-    if as_json:
-        Console().print_json(data=[asdict(fault) for fault in faults])
-    else:
-        for fault in faults:
-            _say(f"{fault.path}: {fault.what}")
-        _say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
-    return 1 if faults else 0
 
 
 def _say(line: str) -> None:

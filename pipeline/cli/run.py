@@ -22,6 +22,7 @@ from pipeline.executor import Executor, start
 from pipeline.planner import plan
 from pipeline.runner import Runner, Scope
 from pipeline.runs import EVENTS, LOGS, RunFolder
+from pipeline.store import Hold
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         steps = plan(graph, fresh=selection.force, history=composition.history)
         folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
         scope = selection.scope(list(graph.stages))
+        hold = Hold(store, folder.path.name)
         runner = Runner(
             settings.name,
             settings.seed,
@@ -97,11 +99,13 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             scope,
             events,
             lambda: _executor(composition, events),
+            hold.add,
         )
         files = runner.run()
         for name, content in files.items():
             folder.write(name, content)
         store.record_run(folder.path.name, runner.keys())
+        hold.release()
         status = "done"
     except KeyboardInterrupt:
         status = "interrupted"

@@ -1,4 +1,4 @@
-"""The commands that look after a store: `store prune`, `store du`."""
+"""The commands that look after a store: `store verify`, `store prune`, `store du`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
-from pipeline.store import Store
+from pipeline.store import Store, verify
 from pipeline.store.prune import Doomed, Prune
 from pipeline.store.usage import Usage, usage
 
@@ -29,6 +29,25 @@ def opened(location: str) -> Store:
     if not Store.is_at(location):
         raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
     return Store.open(location)
+
+
+def check(location: str, *, as_json: bool) -> int:
+    """Print what is wrong with a store.
+
+    Returns:
+        The exit code: 1 if anything is.
+
+    Raises:
+        ConfigError: There is no such store.
+    """
+    faults = verify(opened(location))
+    if as_json:
+        Console().print_json(data=[asdict(fault) for fault in faults])
+    else:
+        for fault in faults:
+            _say(f"{fault.path}: {fault.what}")
+        _say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
+    return 1 if faults else 0
 
 
 def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bool) -> None:

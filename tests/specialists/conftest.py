@@ -1,27 +1,25 @@
-import importlib.util
+import importlib
 import sys
-from pathlib import Path
 
 import numba
 import pytest
 
-import specialists
+KERNELS = ("patterns", "forward_kl", "row_kernel")
 
 
 @pytest.fixture(scope="session")
 def interpreted():
     """The kernels as plain Python, so that coverage and numpy's warnings see into them."""
-    modules = {}
+    package = importlib.import_module("specialists")
+    compiled = {name: importlib.import_module(f"specialists.{name}") for name in KERNELS}
     before = numba.config.DISABLE_JIT
     numba.config.DISABLE_JIT = True
     try:
-        for name in ("forward_kl", "row_kernel"):
-            path = Path(specialists.__file__).parent / f"{name}.py"
-            spec = importlib.util.spec_from_file_location(f"interpreted_{name}", path)
-            modules[name] = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = modules[name]
-            spec.loader.exec_module(modules[name])
-        modules["row_kernel"].forward_kl = modules["forward_kl"]
+        for name in KERNELS:
+            del sys.modules[f"specialists.{name}"]
+        return {name: importlib.import_module(f"specialists.{name}") for name in KERNELS}
     finally:
         numba.config.DISABLE_JIT = before
-    return modules
+        for name, module in compiled.items():
+            sys.modules[f"specialists.{name}"] = module
+            setattr(package, name, module)

@@ -1,9 +1,9 @@
-"""Three processes do runs on one store and read all they use again and again, while a fourth prunes without grace.
+"""Three processes do runs on one store and read all they use again and again, while a fourth prunes.
 
 Usage: prune_while_running.py FOLDER. Prints as JSON the number of runs, of files pruned, and all faults.
 
 Each run uses the results of a few numbers out of many, made new or left by earlier runs. What it claims has to stay
-until it is done. Young objects have no grace, so those that a save finds already there are taken from it all the time.
+until it is done. The grace is a second: of what nobody claims most is older, and is taken away all the time.
 """
 
 import json
@@ -18,7 +18,7 @@ from pipeline.stage import Artifact
 from pipeline.store import Hold, Store
 from pipeline.store.prune import Prune
 
-RUNNERS, SECONDS = 3, 3.0
+RUNNERS, SECONDS, GRACE = 3, 4.0, 1.0
 
 
 def obtain(store, hold, number):
@@ -55,7 +55,7 @@ def prune(location, running, results):
     store = Store.open(location)
     deleted = 0
     while running.is_set():
-        work = Prune(store, days=0, grace=0)
+        work = Prune(store, days=0, grace=GRACE / (24 * 3600))
         deleted += len(work.delete(work.doomed()))
     results.put((0, deleted, store.damages))
 
