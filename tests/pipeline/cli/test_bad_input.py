@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.cli.schema import Config
+from tests.conftest import Disk, remount
 from tests.pipeline.cli.conftest import Arrays, Command, make_arrays, newest
-from tests.pipeline.conftest import Disk, remount
 
 Change = Callable[[Arrays], None]
 

@@ -41,22 +41,9 @@ def small_store(store, recipe, artifact):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(make_disk):
     """A folder that is a filesystem of 256 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small filesystem")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mount.returncode:
-        pytest.skip(f"cannot mount here: {mount.stderr}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    return make_disk("size=256k")
 
 
 @pytest.fixture(scope="session")

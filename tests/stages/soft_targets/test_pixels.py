@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.executor import RayOptions, start
+from pipeline.executor import InlineExecutor
 from pipeline.recipe import recipe
 from pipeline.stage import Task
 from pipeline.store import Store
@@ -50,21 +50,18 @@ def test_pixels_are_the_same_in_other_processes(kept, expected, seed):
     assert done.stdout.strip() == expected
 
 
-@pytest.mark.parametrize("address", ["inline", "local"])
-def test_pixels_are_the_same_under_every_executor(kept, expected, address):
+@pytest.mark.parametrize("where", ["inline", "ray"])
+def test_pixels_are_the_same_under_every_executor(kept, expected, where, request):
+    executor = InlineExecutor(lambda task, facts: None) if where == "inline" else request.getfixturevalue("ray")
     store = Store.open(kept.location)
     keys = store.runs()[0].keys
     inputs = {"dataset": store.find(keys["data[train]"]), "view": store.find(keys["views[1]"])}
-    task = Task("pixels", address)
+    task = Task("pixels", where)
     made_from = recipe(STAGE, task, seed=0, inputs={name: found.digest for name, found in inputs.items()})
-    executor = start(RayOptions(address=address, cpus=1), lambda task, facts: None)
-    try:
-        executor.submit(Job(STAGE, task, made_from | {"under": address}, inputs, kept.location, 0))
-        until = time.monotonic() + 60
-        ended = []
-        while not ended and time.monotonic() < until:
-            ended = executor.wait()
-    finally:
-        executor.close()
+    executor.submit(Job(STAGE, task, made_from | {"under": where}, inputs, kept.location, 0))
+    until = time.monotonic() + 60
+    ended = []
+    while not ended and time.monotonic() < until:
+        ended = executor.wait()
     assert ended[0].manifest is not None, ended[0].details
     assert store.facts(ended[0].manifest) == {"sha256": expected}

@@ -42,7 +42,8 @@ def make_disk(tmp_path: Path) -> Iterator[Disk]:
             done = subprocess.run(command, capture_output=True, check=False)
             if done.returncode:
                 pytest.skip(f"cannot mount here: {done.stderr.decode()}")
-            mounted.callback(subprocess.run, ["umount", folder], check=True)
+            # Lazily: an array that a test has mapped from the disk may not be collected yet.
+            mounted.callback(subprocess.run, ["umount", "--lazy", folder], check=True)
             return folder
 
         yield mount
