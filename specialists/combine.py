@@ -1,29 +1,60 @@
 """The combination: the one distribution that agrees best with the generalist and the active specialists.
 
-Per example, q minimises KL(p_g || q) + sum over active specialists m of KL(p_m || q_m), where q_m is q with
-all classes outside the subset of m summed into one dustbin (Hinton, Vinyals, Dean 2015, section 5.3).
-`forward_kl` solves it for one example, `row_kernel` goes from probabilities to that problem and back, this
-module checks, divides into blocks of rows and hands these to as many threads as torch is set to use.
+Per example, q minimises, over the active specialists m (Hinton, Vinyals, Dean 2015, section 5.3),
+
+    forward:  KL(p_g || q) + sum of KL(p_m || q_m)
+    reverse:  KL(q || p_g) + sum of KL(q_m || p_m)
+
+where q_m is q with all classes outside the subset of m summed into one dustbin. `forward_kl` and `reverse_kl`
+solve one example, `patterns` and `row_kernel` go from probabilities to that problem and back, `forward_rows`
+and `reverse_rows` do so for a block of rows; this module checks, divides tables into blocks and hands these to as
+many threads as torch is set to use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specialists.errors import SpecialistsError, raise_all
-from specialists import forward_kl
-from specialists.patterns import MAX_ACTIVE, Active, Subsets, index_rows, room_for_row
-from specialists.row_kernel import NOT_A_DISTRIBUTION, NOT_CONVERGED, Accuracy, Result, Table, combine_block
+from specialists import forward_kl, forward_rows, reverse_kl, reverse_rows
+from specialists.block import (
+    INFINITE,
+    NOT_A_DISTRIBUTION,
+    NOT_CONVERGED,
+    Accuracy,
+    Active,
+    Block,
+    Subsets,
+    Table,
+    index_rows,
+)
+from specialists.combine_checks import DIVERGENCES, active_faults, argument_faults, subset_faults
+from specialists.errors import raise_all
+from specialists.patterns import room_for_row
 
-DIVERGENCES = ("forward",)
+__all__ = ["DIVERGENCES", "Combination", "combine", "combine_rows", "subset_faults"]
+
 BLOCK_ROWS = 2048
 _HALF = (torch.float16, torch.bfloat16)
+
+
+class _Method(NamedTuple):
+    """What combines a block, the solver's room for so many patterns and specialists, and its best tolerance."""
+
+    combine_block: Callable[..., None]
+    workspace: Callable[[int, int], Any]
+    tolerance: float
+
+
+_METHODS = {
+    "forward": _Method(forward_rows.combine_block, forward_kl.workspace, forward_kl.TOLERANCE),
+    "reverse": _Method(reverse_rows.combine_block, reverse_kl.workspace, reverse_kl.TOLERANCE),
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +64,16 @@ class Combination:
     Attributes:
         probs: Soft targets q at temperature 1, (batch, classes), in the generalist's dtype and on its device.
         residual: Per row, the largest violation of the conditions for a minimum by q as returned (in half
-            precision, by q before it is rounded to that): |sum q - 1| and, with a_i the sum of all teachers'
-            probabilities of class i and lambda the number of teachers, |lambda q_i - a_i - q_i sum_{m: i
-            outside m} d_m / Q_m| / lambda; float64 (batch,). At most 1e-12 for float64 probabilities and 1e-6
-            for all others.
+            precision, by q before it is rounded to that), from q alone, float64 (batch,): the largest of
+            |sum q - 1| and, over the classes i, of
+
+                forward:  |q_i - a_i / lambda - q_i sum_{m: i outside m} d_m / (lambda Q_m)|
+                reverse:  |q_i - [C p_g[i] prod_{m: i in m} p_m[i] prod_{m: i outside m} d_m / Q_m]^(1/(1+c_i))|
+
+            with a_i the sum of all teachers' probabilities of class i, lambda the number of teachers, d_m the
+            dustbin of m, Q_m the sum of q over the classes that it stands for, c_i the number of active
+            specialists around i, and C the one number that fits best. At most 1e-12 for float64 probabilities
+            and 1e-6 for all others.
         iterations: Newton steps per row, int64 (batch,); 0 where the closed form applies.
     """
 
@@ -63,17 +100,17 @@ def combine(
             active are not read.
         subsets: By specialist, its class ids, int64 (|S_m|,), in the order of its outputs.
         active: Which specialists count on which row, bool (batch, specialists).
-        divergence: `forward`, KL(teacher || q).
+        divergence: `forward`, KL(teacher || q), or `reverse`, KL(q || teacher).
         out: Where to write the soft targets; a new tensor by default. May be `generalist`.
 
     Returns:
         Soft targets, certificate and iterations.
 
     Raises:
-        SpecialistsError: Shapes, dtypes or subsets do not fit, a row is not a distribution, or does not
-            converge.
+        SpecialistsError: Shapes, dtypes or subsets do not fit, more than 62 specialists are active on a row, a row
+            is not a distribution or does not converge, or its reverse divergence is infinite whatever q is.
     """
-    raise_all(_active_faults(generalist, specialists, subsets, active))
+    raise_all(active_faults(generalist, specialists, subsets, active))
     rows = [active[:, m].nonzero().squeeze(1) for m in range(len(subsets))]
     probs = [table[index] for table, index in zip(specialists, rows, strict=True)]
     return combine_rows(generalist, rows, probs, subsets, divergence=divergence, out=out)
@@ -107,11 +144,11 @@ def combine_rows(
     Raises:
         SpecialistsError: As `combine`.
     """
-    raise_all(_faults(generalist, rows, probs, subsets, divergence, out))
+    raise_all(argument_faults(generalist, rows, probs, subsets, divergence, out))
     n_rows = len(generalist)
     target = torch.empty_like(generalist, memory_format=torch.contiguous_format) if out is None else out
     result = Combination(target, torch.empty(n_rows, dtype=torch.float64), torch.empty(n_rows, dtype=torch.int64))
-    job = _Job(generalist, rows, probs, subsets)
+    job = _Job(generalist, rows, probs, subsets, divergence)
     blocks = range(-(-n_rows // BLOCK_ROWS))
     n_threads = min(torch.get_num_threads(), len(blocks))
     if n_threads <= 1:
@@ -128,13 +165,22 @@ class _Job:
     """All that a block of rows needs."""
 
     def __init__(
-        self, generalist: Tensor, rows: Sequence[Tensor], probs: Sequence[Tensor], subsets: Sequence[Tensor]
+        self,
+        generalist: Tensor,
+        rows: Sequence[Tensor],
+        probs: Sequence[Tensor],
+        subsets: Sequence[Tensor],
+        divergence: str,
     ) -> None:
         self.generalist = generalist
         self.rows = [index.cpu().numpy() for index in rows]
         self.probs = [_array(table) if _is_direct(table) else table for table in probs]
         self.subsets = _joined(subsets)
-        self.single = all(table.dtype != torch.float64 for table in (generalist, *probs))
+        self.method = _METHODS[divergence]
+        self.accuracy = _accuracy(generalist, self.method.tolerance)
+        # Logarithms, which the reverse divergence takes of them, need double precision.
+        single = divergence == "forward" and all(table.dtype != torch.float64 for table in probs)
+        self.dtype = np.float32 if single else np.float64
         self.block_starts = np.arange(0, len(generalist) + BLOCK_ROWS, BLOCK_ROWS)
         bounds = [np.searchsorted(index, self.block_starts) for index in self.rows]
         self.bounds = np.array(bounds, np.int64).reshape(len(rows), len(self.block_starts))
@@ -148,18 +194,23 @@ class _Job:
         direct = _is_direct(target)
         generalist = _array(self.generalist[start:stop])
         soft_targets = target.detach().numpy() if direct else np.empty_like(generalist)
+        n_classes = generalist.shape[1]
         n_active = int(np.diff(active.starts).max(initial=0))
-        sizes = np.sort(np.diff(self.subsets.starts))[::-1]
-        n_members = min(generalist.shape[1], int(sizes[:n_active].sum()))
-        combine_block(
-            _table(generalist),
-            _table(tables),
-            self.subsets,
-            active,
-            _accuracy(self.generalist),
-            room_for_row(generalist.shape[1], n_members, n_active),
-            forward_kl.workspace(n_members + 1, n_active),
-            Result(_table(soft_targets), result.residual[start:stop].numpy(), result.iterations[start:stop].numpy()),
+        largest_subsets = np.sort(np.diff(self.subsets.starts))[::-1][:n_active]
+        n_members = min(n_classes, int(largest_subsets.sum()))
+        self.method.combine_block(
+            Block(
+                _table(generalist),
+                _table(tables),
+                self.subsets,
+                active,
+                self.accuracy,
+                _table(soft_targets),
+                result.residual[start:stop].numpy(),
+                result.iterations[start:stop].numpy(),
+            ),
+            room_for_row(n_classes, n_members, n_active),
+            self.method.workspace(n_members + 1, n_active),
         )
         if not direct:
             target.copy_(torch.from_numpy(soft_targets))
@@ -167,14 +218,13 @@ class _Job:
     def active(self, block: int, start: int, stop: int) -> tuple[Active, NDArray[Any]]:
         """Gather the active specialists of a block, by row and then by specialist, and their probabilities."""
         bounds = self.bounds[:, block : block + 2].tolist()
-        dtype = np.float32 if self.single else np.float64
         tables = [_array(table[first:last]).ravel() for table, (first, last) in zip(self.probs, bounds, strict=True)]
         rows = [index[first:last] for index, (first, last) in zip(self.rows, bounds, strict=True)]
         counts = np.array([last - first for first, last in bounds], dtype=np.int64)
         n_entries = int(counts.sum())
         active = Active(*(np.empty(n, np.int64) for n in (stop - start + 1, n_entries, n_entries)))
         index_rows(counts, np.concatenate([np.empty(0, np.int64), *rows]), start, self.subsets, active)
-        return active, np.concatenate([np.empty(0, dtype), *tables])
+        return active, np.concatenate([np.empty(0, self.dtype), *tables], dtype=self.dtype)
 
 
 def _is_direct(values: Tensor) -> bool:
@@ -197,12 +247,13 @@ def _table(values: NDArray[Any]) -> Table:
     return Table(np.empty((0,) * values.ndim, np.float32), values)
 
 
-def _accuracy(generalist: Tensor) -> Accuracy:
+def _accuracy(generalist: Tensor, tolerance: float) -> Accuracy:
     """What is asked of values of this precision."""
+    double = generalist.dtype == torch.float64
     return Accuracy(
         sums=1e-2 if generalist.dtype in _HALF else 1e-3,
-        residual=1e-12 if generalist.dtype == torch.float64 else 1e-6,
-        products=forward_kl.TOLERANCE if generalist.dtype == torch.float64 else 1e-10,
+        residual=1e-12 if double else 1e-6,
+        products=tolerance if double else 1e-10,  # soft targets will be rounded at 6e-8
     )
 
 
@@ -219,85 +270,12 @@ def _raise_unsolved(iterations: Tensor) -> None:
     for code, rule in (
         (NOT_A_DISTRIBUTION, "probabilities must be non-negative and sum to 1 for every teacher"),
         (NOT_CONVERGED, "combination must converge"),
+        (
+            INFINITE,
+            "the reverse divergence must be finite for some q: each row needs a class that no teacher rules out",
+        ),
     ):
         bad = (iterations == code).nonzero().squeeze(1).tolist()
         if bad:
             faults.append(f"{rule}; got otherwise in {len(bad)} rows, the first {bad[:5]}")
     raise_all(faults)
-
-
-def _active_faults(
-    generalist: Tensor, specialists: Sequence[Tensor], subsets: Sequence[Tensor], active: Tensor
-) -> list[str]:
-    """Return what is wrong with the arguments that only `combine` has."""
-    wanted = (len(generalist), len(subsets))
-    if active.dtype != torch.bool or active.shape != wanted:
-        return [f"active must be bool of shape {wanted}; got {active.dtype} of shape {tuple(active.shape)}"]
-    if len(specialists) != len(subsets):
-        return [f"specialists must be one tensor per subset, {len(subsets)}; got {len(specialists)}"]
-    return [
-        f"specialists[{m}] must have {len(generalist)} rows like the generalist; got {len(table)}"
-        for m, table in enumerate(specialists)
-        if len(table) != len(generalist)
-    ]
-
-
-def _faults(
-    generalist: Tensor,
-    rows: Sequence[Tensor],
-    probs: Sequence[Tensor],
-    subsets: Sequence[Tensor],
-    divergence: str,
-    out: Tensor | None,
-) -> list[str]:
-    """Return everything that is wrong with the arguments, except their values."""
-    if generalist.ndim != 2 or not generalist.is_floating_point():
-        shape = tuple(generalist.shape)
-        raise SpecialistsError(f"generalist must be float (batch, classes); got {generalist.dtype} {shape}")
-    faults = []
-    if divergence not in DIVERGENCES:
-        faults.append(f"divergence must be one of {', '.join(DIVERGENCES)}; got '{divergence}'")
-    if out is not None and (out.shape != generalist.shape or out.dtype != generalist.dtype):
-        wanted = (generalist.dtype, tuple(generalist.shape))
-        faults.append(f"out must be {wanted} like the generalist; got {(out.dtype, tuple(out.shape))}")
-    if not len(rows) == len(probs) == len(subsets):
-        return [
-            *faults,
-            f"rows, probs and subsets must be equally many; got {len(rows)}, {len(probs)}, {len(subsets)}",
-        ]
-    for m, (index, table, subset) in enumerate(zip(rows, probs, subsets, strict=True)):
-        faults += subset_faults(f"subsets[{m}]", subset, generalist.shape[1])
-        faults += _row_faults(m, index, len(generalist))
-        if not table.is_floating_point() or table.shape != (len(index), len(subset) + 1):
-            wanted_shape = (len(index), len(subset) + 1)
-            faults.append(f"probs[{m}] must be float {wanted_shape}; got {table.dtype} {tuple(table.shape)}")
-    return faults or _crowd_faults(rows)
-
-
-def _crowd_faults(rows: Sequence[Tensor]) -> list[str]:
-    """Return the row with more active specialists than the kernel can tell apart."""
-    if len(rows) <= MAX_ACTIVE:
-        return []
-    counts = torch.cat(list(rows)).bincount()
-    if counts.max() <= MAX_ACTIVE:
-        return []
-    return [f"at most {MAX_ACTIVE} specialists must be active on a row; got {counts.max()} on row {counts.argmax()}"]
-
-
-def _row_faults(m: int, index: Tensor, n_rows: int) -> list[str]:
-    """Return what is wrong with the rows of specialist m."""
-    if index.dtype != torch.int64 or index.ndim != 1:
-        return [f"rows[{m}] must be int64 of one dimension; got {index.dtype} {tuple(index.shape)}"]
-    if len(index) and (index[0] < 0 or index[-1] >= n_rows or bool((index.diff() <= 0).any())):
-        return [f"rows[{m}] must ascend within 0..{n_rows - 1}; got {index[:5].tolist()}..{index[-1:].tolist()}"]
-    return []
-
-
-def subset_faults(name: str, subset: Tensor, n_classes: int) -> list[str]:
-    """Return what is wrong with one subset: it needs 1 to N - 1 different class ids, int64."""
-    if subset.dtype != torch.int64 or subset.ndim != 1:
-        return [f"{name} must be int64 of one dimension; got {subset.dtype} {tuple(subset.shape)}"]
-    ids = subset.tolist()
-    if not 1 <= len(ids) < n_classes or len(set(ids)) != len(ids) or min(ids) < 0 or max(ids) >= n_classes:
-        return [f"{name} must be different classes out of 0..{n_classes - 1}, not all of them; got {ids[:20]}"]
-    return []

@@ -7,14 +7,21 @@ cannot be written; all that it calls becomes part of it.
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+Classes = NDArray[np.uint32]  # unsigned, because a signed index is checked for being negative each time
 
 # Nothing here makes an array, so nothing needs to count references to one: counting took a third of the time.
-_KERNEL = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 # Python cannot call inner functions, so the code for that is not made: it took half of the time to compile.
-_INNER = {**_KERNEL, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER: dict[str, Any] = {**_KERNEL, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 Function = TypeVar("Function", bound=Callable[..., object])
 

@@ -21,41 +21,17 @@ generalist, an empty outside.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from specialists.compiled import compiled
-
-Floats = NDArray[np.float64]
+from specialists.compiled import Flags, Floats, compiled
+from specialists.elimination import eliminate
+from specialists.patterns import Patterns
 
 TOLERANCE = 4e-15  # relative, on every product; some ten roundings of float64
 MAX_ITERATIONS = 100  # 2 to 8 are usual; 39 the most seen that met the tolerance
 _STAY_INSIDE = 0.99  # share of the way to the boundary that one step may go
 _CENTRE = 0.1  # after a shortened step, products shrink to this share at most, which keeps them balanced
-_TIED = 1e-13  # pivots below it are the rounding of 0: tight patterns that one equation cannot tell apart
 _ROUNDING = 1e-16  # of lambda: a gap below it is rounding, and its product within the tolerance
 _TIGHT = 0.01  # patterns whose gap is below this share of lambda get an equation of their own
-
-
-class Patterns(NamedTuple):
-    """One example's problem: K patterns of classes, M specialists with a dustbin above zero.
-
-    Attributes:
-        n_patterns: K. Arrays may be longer.
-        n_bins: M.
-        weights: A_k, float64 (K,).
-        sizes: Number of classes in each pattern, float64 (K,), at least 1.
-        outside: 1 where pattern k lies outside subset m, else 0, float64 (M, K).
-        dustbins: d_m, float64 (M,), above 0.
-        total: lambda.
-    """
-
-    n_patterns: int
-    n_bins: int
-    weights: Floats
-    sizes: Floats
-    outside: Floats
-    dustbins: Floats
-    total: float
 
 
 class Iterate(NamedTuple):
@@ -85,7 +61,7 @@ class Iterate(NamedTuple):
     step: Floats
     pull: Floats
     shift: Floats
-    kept: NDArray[np.bool_]
+    kept: Flags
 
 
 def workspace(n_patterns: int, n_specialists: int) -> Iterate:
@@ -131,7 +107,7 @@ def solve(patterns: Patterns, at: Iterate, tolerance: float) -> int:
         if _converged(patterns, at, tolerance):
             break
         n_tight = _equations(patterns, at, centre)
-        _eliminate(at.matrix, at.step, patterns.n_bins + n_tight)
+        eliminate(at.matrix, at.step, patterns.n_bins + n_tight)
         length = _spread_step(patterns, at)
         _advance(patterns, at, length)
         # Full steps aim ever closer to the true targets, so that convergence ends quadratically.
@@ -154,10 +130,9 @@ def _closed_form(patterns: Patterns, at: Iterate) -> None:
         outside_weight += patterns.outside[0, k] * patterns.weights[k]
         outside_size += patterns.outside[0, k] * patterns.sizes[k]
     for k in range(n_patterns):
+        share = patterns.sizes[k] / outside_size  # evenly, as a smoothed generalist would
         if outside_weight > 0.0:
             share = patterns.weights[k] / outside_weight
-        else:  # no teacher divides the dustbin: evenly, as a smoothed generalist would
-            share = patterns.sizes[k] / outside_size
         at.mass[k] += patterns.outside[0, k] * share * patterns.dustbins[0] / patterns.total
 
 
@@ -298,46 +273,6 @@ def _keep_tight(patterns: Patterns, at: Iterate) -> None:
 
 
 @compiled
-def _eliminate(matrix: Floats, step: Floats, n: int) -> None:
-    """Solve the leading n equations in place by elimination with row pivots.
-
-    An unknown that the equations before leave open, because it is tied to others, gets no step.
-    """
-    for column in range(n):
-        _pivot(matrix, step, column, n)
-        if not abs(matrix[column, column]) > _TIED:
-            for j in range(n):
-                matrix[column, j] = 0.0
-            for row in range(column + 1, n):
-                matrix[row, column] = 0.0
-            matrix[column, column] = 1.0
-            step[column] = 0.0
-        inverse = 1.0 / matrix[column, column]
-        for row in range(column + 1, n):
-            factor = matrix[row, column] * inverse
-            for j in range(column + 1, n):
-                matrix[row, j] -= factor * matrix[column, j]
-            step[row] -= factor * step[column]
-    for row in range(n - 1, -1, -1):
-        for j in range(row + 1, n):
-            step[row] -= matrix[row, j] * step[j]
-        step[row] /= matrix[row, row]
-
-
-@compiled
-def _pivot(matrix: Floats, step: Floats, column: int, n: int) -> None:
-    """Swap the row with the largest entry of a column into place."""
-    best = column
-    for row in range(column + 1, n):
-        if abs(matrix[row, column]) > abs(matrix[best, column]):
-            best = row
-    if best != column:
-        for j in range(column, n):
-            matrix[best, j], matrix[column, j] = matrix[column, j], matrix[best, j]
-        step[best], step[column] = step[column], step[best]
-
-
-@compiled
 def _spread_step(patterns: Patterns, at: Iterate) -> float:
     """Work out the steps of masses and gaps; return the share of them that keeps everything above zero."""
     n_specialists, n_patterns = patterns.n_bins, patterns.n_patterns
@@ -369,3 +304,45 @@ def _advance(patterns: Patterns, at: Iterate, length: float) -> None:
         at.mass[k] *= 1.0 + length * at.mass_step[k]
     for m in range(patterns.n_bins):
         at.ratio[m] *= 1.0 + length * at.step[m]
+
+
+@compiled
+def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) -> float:
+    """Work out the conditions for a minimum, q_i slack_k = a_i factor_k, from the soft targets alone.
+
+    They are those of the module's head, divided by lambda: slack_k = 1 - sum_{m: k outside m} d_m / (lambda Q_m).
+
+    Args:
+        patterns: The problem.
+        mass: Of the soft targets, by pattern.
+        slack: Filled in by pattern; 0 where q is 0, for which there is another condition.
+        factor: Filled in by pattern; 0 where q is 0.
+
+    Returns:
+        The largest violation of that other condition, A_k = 0 <= slack_k.
+    """
+    for k in range(patterns.n_patterns):
+        slack[k] = 1.0
+        factor[k] = 1.0 / patterns.total
+    for m in range(patterns.n_bins):
+        bin_mass = 0.0
+        for k in range(patterns.n_patterns):
+            bin_mass += patterns.outside[m, k] * mass[k]
+        ratio = _ratio(patterns.dustbins[m], bin_mass) / patterns.total
+        for k in range(patterns.n_patterns):
+            if patterns.outside[m, k] > 0.0:
+                slack[k] -= ratio
+    largest = 0.0
+    for k in range(patterns.n_patterns):
+        if mass[k] == 0.0:
+            largest = max(largest, -slack[k], patterns.weights[k] / patterns.total)
+            slack[k], factor[k] = 0.0, 0.0
+    return largest
+
+
+@compiled
+def _ratio(dustbin: float, bin_mass: float) -> float:
+    """d_m / Q_m; a dustbin whose share of float32 soft targets has underflowed counts as empty."""
+    if bin_mass == 0.0:
+        return 0.0 if dustbin < 1e-30 else np.inf
+    return dustbin / bin_mass

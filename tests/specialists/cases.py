@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import hypothesis.strategies as st
 import numpy as np
 import torch
 from torch import Tensor
 
 from specialists.combine import Combination, combine
+
+probabilities = st.one_of(st.just(0.0), st.sampled_from([1e-300, 1e-40, 1e-20, 1e-8]), st.floats(1e-3, 1.0))
 
 
 @dataclass(frozen=True)
@@ -16,8 +19,8 @@ class Case:
     subsets: list[Tensor]
     active: Tensor
 
-    def combine(self) -> Combination:
-        return combine(self.generalist, self.specialists, self.subsets, self.active)
+    def combine(self, divergence="forward") -> Combination:
+        return combine(self.generalist, self.specialists, self.subsets, self.active, divergence=divergence)
 
 
 def draw(  # noqa: PLR0917 - the positional ones read well in a table of cases
@@ -61,6 +64,14 @@ def objective(q, generalist, found):
     return value
 
 
+def reverse_objective(q, generalist, found):
+    """KL(q || p_g) + sum KL(q_m || p_m), term by term as it is defined."""
+    value = kl(q, generalist)
+    for probs, dustbin, inside in found:
+        value += kl(q[inside], probs[inside]) + kl(q[~inside].sum(keepdims=True), np.array([dustbin]))
+    return value
+
+
 def kl(p, q):
     positive = p > 0
     with np.errstate(divide="ignore"):
@@ -84,3 +95,14 @@ def stationarity(q, generalist, found):
     a = generalist + sum(probs for probs, _, _ in found)
     pull = sum((dustbin / q[~inside].sum()) * ~inside for _, dustbin, inside in found if dustbin > 0)
     return max(abs(q.sum() - 1), np.abs((1 + len(found)) * q - a - q * pull).max() / (1 + len(found)))
+
+
+def reverse_stationarity(q, generalist, found):
+    """The reverse certificate, class by class, for teachers without zeros."""
+    power = 1 + sum(inside for _, _, inside in found)
+    logs = np.log(generalist)
+    for probs, dustbin, inside in found:
+        logs[inside] += np.log(probs[inside])
+        logs[~inside] += np.log(dustbin / q[~inside].sum())
+    log_c = (q * (power * np.log(q) - logs)).sum() / q.sum()
+    return max(abs(q.sum() - 1), np.abs(q - np.exp((logs + log_c) / power)).max())

@@ -4,7 +4,7 @@ import sys
 import numba
 import pytest
 
-KERNELS = ("patterns", "forward_kl", "row_kernel")
+KERNELS = ("block", "elimination", "patterns", "row_kernel", "forward_kl", "reverse_kl", "forward_rows", "reverse_rows")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from specialists.combine import combine, combine_rows
 from specialists.errors import SpecialistsError
-from tests.specialists.cases import draw, expectation_maximisation, objective, stationarity, teachers
+from tests.specialists.cases import draw, expectation_maximisation, objective, probabilities, stationarity, teachers
 
 
 @pytest.mark.parametrize("sizes", [(4, 4), (4, 4, 4, 4), (2, 9, 5), (5, 5, 2, 3, 8)])
@@ -174,9 +174,6 @@ def test_combine_solves_a_generalist_sure_of_a_subset_its_specialist_rejects():
     assert result.probs[0, 2:].sum() > 0.3
 
 
-probabilities = st.one_of(st.just(0.0), st.sampled_from([1e-300, 1e-40, 1e-20, 1e-8]), st.floats(1e-3, 1.0))
-
-
 @settings(max_examples=400, deadline=None)
 @given(st.data())
 def test_combine_solves_whatever_hypothesis_draws(data):
@@ -270,7 +267,7 @@ def test_combine_rows_lists_all_faults_at_once():
             out=torch.empty(4, 2),
         )
     for fault in (
-        "divergence must be one of forward; got 'backward'",
+        "divergence must be one of forward, reverse; got 'backward'",
         "out must be",
         "rows[0] must ascend within 0..3",
         "rows[1] must be int64",
@@ -301,3 +298,15 @@ def test_combine_refuses_a_mask_or_tables_that_do_not_fit():
         combine(case.generalist, case.specialists[:2], case.subsets, case.active)
     with pytest.raises(SpecialistsError, match=r"specialists\[0\] must have 8 rows like the generalist; got 7"):
         combine(case.generalist, [case.specialists[0][:7], *case.specialists[1:]], case.subsets, case.active)
+
+
+def test_combine_refuses_more_active_specialists_than_it_can_tell_apart():
+    n_specialists = 63
+    active = torch.zeros(4, n_specialists, dtype=torch.bool)
+    active[2] = True
+    tables, subsets = [torch.ones(4, 2) / 2] * n_specialists, [torch.tensor([0])] * n_specialists
+    with pytest.raises(SpecialistsError, match="at most 62 specialists must be active on a row; got 63 on row 2"):
+        combine(torch.ones(4, 3) / 3, tables, subsets, active)
+    active[2, 0] = False
+    result = combine(torch.ones(4, 3) / 3, tables, subsets, active)
+    assert result.residual.max() <= 1e-6

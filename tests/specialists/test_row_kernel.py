@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
-from specialists import forward_kl, row_kernel
-from specialists.patterns import Active, Subsets, room_for_row
+from specialists import block as blocks
+from specialists import forward_kl, forward_rows, reverse_kl, reverse_rows
+from specialists.block import Active, Subsets
+from specialists.patterns import Patterns, room_for_row
 from tests.specialists.cases import draw
 
 
@@ -12,50 +15,51 @@ def table(values):
     """Values as the kernels take them."""
     empty = np.empty((0,) * values.ndim)
     if values.dtype == np.float32:
-        return row_kernel.Table(values, empty)
-    return row_kernel.Table(empty.astype(np.float32), values)
+        return blocks.Table(values, empty)
+    return blocks.Table(empty.astype(np.float32), values)
 
 
 def run(kernel, case, dtype=np.float64, residual=1e-6):
-    """Combine all rows with every specialist active, by the given kernel module."""
+    """Combine all rows with every specialist active, by the given kernel module; return the block."""
     sizes = [len(subset) for subset in case.subsets]
     n_rows, n_classes = case.generalist.shape
-    probs = np.concatenate([probs.numpy() for probs in case.specialists], axis=1).astype(dtype)
+    probs = np.concatenate([probs.numpy() for probs in case.specialists], axis=1)
     offsets = np.cumsum([0, *(size + 1 for size in sizes[:-1])]) + np.arange(n_rows)[:, None] * probs.shape[1]
     n_members = min(n_classes, sum(sizes))
-    result = row_kernel.Result(
-        table(np.empty((n_rows, n_classes), dtype)), np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
-    )
-    kernel.combine_block(
+    reverse = "reverse" in kernel.__name__
+    block = blocks.Block(
         table(case.generalist.numpy().astype(dtype)),
-        table(probs.ravel()),
+        table(probs.ravel() if reverse else probs.ravel().astype(dtype)),
         Subsets(
             np.concatenate([subset.numpy() for subset in case.subsets]).astype(np.uint32),
             np.cumsum([0, *sizes], dtype=np.int64),
         ),
         Active(np.arange(n_rows + 1) * len(sizes), np.tile(np.arange(len(sizes)), n_rows), offsets.ravel()),
-        row_kernel.Accuracy(1e-3, residual, 4e-15),
-        room_for_row(n_classes, n_members, len(sizes)),
-        forward_kl.workspace(n_members + 1, len(sizes)),
-        result,
+        blocks.Accuracy(1e-3, residual, 1e-14),
+        table(np.empty((n_rows, n_classes), dtype)),
+        np.empty(n_rows),
+        np.empty(n_rows, dtype=np.int64),
     )
-    return result
+    workspace = (reverse_kl if reverse else forward_kl).workspace(n_members + 1, len(sizes))
+    kernel.combine_block(block, room_for_row(n_classes, n_members, len(sizes)), workspace)
+    return block
 
 
 @pytest.mark.parametrize("scale", [1.0, 8.0, 40.0])
 @pytest.mark.parametrize("dustbin", [0.0, 30.0])
 @pytest.mark.parametrize(("n_classes", "sizes"), [(10, (4, 4, 4)), (6, (3, 3, 3, 5, 2)), (30, (20,) * 6)])
-def test_interpreted_kernels_give_what_compiled_ones_give(interpreted, n_classes, sizes, dustbin, scale):
+@pytest.mark.parametrize("kernel", [forward_rows, reverse_rows])
+def test_interpreted_kernels_give_what_compiled_ones_give(interpreted, kernel, n_classes, sizes, dustbin, scale):
     case = draw(20, 6, n_classes, sizes, scale, dustbin)
-    plain = run(interpreted["row_kernel"], case)
-    fast = run(row_kernel, case)
+    plain = run(interpreted[kernel.__name__.split(".")[1]], case)
+    fast = run(kernel, case)
     np.testing.assert_allclose(plain.probs.double, fast.probs.double, rtol=1e-6, atol=1e-13)
     assert plain.residual.max() <= 1e-12
 
 
 def test_interpreted_kernels_work_in_single_precision(interpreted):
     case = draw(21, 6, 10, (4, 4, 4))
-    plain = run(interpreted["row_kernel"], case, np.float32)
+    plain = run(interpreted["forward_rows"], case, np.float32)
     np.testing.assert_allclose(plain.probs.single, case.combine().probs, atol=1e-6)
     assert plain.residual.max() <= 1e-6
 
@@ -64,7 +68,7 @@ def test_interpreted_kernels_fill_unnamed_classes_evenly(interpreted):
     case = draw(21, 4, 8, (3, 3, 3))
     case.generalist[:] = 0.0
     case.generalist[:, 0] = 1.0
-    result = run(interpreted["row_kernel"], case)
+    result = run(interpreted["forward_rows"], case)
     unnamed = sorted(set(range(8)) - {int(i) for subset in case.subsets for i in subset} - {0})
     assert len(unnamed) > 0
     np.testing.assert_allclose(result.probs.double[:, unnamed].std(axis=1), 0, atol=1e-15)
@@ -76,7 +80,7 @@ def test_interpreted_kernels_count_an_empty_dustbin_as_nothing_asked(interpreted
     for m, probs in enumerate(case.specialists):
         probs[:, -1] = 0.0
         case.specialists[m] = probs / probs.sum(1, keepdim=True)
-    result = run(interpreted["row_kernel"], case)
+    result = run(interpreted["forward_rows"], case)
     expected = case.generalist.numpy() / 3
     for probs, subset in zip(case.specialists, case.subsets, strict=True):
         expected[:, subset.numpy()] += probs[:, :-1].numpy() / 3
@@ -88,20 +92,20 @@ def test_interpreted_kernels_mark_rows_that_are_no_distribution(interpreted, dty
     case = draw(23, 3)
     case.generalist[0, 0] = float("nan")
     case.specialists[2][1, 0] = -1.0
-    marks = run(interpreted["row_kernel"], case, dtype).iterations
-    assert marks[:2].tolist() == [row_kernel.NOT_A_DISTRIBUTION] * 2
+    marks = run(interpreted["forward_rows"], case, dtype).iterations
+    assert marks[:2].tolist() == [blocks.NOT_A_DISTRIBUTION] * 2
     assert marks[2] > 0
 
 
 def test_interpreted_kernels_mark_rows_whose_residual_is_too_large(interpreted):
-    result = run(interpreted["row_kernel"], draw(24, 3), residual=-1.0)
-    assert result.iterations.tolist() == [row_kernel.NOT_CONVERGED] * 3
+    result = run(interpreted["forward_rows"], draw(24, 3), residual=-1.0)
+    assert result.iterations.tolist() == [blocks.NOT_CONVERGED] * 3
 
 
 def test_interpreted_rows_are_sorted_by_row_and_specialist(interpreted):
     subsets = Subsets(np.arange(5, dtype=np.uint32), np.array([0, 2, 5]))
     active = Active(np.empty(4, np.int64), np.empty(3, np.int64), np.empty(3, np.int64))
-    interpreted["patterns"].index_rows(np.array([1, 2]), np.array([12, 10, 12]), 10, subsets, active)
+    interpreted["block"].index_rows(np.array([1, 2]), np.array([12, 10, 12]), 10, subsets, active)
     assert active.starts.tolist() == [0, 1, 1, 3]
     assert active.specialist.tolist() == [1, 0, 1]
     assert active.offset.tolist() == [3, 0, 7]
@@ -111,9 +115,8 @@ def problem(weights, outside, dustbins, total=3.0):
     """A solver's problem; `outside` is (patterns, specialists) here."""
     outside = np.ascontiguousarray(np.array(outside, dtype=float).T)
     sizes = np.ones(len(weights))
-    return forward_kl.Patterns(
-        len(weights), len(dustbins), np.array(weights), sizes, outside, np.array(dustbins), total
-    )
+    powers = 1.0 + (1.0 - outside).sum(0)
+    return Patterns(len(weights), len(dustbins), np.array(weights), sizes, powers, outside, np.array(dustbins), total)
 
 
 def test_interpreted_solver_has_closed_forms_for_one_dustbin_and_for_none(interpreted):
@@ -154,11 +157,60 @@ def test_interpreted_solver_stops_where_the_tolerance_is_out_of_reach(interprete
 def test_interpreted_solver_gives_no_step_to_an_unknown_that_is_tied(interpreted):
     matrix = np.array([[1.0, 2.0], [1.0, 2.0]])
     step = np.array([3.0, 3.0])
-    interpreted["forward_kl"]._eliminate(matrix, step, 2)
+    interpreted["elimination"].eliminate(matrix, step, 2)
     assert step.tolist() == [3.0, 0.0]
 
 
 def test_interpreted_certificate_is_infinite_for_what_has_no_objective(interpreted):
-    kernel = interpreted["row_kernel"]
+    kernel = interpreted["forward_kl"]
     assert kernel._ratio(0.5, 0.0) == np.inf
     assert kernel._ratio(1e-40, 0.0) == 0.0
+
+
+def zeros_case(scale=1.0):
+    """Three rows with zeros: in the generalist, in a specialist's dustbin, and everywhere that matters."""
+    case = draw(25, 3, 6, (3, 3), scale)
+    case.subsets[:] = torch.tensor([0, 1, 2]), torch.tensor([2, 3, 4])
+    case.generalist[0, 5] = 0.0
+    case.specialists[1][1, -1] = 0.0
+    case.generalist[2] = torch.tensor([1.0, 0, 0, 0, 0, 0])
+    case.specialists[0][2, 0] = 0.0
+    for probs in (case.generalist, *case.specialists):
+        probs.div_(probs.sum(1, keepdim=True))
+    return case
+
+
+def test_interpreted_reverse_kernel_gives_nothing_to_what_a_teacher_rules_out(interpreted):
+    result = run(interpreted["reverse_rows"], zeros_case())
+    assert result.iterations[2] == blocks.INFINITE
+    assert result.probs.double[0, 5] == 0.0
+    assert result.probs.double[1, [0, 1, 5]].tolist() == [0.0] * 3
+    assert result.residual[:2].max() <= 1e-12
+
+
+def test_interpreted_reverse_kernel_certifies_what_underflows(interpreted):
+    case = draw(26, 3, 6, (3,))
+    case.generalist[:, 5] = 1e-60
+    case.subsets[0] = torch.tensor([0, 1, 2])
+    case.specialists[0][:] = torch.tensor([0.3, 0.3, 0.4, 1e-60])
+    case.generalist[:, 3:5] = 0.0
+    case.generalist.div_(case.generalist.sum(1, keepdim=True))
+    result = run(interpreted["reverse_rows"], case, np.float32)
+    assert result.probs.single[:, 5].tolist() == [0.0] * 3
+    assert result.residual.max() <= 1e-6
+
+
+def test_interpreted_reverse_kernel_marks_rows_that_are_no_distribution_or_not_solved(interpreted):
+    case = draw(23, 3)
+    case.generalist[0, 0] = float("nan")
+    case.specialists[2][1, 0] = -1.0
+    marks = run(interpreted["reverse_rows"], case, residual=-1.0).iterations
+    assert marks.tolist() == [blocks.NOT_A_DISTRIBUTION] * 2 + [blocks.NOT_CONVERGED]
+
+
+def test_interpreted_reverse_solver_stops_where_no_step_lowers_the_errors(interpreted):
+    solver = interpreted["reverse_kl"]
+    patterns = problem([0.4, 0.3, 0.3], [[True, True], [False, True], [True, False]], [0.5, 0.2])
+    at = solver.workspace(3, 2)
+    assert 0 < solver.solve(patterns, at, -1.0) < 20
+    assert at.mass.sum() == pytest.approx(1.0)

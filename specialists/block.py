@@ -1,0 +1,114 @@
+"""A block of rows as the compiled kernels see it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specialists.compiled import Classes, Floats, Integers, compiled_entry
+
+NOT_CONVERGED = -1
+NOT_A_DISTRIBUTION = -2
+INFINITE = -3
+
+
+class Subsets(NamedTuple):
+    """All subsets in one array: subset m is `classes[starts[m]:starts[m + 1]]`."""
+
+    classes: Classes
+    starts: Integers
+
+
+class Active(NamedTuple):
+    """The active specialists of a block of rows.
+
+    Attributes:
+        starts: Row b has entries `starts[b]:starts[b + 1]`, int64 (rows + 1,).
+        specialist: Which specialist an entry is, ascending within a row, int64 (entries,).
+        offset: Where its probabilities begin in the block's table, int64 (entries,).
+    """
+
+    starts: Integers
+    specialist: Integers
+    offset: Integers
+
+
+class Table(NamedTuple):
+    """Values in one of two precisions; the other array is empty.
+
+    The kernels take both and are therefore compiled once, not once for each precision.
+    """
+
+    single: NDArray[np.float32]
+    double: Floats
+
+
+class Accuracy(NamedTuple):
+    """What is asked of the values.
+
+    Attributes:
+        sums: How far from 1 the probabilities of a teacher on a row may sum.
+        residual: The largest certificate that counts as converged.
+        products: Relative tolerance of the solver.
+    """
+
+    sums: float
+    residual: float
+    products: float
+
+
+class Block(NamedTuple):
+    """A block of rows, checked but for the values.
+
+    Attributes:
+        generalist: Probabilities (rows, classes).
+        tables: Probabilities of the active specialists, dustbin last, where `active` says; may be spoiled.
+        subsets: All subsets.
+        active: The active specialists.
+        accuracy: What is asked of values and result.
+        probs: Soft targets, filled in; as precise as the generalist (rows, classes).
+        residual: Certificates, filled in, float64 (rows,).
+        iterations: Filled in with Newton steps, or one of `NOT_CONVERGED`, `NOT_A_DISTRIBUTION` and `INFINITE`,
+            for which a row's other values mean nothing; int64 (rows,).
+    """
+
+    generalist: Table
+    tables: Table
+    subsets: Subsets
+    active: Active
+    accuracy: Accuracy
+    probs: Table
+    residual: Floats
+    iterations: Integers
+
+
+@compiled_entry
+def index_rows(counts: Integers, rows: Integers, first_row: int, subsets: Subsets, active: Active) -> None:
+    """Sort the entries of a block, given by specialist and then by row, by row and then by specialist.
+
+    Args:
+        counts: Rows of the block on which each specialist is active.
+        rows: These rows, specialist by specialist, counted from the table's first.
+        first_row: The block's first row.
+        subsets: All subsets.
+        active: Filled in.
+    """
+    starts = active.starts
+    for b in range(starts.size):
+        starts[b] = 0
+    for entry in range(rows.size):
+        starts[rows[entry] - first_row + 1] += 1
+    for b in range(1, starts.size):
+        starts[b] += starts[b - 1]
+    entry, offset = 0, 0
+    for m in range(counts.size):
+        for _ in range(counts[m]):
+            b = rows[entry] - first_row
+            active.specialist[starts[b]] = m
+            active.offset[starts[b]] = offset
+            starts[b] += 1
+            offset += subsets.starts[m + 1] - subsets.starts[m] + 1
+            entry += 1
+    for b in range(starts.size - 1, 0, -1):
+        starts[b] = starts[b - 1]
+    starts[0] = 0
