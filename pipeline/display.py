@@ -24,9 +24,11 @@ def display(console: Console) -> Iterator[Listener]:
         yield Lines(console)
         return
     table = LiveTable()
-    with Live(table, console=console, refresh_per_second=4, transient=True):
-        yield table
-    console.print(table.done())
+    try:
+        with Live(table, console=console, refresh_per_second=4, transient=True):
+            yield table
+    finally:  # what was done, and the warnings, are of interest most where the run failed
+        console.print(table.done())
 
 
 class Lines:

@@ -132,11 +132,15 @@ class LocalRay:
         self._running: dict[Any, Job] = {}
         self._own = _OwnRay(cpus)
         self._ray = self._own.module
-        self._gpus = self._ray.cluster_resources().get("GPU", 0.0) > 0
-        # Tasks may outlive the mailbox's process, so it has to come back.
-        mailbox = self._ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-        self._mailbox = mailbox.remote()
-        self._perform = self._ray.remote(_perform_and_post)
+        try:
+            self._gpus = self._ray.cluster_resources().get("GPU", 0.0) > 0
+            # Tasks may outlive the mailbox's process, so it has to come back.
+            mailbox = self._ray.remote(_Mailbox).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+            self._mailbox = mailbox.remote()
+            self._perform = self._ray.remote(_perform_and_post)
+        except BaseException:
+            self._own.close()
+            raise
 
     def submit(self, job: Job) -> None:
         """Hand a job to Ray, which starts it when enough CPUs are free."""
@@ -157,10 +161,12 @@ class LocalRay:
 
     def close(self) -> None:
         """Cancel what runs, by force where it does not stop, and shut Ray down."""
-        for reference in self._running:
-            self._ray.cancel(reference, force=True)
-        self._running.clear()
-        self._own.close()
+        try:
+            for reference in self._running:
+                self._ray.cancel(reference, force=True)
+        finally:
+            self._running.clear()
+            self._own.close()
 
     def _outcome(self, reference: Any) -> Outcome:
         job = self._running.pop(reference)
@@ -240,7 +246,8 @@ def _is_left(folder: Path) -> bool:
     """Return whether a folder was a Ray's whose driver is dead."""
     idle, owner = time.time() - folder.stat().st_mtime, folder / _OWNER
     if owner.is_file():
-        return is_abandoned(owner.read_text(), idle)
+        # Whatever its age: a run may be long, and of an owner that cannot be looked up nothing is known.
+        return is_abandoned(owner.read_text(), idle_seconds=0.0)
     # A worker that was just starting when its Ray ended makes empty folders again, which belong to nobody.
     return idle > 60 and (folder / "session_latest").is_symlink()
 

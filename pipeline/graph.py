@@ -1,6 +1,6 @@
 """The tasks of a run, unfolded as the results that decide them become known."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.recipe import key_of, recipe
@@ -32,11 +32,12 @@ class Graph:
         self._unfolded: set[str] = set()
         self._lost: dict[str, str] = {}
 
-    def advance(self, *, fresh: frozenset[str] = frozenset()) -> list[Task]:
+    def advance(self, *, fresh: Collection[str] = (), skip: Collection[str] = ()) -> list[Task]:
         """Take from the store every result that is there, as far as that decides what comes next.
 
         Args:
             fresh: Stages whose kept results are not to be used unless this run made them.
+            skip: Ids of tasks that are not looked up, such as those being done.
 
         Returns:
             The tasks whose results were found now, in the order of the stages.
@@ -44,7 +45,8 @@ class Graph:
         found: list[Task] = []
         while True:
             self._unfold()
-            now = [task for task in self.ready() if task.stage not in fresh and self._take(task)]
+            wanted = (task for task in self.ready() if task.stage not in fresh and task.id not in skip)
+            now = [task for task in wanted if self._take(task)]
             if not now:
                 return found
             found.extend(now)
@@ -128,4 +130,6 @@ class Graph:
                 facts |= {task.id: self.facts(task.id) for task in self.tasks_of(name)}
             self.tasks = {name: task for name, task in self.tasks.items() if task.stage != stage.name}
             self.tasks |= {task.id: task for task in imported(stage.tasks)(self._parameters, facts)}
+            # A stage that is unfolded again may have lost tasks, and with them what they had made.
+            self.results = {name: manifest for name, manifest in self.results.items() if name in self.tasks}
             self._unfolded.add(stage.name)

@@ -9,7 +9,7 @@ from pipeline.executor import Executor
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
 from pipeline.stage import RunSummary, Stage, Task, imported
-from pipeline.store import Store
+from pipeline.store import Manifest, Store
 from pipeline.worker import Job, Outcome, failed, load_inputs
 
 MAX_REPAIRS = 3
@@ -105,7 +105,7 @@ class Runner:
 
     def _take_kept(self) -> None:
         try:
-            self.graph.advance(fresh=self.scope.fresh)
+            self.graph.advance(fresh=self.scope.fresh, skip=self._submitted | self._faults.keys())
         except DamagedError as error:
             self._repair(error.key, str(error))
             return self._take_kept()
@@ -163,7 +163,11 @@ class Runner:
 
     def _receive(self, outcome: Outcome) -> None:
         task = outcome.task
-        if outcome.manifest is not None:
+        for message in outcome.warnings:
+            self.events.tell("warning", message=message)
+        if outcome.manifest is not None and not self._is_wanted_still(outcome.manifest, task):
+            self.events.tell("task_lost", task=task.id)
+        elif outcome.manifest is not None:
             self.graph.finish(task, outcome.manifest)
             self._made.add(task.id)
             self.events.tell("task_finished", task=task.id, seconds=outcome.manifest.seconds, key=outcome.manifest.key)
@@ -173,6 +177,12 @@ class Runner:
                 self._repair(key, outcome.fault)
         else:
             self._fail(outcome)
+
+    def _is_wanted_still(self, manifest: Manifest, task: Task) -> bool:
+        """Return whether a result was made from what its inputs are by now: one may have been lost, and made anew."""
+        if task.id not in self.graph.tasks or any(name not in self.graph.results for name in task.input_ids):
+            return False
+        return manifest.key == key_of(self.graph.recipe(task))
 
     def _fail(self, outcome: Outcome) -> None:
         self._faults[outcome.task.id] = outcome.fault

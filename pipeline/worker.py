@@ -2,8 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from pipeline.errors import DamagedError, PipelineError
 from pipeline.recipe import task_seed
@@ -42,6 +42,7 @@ class Outcome:
         lost: Recipe keys of inputs that turned out to be damaged and were set aside.
         fault: One line for the user, where the stage failed.
         details: The traceback that belongs to the fault.
+        warnings: What was found damaged in the store, and set aside.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class Outcome:
     lost: tuple[str, ...] = ()
     fault: str = ""
     details: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def perform(job: Job, progress: Progress) -> Outcome:
@@ -62,12 +64,14 @@ def perform(job: Job, progress: Progress) -> Outcome:
         The outcome. Nothing but the wish to stop is raised: a fault becomes part of the outcome, so that the other
         tasks of the run are not disturbed.
     """
+    damages: list[str] = []
     try:
-        return Outcome(job.task, manifest=_keep(job, progress))
+        outcome = Outcome(job.task, manifest=_keep(job, progress, damages.append))
     except DamagedError as error:
-        return Outcome(job.task, lost=(error.key,), fault=str(error))
+        outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
-        return failed(job.task, error)
+        outcome = failed(job.task, error)
+    return replace(outcome, warnings=tuple(damages))
 
 
 def failed(task: Task, error: Exception) -> Outcome:
@@ -78,8 +82,9 @@ def failed(task: Task, error: Exception) -> Outcome:
     return Outcome(task, fault=fault, details="".join(traceback.format_exception(error)))
 
 
-def _keep(job: Job, progress: Progress) -> Manifest:
+def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Manifest:
     store = Store.open(job.store)
+    store.on_damage = on_damage
     progress({"state": "running"})
     started = time.perf_counter()
     function = imported(job.stage.function)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline import config as config_file
@@ -48,12 +49,16 @@ class Composition:
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
         """Return the recipe of a task in the newest run of this name that has a result for it."""
+        key = self._former_keys.get(task_id)
+        manifest = self.store.find(key) if key else None
+        return manifest.recipe if manifest else None
+
+    @cached_property
+    def _former_keys(self) -> dict[str, str]:
+        keys: dict[str, str] = {}
         for folder in newest_first(Path(self.config.runs), self.config.name):
-            key = folder.keys().get(task_id)
-            manifest = self.store.find(key) if key else None
-            if manifest:
-                return manifest.recipe
-        return None
+            keys = {**folder.keys(), **keys}
+        return keys
 
 
 def compose(path: Path, overrides: Sequence[str]) -> Composition:

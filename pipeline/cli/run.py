@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline.cli.compose import Composition, compose, stages_named
+from pipeline.cli.compose import STAGE_NAMES, Composition, compose, stages_named
 from pipeline.cli.tables import results_table
 from pipeline.config import dump
 from pipeline.display import display
@@ -23,6 +23,7 @@ from pipeline.planner import plan
 from pipeline.runner import Runner, Scope
 from pipeline.runs import EVENTS, LOGS, RunFolder
 from pipeline.store import Hold
+from stages.parameters import resolved
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ def select(*, only: str | None, until: str | None, force: Sequence[str], keep_go
         raise ConfigError("--only and --until: only one of them must be given; got both")
     stages_named("--only", [only] if only else [])
     stages_named("--until", [until] if until else [])
-    return Selection(only or until, bool(only), frozenset(stages_named("--force", force)), keep_going)
+    until = only or until
+    done = STAGE_NAMES[: STAGE_NAMES.index(until) + 1] if until else STAGE_NAMES
+    outside = [name for name in stages_named("--force", force) if name not in (done if not only else (only,))]
+    if outside:
+        raise ConfigError(f"--force: must be a stage that this command does; got {', '.join(outside)}")
+    return Selection(until, bool(only), frozenset(force), keep_going)
 
 
 def execute(config: Path, overrides: Sequence[str], selection: Selection) -> None:
@@ -70,7 +76,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         composition = compose(config, overrides)
         composition.store.sweep()
         folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
-        folder.write("config.yaml", dump(composition.config))
+        folder.write("config.yaml", dump(resolved(composition.config)))
         console = Console()
         with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
             files = _run(composition, selection, folder, Events(log, shown, folder.keep_tracebacks))

@@ -10,7 +10,10 @@ class Config(Parameters):
     """The whole config file."""
 
     name: str = Field(
-        "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Begins the name of the run's folder."
+        "run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
+        description="Begins the name of the run's folder.",
     )
     seed: int = Field(0, ge=0, description="Every random draw of the run is derived from it.")
     store: str = Field(".pipeline", min_length=1, description="Folder of all results, shared by any number of runs.")

@@ -134,3 +134,27 @@ def test_damaged_object_is_made_again_and_the_result_is_the_same(tmp_path: Path,
     files = make_runner(tmp_path, Parameters(add=11)).run()
     assert files["page.txt"].startswith(b"69 ")
     assert make_runner(tmp_path).run()["page.txt"].startswith(b"66 ")
+
+
+def test_result_that_is_saved_while_its_task_runs_is_not_called_reused(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path)
+    start = runner.start
+
+    def slow() -> InlineExecutor:
+        executor = start()
+        work, late = executor.wait, []
+
+        def wait() -> list[Any]:
+            if not late:
+                late.extend(work())
+                return []  # saved by now, though the runner has not been told
+            done = list(late)
+            late.clear()
+            return done
+
+        executor.wait = wait  # type: ignore[method-assign]
+        return executor
+
+    runner.start = slow
+    assert runner.run() == {"page.txt": b"66 reused 0"}
+    assert events_of(runner, "task_reused") == []

@@ -4,9 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
+from pipeline.cli.run import select
 from pipeline.cli.tables import results_table
+from pipeline.errors import ConfigError
 from tests.pipeline.cli.conftest import Command, newest
 
 ALL = {
@@ -128,3 +131,8 @@ def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None
     with console.capture() as captured:
         console.print(results_table(shown))
     assert "[bold], [/]" in captured.get()
+
+
+def test_force_of_a_stage_that_is_not_done_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--force: must be a stage that this command does; got student"):
+        select(only=None, until="data", force=["student"], keep_going=False)
