@@ -73,7 +73,7 @@ def confusable_subsets(confusion: Floats, count: int, *, size: int | None = None
     Args:
         confusion: From `soft_confusion`, float64 (classes, classes).
         count: Number of subsets.
-        size: Classes in each; by default 2 to `largest_size`, together covering all classes.
+        size: Classes in each; by default 2 to `largest_size`, together covering all classes unless `count` is 1.
         seed: Of the clustering.
 
     Returns:
@@ -96,7 +96,7 @@ def covariance_subsets(probs: NDArray[np.floating], count: int, *, size: int | N
     Args:
         probs: Predictions on examples that the generalist was not trained on, (examples, classes), two or more.
         count: Number of subsets.
-        size: Classes in each; by default 2 to `largest_size`, together covering all classes.
+        size: Classes in each; by default 2 to `largest_size`, together covering all classes unless `count` is 1.
         seed: Of the clustering.
 
     Returns:

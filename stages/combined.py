@@ -16,7 +16,7 @@ def combine(
     *,
     generalist: Artifact,
     specialists: Sequence[Artifact],
-    divergence: Literal["forward"],
+    divergence: Literal["forward", "reverse"],
     work: Work,
     calibrations: Sequence[Artifact] = (),
     bytes_per_row: int | None = None,

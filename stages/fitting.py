@@ -17,7 +17,6 @@ from stages.parameters import AugmentParameters, TrainingParameters
 
 Ids = NDArray[np.int64]
 ViewParameters = Mapping[str, NDArray[np.int8]]
-AUGMENTATIONS = ("dx", "dy", "flip")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def fresh_view(examples: Ids, augment: AugmentParameters, work: Work, epoch: int
 
 def replayed_view(view: Artifact, rows: NDArray[np.int64]) -> tuple[Ids, ViewParameters]:
     """Return example ids and augmentation of rows of a kept view."""
-    return view.arrays["examples"][rows], {name: view.arrays[name][rows] for name in AUGMENTATIONS}
+    return view.arrays["examples"][rows], {name: view.arrays[name][rows] for name in views.AUGMENTATIONS}
 
 
 def fit(
@@ -157,7 +156,7 @@ def fit(
         objective: What is minimised.
         holdout: What each epoch is judged on; decides nothing.
         parameters: How the training goes.
-        work: Its threads and progress; its seed draws what dropout drops.
+        work: Its threads and progress; nothing here is drawn from its seed.
 
     Returns:
         For each epoch its number, mean loss, and accuracy and NLL on the holdout.
@@ -174,16 +173,16 @@ def fit(
         model.to(pixels.images.device),
         lambda number: epoch(number).batches(pixels, parameters.batch_size),
         objective,
-        _settings(parameters, n_shown, work.seed),
+        _settings(parameters, n_shown),
         progress=work.progress,
         validate=validate,
     )
 
 
-def _settings(parameters: TrainingParameters, n_examples: int, seed: int) -> Settings:
+def _settings(parameters: TrainingParameters, n_examples: int) -> Settings:
     options: dict[str, Any] = {
         name: getattr(parameters, name)
         for name in ("epochs", "learning_rate", "momentum", "weight_decay", "warmup", "precision")
     }
     n_steps = len(training.batch_slices(n_examples, parameters.batch_size))
-    return Settings(steps_per_epoch=n_steps, seed=seed, **options)
+    return Settings(steps_per_epoch=n_steps, **options)

@@ -110,7 +110,6 @@ class DataParameters(Section):
 
     source: Source
     root: str = Field(default="data", min_length=1, description="Folder that a relative PATH starts from.")
-    download: bool = Field(default=False, description="Whether a missing data set may be downloaded.")
     holdout: float = Field(
         default=0.15,
         gt=0,
@@ -165,7 +164,8 @@ class SpecialistsParameters(TrainingParameters):
     count: int = Field(default=3, ge=1, description="Number of specialists.")
     size: Size | None = Field(
         default=None,
-        description="Classes of each specialist; null shares all classes out, each to one specialist.",
+        description="Classes of each specialist; null takes what is found, 2 at least: together every class, but for "
+        "a count of 1, and mostly each class once.",
     )
     method: Literal["confusion", "covariance", "random", "manual"] = Field(
         default="confusion",
@@ -227,9 +227,10 @@ class CombineParameters(Section):
         description="A specialist is active where its subset holds one of this many classes, those that the "
         "generalist finds most probable.",
     )
-    divergence: Literal["forward"] = Field(
+    divergence: Literal["forward", "reverse"] = Field(
         default="forward",
-        description="forward minimises KL(teacher || combination), summed over the active teachers.",
+        description="What the combination minimises, summed over the active teachers: forward is "
+        "KL(teacher || combination), reverse is KL(combination || teacher).",
     )
     calibrate: bool = Field(
         default=False,

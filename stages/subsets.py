@@ -30,7 +30,8 @@ def cluster(
         method: How they are found: `confusion` and `covariance` cluster the generalist's predictions, `random` deals
             out the classes to subsets like those that `confusion` finds, `manual` takes those listed.
         count: Number of subsets, but for `manual`.
-        size: Classes of each; None where each class belongs to one subset.
+        size: Classes of each; None for what the clustering finds, which covers every class unless `count` is 1. A
+            class may be in two subsets even then, where a cluster had to grow to 2 classes.
         subsets: Of `manual`, the class ids of each.
         work: Its seed starts the clustering and deals out the classes.
 

@@ -90,13 +90,16 @@ def top_k_within(budget: int, outputs: int) -> int | None:
 
 
 def open_store(location: str) -> Store:
-    """Open a store that is there.
+    """Open a store that is there, and make none.
+
+    Args:
+        location: A folder or the address of a place in an object store.
 
     Raises:
         ConfigError: There is none.
         StoreError: It cannot be used.
     """
-    if "://" not in location and not Path(location, "store.json").is_file():
+    if not Store.is_at(location):
         raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
     return Store.open(location)
 
@@ -123,19 +126,21 @@ def find(store: Store, key: str) -> Table:
     Args:
         store: The store.
         key: `RUN:TEACHER`, or `RUN` alone for the combined table. RUN is the name or the folder of a run, or the name
-            in the config, of whose runs the newest is meant.
+            in the config, of whose runs the newest is meant that has the table: one that ended early may not.
 
     Raises:
         ConfigError: There is no such table.
     """
     wanted, _, teacher = key.partition(":")
-    run = _find_run(store, Path(wanted).name)
-    tables = {table.teacher: table for table in tables_of(run)}
     name = teacher or COMBINED
-    if name not in tables:
-        known = ", ".join(tables) or "none"
-        raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
-    return tables[name]
+    runs = _runs_named(store, Path(wanted).name)
+    found = [{table.teacher: table for table in tables_of(run)} for run in runs]
+    for tables in found:
+        if name in tables:
+            return tables[name]
+    run, tables = next((pair for pair in zip(runs, found, strict=True) if pair[1]), (runs[0], {}))
+    known = ", ".join(tables) or "none"
+    raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
 
 
 def manifest(store: Store, run: Run, task: str) -> Manifest:
@@ -266,11 +271,12 @@ def _newest_first(store: Store) -> Iterator[Run]:
     yield from sorted(store.runs(), key=lambda run: (run.created, run.name), reverse=True)
 
 
-def _find_run(store: Store, name: str) -> Run:
+def _runs_named(store: Store, name: str) -> list[Run]:
+    """Return the runs that a name stands for, one at least, the newest first."""
     runs = list(_newest_first(store))
-    for run in runs:
-        if name in {run.name, _config_name(run)}:
-            return run
+    found = [run for run in runs if name in {run.name, _config_name(run)}]
+    if found:
+        return found
     names = {known for run in runs for known in (_config_name(run), run.name)}
     known = f"one of the {len(runs)} finished runs in {store.location}" if runs else "a finished run"
     raise ConfigError(f"the run must be {known}; got '{name}'{did_you_mean(name, names)}")

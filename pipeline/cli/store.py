@@ -9,26 +9,16 @@ from rich.text import Text
 
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
-from pipeline.store import Store, verify
+from pipeline.store import verify
 from pipeline.store.prune import Doomed, Prune
 from pipeline.store.usage import Usage, usage
+from stages.tables import open_store
 
 DAYS = 30.0
 """How long a run counts for `prune`, if nothing else is said."""
 
 GRACE = 1.0
 """For how many days whatever is new stays, if nothing else is said."""
-
-
-def opened(location: str) -> Store:
-    """Return the store at a location.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    if not Store.is_at(location):
-        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
-    return Store.open(location)
 
 
 def check(location: str, *, as_json: bool) -> int:
@@ -40,7 +30,7 @@ def check(location: str, *, as_json: bool) -> int:
     Raises:
         ConfigError: There is no such store.
     """
-    faults = verify(opened(location))
+    faults = verify(open_store(location))
     if as_json:
         Console().print_json(data=[asdict(fault) for fault in faults])
     else:
@@ -67,7 +57,7 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
     faults = [f"{option}: must be 0 or more; got {value:g}" for option, value in wrong.items() if value < 0]
     if faults:
         raise ConfigError("\n".join(faults))
-    work = Prune(opened(location), days=days, grace=grace)
+    work = Prune(open_store(location), days=days, grace=grace)
     doomed = work.doomed()
     if not as_json:
         _show_doomed(location, doomed, days)
@@ -88,7 +78,7 @@ def du(location: str, *, as_json: bool) -> None:
     Raises:
         ConfigError: There is no such store.
     """
-    store = opened(location)
+    store = open_store(location)
     found = usage(store)
     prunable = Prune(store, days=DAYS, grace=GRACE).doomed().bytes
     if as_json:

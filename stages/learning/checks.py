@@ -47,6 +47,11 @@ def is_labels(labels: AnyArray) -> bool:
     return labels.dtype.kind in "iu" and labels.ndim == 1 and labels.size > 0
 
 
+def is_countable(arrays: Mapping[str, AnyArray]) -> bool:
+    """Return whether there are labels to count classes by, and class names only that can be names."""
+    return "y_train" in arrays and is_labels(arrays["y_train"]) and not _name_faults(arrays)
+
+
 def count_classes(arrays: Mapping[str, AnyArray]) -> int:
     """Return the number of classes: of names where there are any, else one more than the largest label."""
     return len(arrays["class_names"]) if "class_names" in arrays else int(arrays["y_train"].max()) + 1
@@ -117,7 +122,7 @@ def _shape_faults(arrays: Mapping[str, AnyArray]) -> list[str]:
 
 def _class_faults(arrays: Mapping[str, AnyArray]) -> list[str]:
     """Return the faults of labels as classes, where they are labels at all."""
-    if "y_train" not in arrays or not is_labels(arrays["y_train"]) or _name_faults(arrays):
+    if not is_countable(arrays):
         return []
     n_classes = count_classes(arrays)
     faults: list[str] = []

@@ -24,13 +24,6 @@ class Interval(NamedTuple):
     high: float
 
 
-class Spread(NamedTuple):
-    """A mean over seeds and the deviation of one seed's value."""
-
-    mean: float
-    deviation: float
-
-
 def correct(scores: Scores, labels: Labels) -> Flags:
     """Return whether each example's most probable class is its label, bool (examples,)."""
     right: Flags = scores.argmax(axis=1) == labels
@@ -121,14 +114,3 @@ def paired_bootstrap(correct_a: Flags, correct_b: Flags, *, seed: int, resamples
     counts = np.random.default_rng(seed).multinomial(n_examples, shares, size=resamples)
     low, high = np.percentile((counts[:, 2] - counts[:, 0]) / n_examples, [2.5, 97.5])
     return Interval(float(difference.mean()), float(low), float(high))
-
-
-def over_seeds(values: Sequence[float]) -> Spread:
-    """Return the mean of one value a seed, and their standard deviation.
-
-    Raises:
-        LearningError: There are fewer than two.
-    """
-    if len(values) < 2:
-        raise LearningError(f"values must be of at least 2 seeds to have a deviation; got {len(values)}")
-    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)))

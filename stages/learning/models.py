@@ -18,21 +18,19 @@ class Network(nn.Module):
         features: Turns float32 (batch, channels, height, width) into (batch, features).
         n_features: Number of features.
         classes: Number of outputs.
-        dropout: Probability with which a feature is dropped before the head in training.
     """
 
-    def __init__(self, features: nn.Module, n_features: int, classes: int, dropout: float) -> None:
+    def __init__(self, features: nn.Module, n_features: int, classes: int) -> None:
         super().__init__()
         self.features = features
-        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(n_features, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (batch, classes), of normalised images (batch, channels, height, width)."""
-        return cast("Tensor", self.head(self.dropout(self.features(images))))
+        return cast("Tensor", self.head(self.features(images)))
 
 
-def _cnn(classes: int, channels: int, image_size: Sequence[int], width: int, dropout: float) -> Network:
+def _cnn(classes: int, channels: int, image_size: Sequence[int], width: int) -> Network:
     """Return three stages of convolution, batch norm and ReLU, then the mean over the image."""
     # Without it the mean over a large image is of features that see 18 of its pixels.
     stride = 2 if min(image_size) > 48 else 1
@@ -51,23 +49,23 @@ def _cnn(classes: int, channels: int, image_size: Sequence[int], width: int, dro
         if side >= 8:  # what is left of the smallest images is no less than 4 x 4
             layers.append(nn.MaxPool2d(2))
             side //= 2
-    return Network(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 4 * width, classes, dropout)
+    return Network(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 4 * width, classes)
 
 
-def _mlp(classes: int, channels: int, image_size: Sequence[int], width: int, dropout: float) -> Network:
+def _mlp(classes: int, channels: int, image_size: Sequence[int], width: int) -> Network:
     """Return two hidden layers with ReLU."""
     n_pixels = channels * image_size[0] * image_size[1]
     layers = [
         nn.Flatten(),
         nn.Linear(n_pixels, width),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        nn.Identity(),  # kept networks have the next layer's weights as features.4
         nn.Linear(width, width),
     ]
-    return Network(nn.Sequential(*layers, nn.ReLU()), width, classes, dropout)
+    return Network(nn.Sequential(*layers, nn.ReLU()), width, classes)
 
 
-MODELS: dict[str, Callable[[int, int, Sequence[int], int, float], Network]] = {"cnn": _cnn, "mlp": _mlp}
+MODELS: dict[str, Callable[[int, int, Sequence[int], int], Network]] = {"cnn": _cnn, "mlp": _mlp}
 """Networks by name."""
 
 
@@ -79,7 +77,6 @@ def build(  # what a network is, option by option
     image_size: Sequence[int],
     width: int,
     seed: int = 0,
-    dropout: float = 0.0,
 ) -> Network:
     """Return a network with its initial weights.
 
@@ -90,7 +87,6 @@ def build(  # what a network is, option by option
         image_size: Their height and width, in pixels.
         width: Channels of the first stage (`cnn`, which doubles them twice) or units of each layer (`mlp`).
         seed: The weights come from it alone; the generators of torch are left as they were.
-        dropout: Probability with which an input of the head, or of the second layer of `mlp`, is dropped.
 
     Returns:
         A network on the CPU.
@@ -102,7 +98,7 @@ def build(  # what a network is, option by option
         raise LearningError(f"model must be one of {', '.join(MODELS)}; got '{name}'{did_you_mean(name, MODELS)}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return MODELS[name](classes, channels, image_size, width, dropout)
+        return MODELS[name](classes, channels, image_size, width)
 
 
 def n_parameters(model: nn.Module) -> int:

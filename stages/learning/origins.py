@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from stages.learning import checks
 from stages.learning.checks import AnyArray
@@ -24,6 +25,8 @@ Raw = dict[str, AnyArray]
 
 SKLEARN_CLASSES = {"digits": 10}
 """Image sets that come with scikit-learn, and their number of classes."""
+
+_ARCHIVE = "an archive that numpy.savez wrote"
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _npz(name: str, root: Path) -> Origin:
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise LearningError(f"npz:{name} must be a file; got none at {path}{did_you_mean(path.name, neighbours)}")
     if not zipfile.is_zipfile(path):
-        raise LearningError(f"npz:{name} must be an archive that numpy.savez wrote; got something else at {path}")
+        raise LearningError(f"npz:{name} must be {_ARCHIVE}; got something else at {path}")
     return Origin(
         _file_stamp(path),
         lambda: _file_digest(path),
@@ -112,15 +115,27 @@ def _file_digest(path: Path) -> str:
 
 
 def _count_npz(path: Path) -> int | None:
-    # Labels that are none give no number here; reading the data set tells why.
+    # Labels or names that are none give no number here; reading the data set tells why.
     found = _read_npz(path, ("y_train", "class_names"))
-    return checks.count_classes(found) if checks.is_labels(found["y_train"]) else None
+    return checks.count_classes(found) if checks.is_countable(found) else None
+
+
+def _open_npz(path: Path) -> NpzFile:
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise LearningError(
+            f"{path.name} must be {_ARCHIVE}; got one that is damaged or has bytes before it"
+        ) from error
+    if not isinstance(archive, NpzFile):
+        raise LearningError(f"{path.name} must be {_ARCHIVE}; got an array with an archive after it")
+    return archive
 
 
 def _read_npz(path: Path, wanted: tuple[str, ...]) -> Raw:
     """Return the wanted arrays of an archive that has all the arrays it must have."""
     raw: Raw = {}
-    with np.load(path, allow_pickle=False) as archive:
+    with _open_npz(path) as archive:
         faults = checks.missing(archive.files)
         for member in (member for member in wanted if member in archive.files):
             try:

@@ -43,7 +43,6 @@ class Settings:
         weight_decay: Of weights that are matrices or more; norms and biases have none.
         warmup: Share of all steps in which the learning rate rises in equal steps.
         precision: `bf16` computes the network, though not the loss, in bfloat16.
-        seed: Of the dropout.
     """
 
     epochs: int
@@ -53,7 +52,6 @@ class Settings:
     weight_decay: float = 5e-4
     warmup: float = 0.1
     precision: Precision = "fp32"
-    seed: int = 0
 
 
 Facts = Mapping[str, float]
@@ -82,12 +80,6 @@ def batch_slices(n_examples: int, batch_size: int) -> list[slice]:
     if len(starts) > 1 and batch_size > 1 and n_examples - starts[-1] == 1:
         starts.pop()
     return [slice(start, end) for start, end in pairwise([*starts, n_examples])]
-
-
-def shuffled_batches(n_examples: int, batch_size: int, generator: torch.Generator) -> list[Tensor]:
-    """Return all positions from 0 to n_examples - 1 in random order, in batches of int64."""
-    order = torch.randperm(n_examples, generator=generator)
-    return [order[rows] for rows in batch_slices(n_examples, batch_size)]
 
 
 def fit(
@@ -196,17 +188,14 @@ def _train_epoch(
     """Return the loss of each step, still on the device: reading one would wait for it."""
     model.train()
     losses: list[Tensor] = []
-    used = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[used] if used.type == "cuda" else []):
-        torch.manual_seed(settings.seed + epoch)  # dropout draws from the generators of torch
-        for step, batch in enumerate(batches_of_epoch(epoch), start=epoch * settings.steps_per_epoch):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate_at(step, settings)
-            loss = objective(_logits(model, batch.images, settings.precision), batch)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            losses.append(loss.detach())
+    for step, batch in enumerate(batches_of_epoch(epoch), start=epoch * settings.steps_per_epoch):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate_at(step, settings)
+        loss = objective(_logits(model, batch.images, settings.precision), batch)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.detach())
     return losses
 
 

@@ -7,6 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+AUGMENTATIONS = ("dx", "dy", "flip")
+"""What `draw` returns and `apply` takes."""
+
 
 def draw(
     example_ids: NDArray[np.int64], *, seed: int, view: int, shift: int, flip: bool

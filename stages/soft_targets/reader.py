@@ -19,7 +19,6 @@ from stages.soft_targets.index import Ids, RowIndex, whole_numbers
 from stages.soft_targets.kept import KeptArtifacts
 
 CPU = torch.device("cpu")
-_AUGMENTATIONS = ("dx", "dy", "flip")
 
 Sample = Callable[[int, int, Tensor], Any]
 """Makes what a dataset returns out of example id, view, and log-probabilities float32 (outputs,)."""
@@ -204,7 +203,7 @@ class SoftTargets:
         """Return what the teacher saw, bit for bit: uint8 (n, height, width, channels)."""
         view_rows, views = self._index.view_rows(self._index.checked(rows))
         examples, _ = self.ids(rows)
-        drawn = {name: np.empty(len(views), dtype=np.int8) for name in _AUGMENTATIONS}
+        drawn = {name: np.empty(len(views), dtype=np.int8) for name in augmentations.AUGMENTATIONS}
         for view in np.unique(views):
             of_view = views == view
             for name, values in drawn.items():

@@ -74,6 +74,12 @@ def test_transfer_rows_are_what_is_not_held_out(dataset):
     assert (np.diff(rows) > 0).all()
 
 
+@pytest.mark.parametrize("shift", [8, 127])
+def test_views_draw_refuses_a_shift_that_can_leave_nothing(dataset, shift):
+    with pytest.raises(StageError, match=f"augment.shift must be less than the image's smaller side, 8; got {shift}"):
+        views.draw(dataset=dataset, augment=AugmentParameters(shift=shift), view=0, work=Work())
+
+
 def test_views_draw_lists_the_transfer_set_and_its_augmentation(dataset):
     drawn = views.draw(dataset=dataset, augment=AugmentParameters(shift=2, flip=True), view=1, work=Work(seed=2))
     assert np.array_equal(drawn.arrays["examples"], data.transfer_rows(dataset))

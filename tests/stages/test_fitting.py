@@ -35,7 +35,7 @@ def test_pixels_seen_are_augmented(dataset, two_views, pixels):
     examples = transfer_rows(dataset)
     seen = [pixels.seen(*fitting.replayed_view(view, np.arange(240))) for view in two_views]
     assert not torch.equal(seen[0], seen[1])
-    nothing = {name: np.zeros(240, dtype=np.int8) for name in fitting.AUGMENTATIONS}
+    nothing = {name: np.zeros(240, dtype=np.int8) for name in views.AUGMENTATIONS}
     assert torch.equal(pixels.seen(examples, nothing), pixels.of_examples(examples))
 
 
@@ -61,7 +61,7 @@ def test_fresh_view_depends_on_the_example_and_not_on_its_place():
     augment, work = AugmentParameters(shift=3, flip=True), Work(seed=1)
     ids = np.arange(40)
     drawn, reversed_ = (fitting.fresh_view(shown, augment, work, 2) for shown in (ids, ids[::-1].copy()))
-    assert all(np.array_equal(drawn[name], reversed_[name][::-1]) for name in fitting.AUGMENTATIONS)
+    assert all(np.array_equal(drawn[name], reversed_[name][::-1]) for name in views.AUGMENTATIONS)
     assert not np.array_equal(drawn["dx"], fitting.fresh_view(ids, augment, work, 3)["dx"])
 
 

@@ -175,8 +175,8 @@ def test_source_of_the_right_shape_is_taken(source):
             ),
         ),
         (
-            "{source: 'npz:x'}\ncombine: {divergence: reverse}",
-            "combine.divergence: must be 'forward'; got 'reverse'",
+            "{source: 'npz:x'}\ncombine: {divergence: reversed}",
+            "combine.divergence: must be 'forward' or 'reverse'; got 'reversed'; did you mean 'reverse'?",
         ),
     ],
 )

@@ -12,8 +12,8 @@ from stages import combined, soft_targets, targets
 SUBSETS = [torch.tensor([0, 1]), torch.tensor([2, 3])]
 
 
-def combine(generalist, specialists):
-    return combined.combine(generalist=generalist, specialists=specialists, divergence="forward", work=Work())
+def combine(generalist, specialists, divergence="forward"):
+    return combined.combine(generalist=generalist, specialists=specialists, divergence=divergence, work=Work())
 
 
 def without_rows(table):
@@ -182,3 +182,11 @@ def test_specialist_that_is_never_active_has_an_empty_table(dataset, two_views, 
     assert (table.facts["rows"], table.facts["bytes"]) == (0, 0)
     assert table.arrays["logits"].shape == (0, 3)
     assert combine(certain, [table]).facts["rows"] == 240
+
+
+def test_both_divergences_are_minimised(generalist_tables, specialist_tables):
+    forward, reverse = (
+        combine(generalist_tables[0], specialist_tables[0], divergence) for divergence in ("forward", "reverse")
+    )
+    assert max(forward.facts["residual"], reverse.facts["residual"]) <= 1e-12
+    assert not np.array_equal(forward.arrays["logits"], reverse.arrays["logits"])

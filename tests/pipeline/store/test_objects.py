@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import DamagedError, StoreError
+from pipeline.errors import ConfigError, DamagedError, StoreError
 from pipeline.recipe import key_of, sha256
 from pipeline.stage import Artifact
 from pipeline.store import Store, verify
@@ -20,6 +20,7 @@ from pipeline.store.manifest import manifest_path, object_path
 from pipeline.store.objects import ObjectFiles
 from pipeline.store.places import cache_folder
 from pipeline.store.processes import temporary_name
+from stages.tables import open_store
 
 fsspec = pytest.importorskip("fsspec")
 memory = pytest.importorskip("fsspec.implementations.memory")
@@ -242,8 +243,12 @@ def test_sweep_takes_what_dead_processes_left_and_spares_the_living(far_store):
 
 def test_is_at_tells_whether_there_is_a_store(bucket):
     assert not Store.is_at(bucket)
+    with pytest.raises(ConfigError, match="must be a store; got"):
+        open_store(bucket)
+    assert not Store.is_at(bucket)
     Store.open(bucket)
     assert Store.is_at(bucket)
+    assert open_store(bucket).location == bucket
 
 
 def test_contending_writers_agree_and_readers_see_no_change(bucket, run_script):

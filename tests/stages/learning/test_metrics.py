@@ -94,9 +94,3 @@ def test_paired_bootstrap_agrees_with_resampled_examples():
 def test_paired_bootstrap_of_equal_predictions_is_zero():
     right = np.array([True, False, True])
     assert metrics.paired_bootstrap(right, right, seed=0, resamples=100) == (0, 0, 0)
-
-
-def test_over_seeds_gives_mean_and_deviation():
-    assert metrics.over_seeds([0.01, 0.03]) == pytest.approx((0.02, 0.02 / np.sqrt(2)))
-    with pytest.raises(LearningError, match="values must be of at least 2 seeds to have a deviation; got 1"):
-        metrics.over_seeds([0.1])

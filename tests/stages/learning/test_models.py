@@ -41,14 +41,16 @@ def test_build_names_the_network_that_was_meant():
         build("cn")
 
 
-@pytest.mark.parametrize("name", models.MODELS)
-def test_build_drops_in_training_alone(name):
-    model = build(name, dropout=0.5, width=64)
-    images = torch.ones(4, 1, 8, 8)
-    model.eval()
-    assert torch.equal(model(images), model(images))
-    model.train()
-    assert not torch.equal(model(images), model(images))
+@pytest.mark.parametrize(
+    ("name", "with_weights"),
+    [
+        ("cnn", ["features.0", "features.1", "features.4", "features.5", "features.7", "features.8", "head"]),
+        ("mlp", ["features.1", "features.4", "head"]),
+    ],
+)
+def test_build_names_weights_as_kept_networks_have_them(name, with_weights):
+    found = {weights.rpartition(".")[0] for weights in models.state_to_arrays(build(name))}
+    assert sorted(found) == with_weights
 
 
 def test_n_parameters_counts_weights():

@@ -115,6 +115,31 @@ def test_load_names_what_is_wrong(tmp_path, changes, expected):
     assert any(re.search(expected, fault) for fault in faults_of(tmp_path, **changes))
 
 
+@pytest.mark.parametrize("names", [np.array("abc"), np.array([1, 2, 3]), np.array(["a", "b", "a"])])
+def test_identify_counts_no_classes_where_the_names_are_none(tmp_path, names):
+    assert sources.identify(write(tmp_path, class_names=names), tmp_path).classes is None
+
+
+@pytest.mark.parametrize("prefix", [b"#!/bin/sh\n", b"\x93NUMPY"])
+def test_archive_with_something_before_it_is_refused(tmp_path, prefix):
+    source = write(tmp_path)
+    path = tmp_path / "set.npz"
+    path.write_bytes(prefix + path.read_bytes())
+    with pytest.raises(LearningError, match=r"^set\.npz must be an archive that numpy.savez wrote; got one that is"):
+        sources.identify(source, tmp_path)
+
+
+def test_array_with_an_archive_after_it_is_refused(tmp_path):
+    source = write(tmp_path)
+    path = tmp_path / "set.npz"
+    archive = path.read_bytes()
+    with path.open("wb") as file:
+        np.save(file, np.arange(3))
+        file.write(archive)
+    with pytest.raises(LearningError, match="savez wrote; got an array with an archive after it"):
+        sources.identify(source, tmp_path)
+
+
 def test_load_lists_all_faults_at_once(tmp_path):
     faults = faults_of(tmp_path, x_train=None, X_Train=GOOD["x_train"], y_train=np.zeros(8), x_test=np.zeros((3, 4, 5)))
     assert [fault.split()[0] for fault in faults] == ["x_train", "y_train", "x_test", "y_test"]

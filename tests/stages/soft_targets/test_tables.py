@@ -45,6 +45,17 @@ def test_open_takes_the_newest_run_of_a_name(keep):
     assert SoftTargets.open(kept.location, "again-20260101-000000-000").views == [0, 1]
 
 
+def test_open_takes_the_newest_run_that_has_the_table(keep):
+    kept = keep(run="again-20260101-000000-000")
+    store = Store.open(kept.location)
+    store.record_run("again-20260102-000000-000", {"data[train]": store.runs()[0].keys["data[train]"]})
+    assert SoftTargets.open(kept.location, "again").views == [0, 1]
+    with pytest.raises(ConfigError, match=r"of again-20260101-000000-000 must be one of combined, .*; got '0-7'"):
+        SoftTargets.open(kept.location, "again:0-7")
+    with pytest.raises(ConfigError, match="of again-20260102-000000-000 must be one of none; got 'combined'"):
+        SoftTargets.open(kept.location, "again-20260102-000000-000")
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [
