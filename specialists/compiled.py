@@ -20,7 +20,7 @@ Classes = NDArray[np.uint32]  # unsigned, because a signed index is checked for 
 
 # Nothing here makes an array, so nothing needs to count references to one: counting took a third of the time.
 _KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-# Python cannot call inner functions, so the code for that is not made: it took half of the time to compile.
+# Python never calls inner functions, so the code for that, which takes long to compile, is not made.
 _INNER: dict[str, Any] = {**_KERNEL, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 Function = TypeVar("Function", bound=Callable[..., object])
