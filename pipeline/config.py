@@ -8,7 +8,7 @@ config (here)   the whole: values and a schema to a model, or all faults at once
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -45,26 +45,50 @@ def load(path: Path, schema: type[Model], overrides: Sequence[str] = (), checks:
     """
     source = read(path, overrides)
     model = None if source.values is None else _fitted(source, schema)
-    if model is not None and checks is not None and not source.faults:
+    if model is not None and checks is not None:
+        told = {fault.path for fault in source.faults}
         for location, message in checks(model):
-            source.faults.append(Fault(source.place(location), dotted(location), message))
+            # Beside other faults only of what was written: a default may stand in for a value that does not fit.
+            if not told or (location in source.places and dotted(location) not in told):
+                source.faults.append(Fault(source.place(location), dotted(location), message))
     if model is None or source.faults:
         raise ConfigError("\n".join(map(str, sorted(source.faults, key=lambda fault: fault.place))))
     return model
 
 
 def _fitted(source: Source, schema: type[Model]) -> Model | None:
-    """Return the values as a model, or None with the reasons among the faults."""
+    """Return the values as a model; those that do not fit are among the faults, and left out.
+
+    Returns None where what is left does not make a model.
+    """
     unreadable = {fault.path for fault in source.faults}
     try:
         return schema.model_validate(source.values)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            location = detail["loc"]
-            if dotted(location) not in unreadable:
-                fault = Fault(source.place(location), dotted(location), describe(detail, schema))
-                source.faults.append(fault)
-    return None
+        details = error.errors(include_url=False)
+    for detail in details:
+        location = detail["loc"]
+        if dotted(location) not in unreadable:
+            fault = Fault(source.place(location), dotted(location), describe(detail, schema))
+            source.faults.append(fault)
+    try:
+        return schema.model_validate(_without(source.values, {detail["loc"] for detail in details}))
+    except ValidationError:
+        return None
+
+
+def _without(values: Any, locations: Collection[Location], above: Location = ()) -> Any:
+    """Return nested values without those at some locations; a list that has one is left out whole."""
+    if not isinstance(values, Mapping):
+        return values
+    holders = {location[: len(above) + 1] for location in locations if location[: len(above)] == above}
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        here = (*above, key)
+        if here in locations or (here in holders and not isinstance(value, Mapping)):
+            continue
+        kept[key] = _without(value, locations, here)
+    return kept
 
 
 def dump(model: BaseModel) -> str:

@@ -13,6 +13,9 @@ from rich.text import Text
 from pipeline.events import Listener, RunState, TaskState
 from pipeline.stage import Json
 
+BAR = 12
+"""Columns of a progress bar, so that a row fits into a terminal of 80."""
+
 LINE_EVERY = 10.0
 """Seconds between two lines of progress of one task, where lines are printed."""
 
@@ -146,7 +149,7 @@ def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[
     if "running" in states or finished:
         return (
             stage,
-            ProgressBar(total=len(states), completed=finished, width=24),
+            ProgressBar(total=len(states), completed=finished, width=BAR),
             f"{finished} of {len(states)}",
             "",
         )
@@ -156,14 +159,15 @@ def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[
 def _bar(task: TaskState) -> ProgressBar | str:
     if "epochs" not in task.reported:
         return "running"
-    return ProgressBar(total=task.reported["epochs"], completed=task.reported["epoch"], width=24)
+    return ProgressBar(total=task.reported["epochs"], completed=task.reported["epoch"], width=BAR)
 
 
 def _told(task: TaskState) -> str:
     """Return what a task reported of itself, beginning with a comma or empty."""
     told = task.reported
     words = [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
-    words += [f"{name} {told[name]:.3f}" for name in ("loss", "accuracy") if name in told]
+    # Not the loss: it is on another scale for every temperature.
+    words += [f"accuracy {told['accuracy']:.3f}"] if "accuracy" in told else []
     return "".join(f", {word}" for word in words)
 
 
@@ -175,4 +179,4 @@ def _left(task: TaskState, now: float) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 44 else f"{name[:40]}...]"
+    return name if len(name) <= 24 else f"{name[:20]}...]"

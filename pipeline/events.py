@@ -155,6 +155,10 @@ def _task_finished(run: RunState, event: Mapping[str, Json]) -> None:
     task.state, task.seconds = "done", event["seconds"]
 
 
+def _task_written(run: RunState, event: Mapping[str, Json]) -> None:
+    run.tasks.setdefault(event["task"], TaskState()).state = "done"
+
+
 def _task_failed(run: RunState, event: Mapping[str, Json]) -> None:
     task = run.tasks.setdefault(event["task"], TaskState())
     task.state, task.fault = "failed", event["fault"]
@@ -178,6 +182,7 @@ _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {
     "task_reused": _task_reused,
     "task_progress": _task_progress,
     "task_finished": _task_finished,
+    "task_written": _task_written,
     "task_failed": _task_failed,
     "task_lost": _task_lost,
     "warning": _warning,

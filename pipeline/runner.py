@@ -239,12 +239,14 @@ class Runner:
         """Return the files of a task that is not kept; its fault is one of the run's."""
         try:
             inputs = load_inputs(self.store, self.graph.inputs(task))
-            return dict(imported(stage.function)(**inputs, **task.arguments, run=self._summary()))
+            files = dict(imported(stage.function)(**inputs, **task.arguments, run=self._summary()))
         except DamagedError:
             raise
         except Exception as error:  # noqa: BLE001  # as in the workers: a fault of that stage, told by its name
             self._fail(failed(task, error))
             return {}
+        self.events.tell("task_written", task=task.id)
+        return files
 
     def _summary(self) -> RunSummary:
         results = self.graph.results

@@ -345,12 +345,28 @@ def test_load_reports_what_only_a_check_can_know(tmp_path):
     ]
 
 
-def test_load_does_not_check_what_does_not_fit(tmp_path):
+def test_load_checks_what_fits_beside_what_does_not(tmp_path):
+    def check(model):
+        return [
+            (("seed",), "must be odd; got 2"),
+            (("name",), "must be new; got 'digits'"),
+            (("student", "rate"), "no"),
+        ]
+
+    # Of the seed a fault is told already, and the rate is a default that nobody wrote.
+    assert faults(tmp_path, NAMED + "seed: 1\nseed: 2", checks=check) == [
+        "run.yaml:1: name: must be new; got 'digits'",
+        "run.yaml:3: seed: must be given once; got it at run.yaml:2 already",
+    ]
+
+
+def test_load_does_not_check_where_nothing_fits(tmp_path):
     def check(model):
         raise AssertionError
 
-    assert faults(tmp_path, NAMED + "seed: 1\nseed: 2", checks=check) == [
-        "run.yaml:3: seed: must be given once; got it at run.yaml:2 already"
+    assert faults(tmp_path, "seed: none", checks=check) == [
+        "run.yaml:1: name: must be given; got nothing",
+        "run.yaml:1: seed: must be an integer; got 'none'",
     ]
 
 

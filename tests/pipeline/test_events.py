@@ -83,7 +83,7 @@ def test_render_shows_stages_progress_time_left_and_faults() -> None:
     assert "the loss must be finite" in text
     assert "warning: objects/ab is damaged" in text
     running = text_of(told(6), 107.0)
-    assert "epoch 3/12, loss 0.500, accuracy 0.875" in running
+    assert "epoch 3/12, accuracy 0.875" in running
     assert "9 s left" in running
 
 

@@ -97,7 +97,7 @@ def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Co
             process.kill()
             process.wait()
     assert running.out.splitlines()[0].endswith(": running")
-    assert "/100000, loss " in running.out
+    assert "/100000, accuracy " in running.out
     killed = command("status")
     assert killed.out.splitlines()[0].endswith(": interrupted")
     assert "stopped" in killed.out
