@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline import runs
 from pipeline.cli.compose import compose, stages_named
-from pipeline.cli.tables import plan_table
+from pipeline.cli.tables import plan_table, say
 from pipeline.display import render
 from pipeline.planner import plan
 
@@ -25,13 +25,13 @@ def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, a
         return
     console.print(plan_table(steps))
     n_reused = sum(step.action == "reuse" for step in steps)
-    _say(f"{n_reused} to reuse, {len(steps) - n_reused} to run")
+    say(f"{n_reused} to reuse, {len(steps) - n_reused} to run")
 
 
 def validate(config: Path, overrides: Sequence[str]) -> None:
     """Print that a config is right, or raise what is wrong with it."""
     composition = compose(config, overrides)
-    _say(f"{config}: right; the run is named {composition.config.name}")
+    say(f"{config}: right; the run is named {composition.config.name}")
 
 
 def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
@@ -44,8 +44,3 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
         return
     console.print(Text(f"{folder.path}: {state.status}", style="bold"))
     console.print(render(state, time.time()))
-
-
-def _say(line: str) -> None:
-    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    Console().print(line, markup=False, highlight=False, soft_wrap=True)

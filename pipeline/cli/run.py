@@ -13,7 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from pipeline.cli.compose import STAGE_NAMES, Composition, compose, stages_named
-from pipeline.cli.tables import results_table
+from pipeline.cli.tables import results_table, say
 from pipeline.config import dump
 from pipeline.display import display
 from pipeline.errors import ConfigError, Interrupted, StageError
@@ -79,19 +79,14 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         folder.write("config.yaml", dump(resolved(composition.config)))
         console = Console()
         if console.is_terminal:  # elsewhere the first line says it
-            say(console, f"run in {folder.path}")
+            say(f"run in {folder.path}")
         with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
             files = _run(composition, selection, folder, Events(log, shown, folder.keep_tracebacks))
         if "results.json" in files:
             console.print(results_table(json.loads(files["results.json"])))
-            say(console, f"report: {folder.path / 'report.html'}")
+            say(f"report: {folder.path / 'report.html'}")
         else:
-            say(console, f"done, as far as was asked for: {selection.until}")
-
-
-def say(console: Console, line: str) -> None:
-    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(f"done, as far as was asked for: {selection.until}")
 
 
 def _run(composition: Composition, selection: Selection, folder: RunFolder, events: Events) -> dict[str, bytes]:

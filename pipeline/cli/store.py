@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.tables import say, table_of
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
 from pipeline.store import verify
@@ -35,8 +36,8 @@ def check(location: str, *, as_json: bool) -> int:
         Console().print_json(data=[asdict(fault) for fault in faults])
     else:
         for fault in faults:
-            _say(f"{fault.path}: {fault.what}")
-        _say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
+            say(f"{fault.path}: {fault.what}")
+        say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
     return 1 if faults else 0
 
 
@@ -67,9 +68,9 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
     elif delete:
         n_kept = len(_paths(doomed)) - len(deleted)
         kept = f", kept {n_kept} that came into use meanwhile" if n_kept else ""
-        _say(f"{location}: deleted {len(deleted)} files{kept}")
+        say(f"{location}: deleted {len(deleted)} files{kept}")
     else:
-        _say("nothing was deleted: --yes does it")
+        say("nothing was deleted: --yes does it")
 
 
 def du(location: str, *, as_json: bool) -> None:
@@ -89,18 +90,18 @@ def du(location: str, *, as_json: bool) -> None:
     console.print()
     console.print(_runs_table(found))
     console.print()
-    _say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
-    _say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
-    _say(f"`store prune` would free {prunable:,} bytes (--days {DAYS:g} --grace {GRACE:g})")
+    say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
+    say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
+    say(f"`store prune` would free {prunable:,} bytes (--days {DAYS:g} --grace {GRACE:g})")
 
 
 def _show_doomed(location: str, doomed: Doomed, days: float) -> None:
-    table = _table("stage", "results", "bytes")
+    table = table_of("stage", "results", "bytes")
     for stage, (count, size) in sorted(doomed.stages.items()):
         table.add_row(Text(stage), f"{count:,}", f"{size:,}")
     if doomed.stages:
         Console().print(table)
-    _say(
+    say(
         f"{location}: no run of the last {days:g} days names {len(doomed.manifests)} results;"
         f" with {len(doomed.objects)} objects, {len(doomed.records)} records of runs and {len(doomed.aside)} files"
         f" set aside, {doomed.bytes:,} bytes"
@@ -117,28 +118,15 @@ def _paths(doomed: Doomed) -> list[str]:
 
 
 def _stages_table(found: Usage) -> Table:
-    table = _table("stage", "results", "bytes")
+    table = table_of("stage", "results", "bytes")
     for name, use in found.stages.items():
         table.add_row(Text(name), f"{use.results:,}", f"{use.bytes:,}")
     return table
 
 
 def _runs_table(found: Usage) -> Table:
-    table = _table("run", "results", "bytes", "only here")
+    table = table_of("run", "results", "bytes", "only here")
     for name, run in found.runs.items():
         ended = name if run.created else f"{name} (not ended)"
         table.add_row(Text(ended), f"{run.results:,}", f"{run.bytes:,}", f"{run.only:,}")
     return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(headings[0])
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _say(line: str) -> None:
-    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    Console().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,9 +1,9 @@
-"""What the commands print when they are done."""
+"""What the commands print when they are done, and how."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +24,7 @@ def results_table(results: Mapping[str, Any]) -> Group:
 
 
 def _models(results: Mapping[str, Any]) -> Table:
-    table = _table("on the test split", "accuracy", "NLL", "ECE", "parameters", "bytes")
+    table = table_of("on the test split", "accuracy", "NLL", "ECE", "parameters", "bytes")
     students = results["students"]
     rows = [
         ("generalist", results["generalist"]),
@@ -54,7 +54,7 @@ def _differences(results: Mapping[str, Any]) -> list[Text]:
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:
-    table = _table("specialist for", "its accuracy", "generalist's", "dustbin recall")
+    table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
     for specialist in results["specialists"]:
         table.add_row(
             Text(", ".join(specialist["names"])),
@@ -106,9 +106,15 @@ def plan_table(steps: Sequence[Step]) -> Table:
     return table
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
+    """Return an empty table, its first column to the left and the others to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(headings[0])
     for heading in headings[1:]:
         table.add_column(heading, justify="right")
     return table
+
+
+def say(line: str) -> None:
+    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
+    Console().print(line, markup=False, highlight=False, soft_wrap=True)
