@@ -41,7 +41,6 @@ class Lines:
         self._console = console
         self._state = RunState()
         self._shown: dict[str, float] = {}
-        self._reused: list[str] = []
 
     def __call__(self, event: Mapping[str, Json]) -> None:
         """Take in one event."""

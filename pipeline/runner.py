@@ -104,18 +104,21 @@ class Runner:
                 self._receive(outcome)
 
     def _take_kept(self) -> None:
+        while not self._took_kept():
+            pass  # something that was found is not there after all: what follows from it is looked up anew
+        self._tell_news()
+
+    def _took_kept(self) -> bool:
+        """Take what is in the store, and return whether all of it can be relied on."""
         try:
             self.graph.advance(fresh=self.scope.fresh, skip=self._submitted | self._faults.keys())
         except DamagedError as error:
             self._repair(error.key, str(error))
-            return self._take_kept()
+            return False
         gone = self.claim(self.keys())
         for key in gone:
             self._repair(key, f"the result {key[:12]} was pruned as this run found it")
-        if gone:
-            return self._take_kept()
-        self._tell_news()
-        return None
+        return not gone
 
     def _tell_news(self) -> None:
         known = frozenset(self.graph.tasks)

@@ -58,12 +58,12 @@ def select(*, only: str | None, until: str | None, force: Sequence[str], keep_go
         raise ConfigError("--only and --until: only one of them must be given; got both")
     stages_named("--only", [only] if only else [])
     stages_named("--until", [until] if until else [])
-    until = only or until
-    done = STAGE_NAMES[: STAGE_NAMES.index(until) + 1] if until else STAGE_NAMES
-    outside = [name for name in stages_named("--force", force) if name not in (done if not only else (only,))]
+    last = only or until
+    done = (only,) if only else STAGE_NAMES[: STAGE_NAMES.index(until) + 1] if until else STAGE_NAMES
+    outside = [name for name in stages_named("--force", force) if name not in done]
     if outside:
         raise ConfigError(f"--force: must be a stage that this command does; got {', '.join(outside)}")
-    return Selection(until, bool(only), frozenset(force), keep_going)
+    return Selection(last, bool(only), frozenset(force), keep_going)
 
 
 def execute(config: Path, overrides: Sequence[str], selection: Selection) -> None:
