@@ -16,6 +16,9 @@ from pipeline.stage import Json
 BAR = 12
 """Columns of a progress bar, so that a row fits into a terminal of 80."""
 
+LABEL = 22
+"""Columns of the name of a task, likewise."""
+
 LINE_EVERY = 10.0
 """Seconds between two lines of progress of one task, where lines are printed."""
 
@@ -96,63 +99,82 @@ class LiveTable:
         return render(self._state, self._state.latest, faults=False)
 
 
-def render(state: RunState, now: float, *, faults: bool = True) -> Group:
-    """Return a table of a run's stages and running tasks.
+def render(state: RunState, now: float, *, faults: bool = True, everything: bool = False) -> Group:
+    """Return a table of a run's stages, and of the tasks that are of interest now.
 
     Args:
         state: What is known of the run.
         now: The time, in seconds since the epoch, that durations are counted to.
         faults: Whether to tell why tasks failed.
+        everything: Whether tasks that people have a name for are shown also where they do not run.
     """
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(4):
         table.add_column(no_wrap=True)
-    for stage in dict.fromkeys(name.split("[")[0] for name in state.tasks):
+    for stage in _stages(state):
         tasks = state.of_stage(stage)
-        table.add_row(*_stage_row(stage, tasks, now))
+        table.add_row(*_stage_row(stage, tasks, now, is_over=state.status != "running"))
         if len(tasks) > 1:
             for name, task in tasks.items():
-                if task.state == "running":
-                    table.add_row(Text(f"  {_short(name)}"), _bar(task), _told(task).strip(" ,"), _left(task, now))
+                if task.state in {"running", "failed"} or (everything and task.title):
+                    table.add_row(*_task_row(name, task, now))
     told = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
     if faults:
-        told += [Text(f"{name}: {task.fault}", style="red") for name, task in state.tasks.items() if task.fault]
+        told += [Text(line, style="red") for line in faults_of(state)]
     return Group(table, *told)
 
 
-def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float) -> tuple[str | Text | ProgressBar, ...]:
+def _stages(state: RunState) -> list[str]:
+    """Return the stages that have tasks or may get some, in order."""
+    known = dict.fromkeys(name.split("[")[0] for name in state.tasks)
+    ordered = dict.fromkeys([*state.stages, *known])
+    return [name for name in ordered if name in known or name in state.undecided]
+
+
+def faults_of(state: RunState) -> list[str]:
+    """Return why the run failed; while it still goes on, or was killed, why tasks have."""
+    if state.fault:
+        return [state.fault]
+    return [f"{name}: {task.fault}" for name, task in state.tasks.items() if task.fault]
+
+
+Cell = str | Text | ProgressBar
+Row = tuple[Cell, Cell, Cell, Cell]
+
+
+def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float, *, is_over: bool) -> Row:
     states = [task.state for task in tasks.values()]
     finished = states.count("done") + states.count("reused")
-    seconds = sum(task.seconds for task in tasks.values() if task.state == "done")
-    if "failed" in states:
-        return Text(stage, style="red"), Text("failed", style="red"), "", ""
-    if "stopped" in states:
-        return (
-            Text(stage),
-            Text("stopped", style="yellow"),
-            f"{finished} of {len(states)}" if len(states) > 1 else "",
-            "",
-        )
-    if finished == len(states):
-        reused = states.count("reused")
-        how = "reused" if reused == len(states) else "done" if not reused else f"done, {reused} reused"
-        return (
-            stage,
-            Text(how, style="green"),
-            f"{finished}" if finished > 1 else "",
-            f"{seconds:.1f} s" if seconds else "",
-        )
+    share = f"{finished} of {len(states)}" if len(states) > 1 else ""
+    for state, style in (("failed", "red"), ("stopped", "yellow")):
+        if state in states:
+            return Text(stage, style=style), Text(state, style=style), share, ""
+    if states and finished == len(states):
+        return stage, *_finished(tasks)
     if len(tasks) == 1 and "running" in states:
         (task,) = tasks.values()
         return stage, _bar(task), _told(task).strip(" ,"), _left(task, now)
-    if "running" in states or finished:
-        return (
-            stage,
-            ProgressBar(total=len(states), completed=finished, width=BAR),
-            f"{finished} of {len(states)}",
-            "",
-        )
-    return Text(stage, style="dim"), Text("waiting", style="dim"), "", ""
+    if ("running" in states or finished) and not is_over:
+        return stage, ProgressBar(total=len(states), completed=finished, width=BAR), share, ""
+    return Text(stage, style="dim"), Text("not done" if is_over else "waiting", style="dim"), share, ""
+
+
+def _finished(tasks: Mapping[str, TaskState]) -> tuple[Cell, Cell, Cell]:
+    reused = sum(task.state == "reused" for task in tasks.values())
+    seconds = sum(task.seconds for task in tasks.values() if task.state == "done")
+    how = "reused" if reused == len(tasks) else "done" if not reused else f"done, {reused} reused"
+    return (
+        Text(how, style="green"),
+        f"{len(tasks)}" if len(tasks) > 1 else "",
+        f"{seconds:.1f} s" if seconds else "",
+    )
+
+
+def _task_row(name: str, task: TaskState, now: float) -> Row:
+    styles = {"done": "green", "reused": "green", "failed": "red", "stopped": "yellow"}
+    shown = _bar(task) if task.state == "running" else Text(task.state, style=styles.get(task.state, "dim"))
+    time_told = _left(task, now) if task.state == "running" else f"{task.seconds:.1f} s" if task.seconds else ""
+    return Text(f"  {_label(name, task)}"), shown, _told(task).strip(" ,"), time_told
 
 
 def _bar(task: TaskState) -> ProgressBar | str:
@@ -177,5 +199,13 @@ def _left(task: TaskState, now: float) -> str:
     return f"{(now - task.started) * (total - done) / done:.0f} s left"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:20]}...]"
+def _label(name: str, task: TaskState) -> str:
+    """Return what tells a task from its stage's others: its identity, and what people call it where that says more."""
+    identity = name.partition("[")[2].removesuffix("]")
+    if task.title in {"", identity.replace("-", ", ")}:
+        label = identity
+    elif len(identity) > LABEL // 2:
+        label = task.title
+    else:
+        label = f"{identity} {task.title}"
+    return label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."

@@ -78,6 +78,7 @@ class TaskState:
         seconds: How long it took; of a reused result, how long it took then.
         reported: The latest the task told of itself, such as its epoch.
         fault: Why it failed.
+        title: What people call it, where the id says little.
     """
 
     state: str = "waiting"
@@ -85,6 +86,7 @@ class TaskState:
     seconds: float = 0.0
     reported: dict[str, Json] = field(default_factory=dict)
     fault: str = ""
+    title: str = ""
 
 
 @dataclass
@@ -93,19 +95,25 @@ class RunState:
 
     Attributes:
         status: `running`, `done`, `failed` or `interrupted`.
-        process: The driver's process id.
+        fault: Why it failed.
+        process: Which process the driver is; what `temporary_name` returned to it.
         host: The driver's host.
         started: When the run began, in seconds since the epoch.
         latest: When the latest event happened.
+        stages: All stages, in order.
+        undecided: Those that this run is to do and whose tasks are not known yet.
         tasks: The tasks by id, in the order in which they became known.
         warnings: What went wrong and was mended.
     """
 
     status: str = "running"
-    process: int = 0
+    fault: str = ""
+    process: str = ""
     host: str = ""
     started: float = 0.0
     latest: float = 0.0
+    stages: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -116,9 +124,9 @@ class RunState:
         if handler is not None:
             handler(self, event)
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, fault: str = "") -> None:
         """Take in that the run is over, and with it what still ran."""
-        self.status = status
+        self.status, self.fault = status, fault
         for task in self.tasks.values():
             if task.state == "running":
                 task.state = "stopped"
@@ -127,22 +135,30 @@ class RunState:
         """Return the known tasks of a stage."""
         return {name: task for name, task in self.tasks.items() if name.split("[")[0] == stage}
 
+    def task(self, name: str) -> TaskState:
+        """Return what is known of a task, which becomes known by this."""
+        return self.tasks.setdefault(name, TaskState())
+
 
 def _run_started(run: RunState, event: Mapping[str, Json]) -> None:
-    run.started, run.process, run.host = event["time"], event["process"], event["host"]
+    # A run of an earlier version told neither which process it was, but for its number, nor the stages.
+    run.started, run.process, run.host = event["time"], str(event["process"]), event["host"]
+    run.stages, run.undecided = event.get("stages", []), event.get("undecided", [])
 
 
 def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:
-    for name in event["tasks"]:
-        run.tasks.setdefault(name, TaskState())
+    titles, run.undecided = event.get("titles", {}), event.get("undecided", [])
+    # What is not named any more was to be made from a result that was lost, and came out otherwise.
+    run.tasks = {name: run.tasks.get(name) or TaskState(title=titles.get(name, "")) for name in event["tasks"]}
 
 
 def _task_reused(run: RunState, event: Mapping[str, Json]) -> None:
-    run.tasks[event["task"]] = TaskState("reused", seconds=event["seconds"])
+    task = run.task(event["task"])
+    task.state, task.seconds = "reused", event["seconds"]
 
 
 def _task_progress(run: RunState, event: Mapping[str, Json]) -> None:
-    task = run.tasks.setdefault(event["task"], TaskState())
+    task = run.task(event["task"])
     if task.state == "done":
         return  # a letter that came late
     task.state = "running"
@@ -151,21 +167,21 @@ def _task_progress(run: RunState, event: Mapping[str, Json]) -> None:
 
 
 def _task_finished(run: RunState, event: Mapping[str, Json]) -> None:
-    task = run.tasks.setdefault(event["task"], TaskState())
+    task = run.task(event["task"])
     task.state, task.seconds = "done", event["seconds"]
 
 
 def _task_written(run: RunState, event: Mapping[str, Json]) -> None:
-    run.tasks.setdefault(event["task"], TaskState()).state = "done"
+    run.task(event["task"]).state = "done"
 
 
 def _task_failed(run: RunState, event: Mapping[str, Json]) -> None:
-    task = run.tasks.setdefault(event["task"], TaskState())
+    task = run.task(event["task"])
     task.state, task.fault = "failed", event["fault"]
 
 
 def _task_lost(run: RunState, event: Mapping[str, Json]) -> None:
-    run.tasks[event["task"]] = TaskState()
+    run.tasks[event["task"]] = TaskState(title=run.task(event["task"]).title)
 
 
 def _warning(run: RunState, event: Mapping[str, Json]) -> None:
@@ -173,7 +189,7 @@ def _warning(run: RunState, event: Mapping[str, Json]) -> None:
 
 
 def _run_ended(run: RunState, event: Mapping[str, Json]) -> None:
-    run.end(event["status"])
+    run.end(event["status"], event.get("fault", ""))
 
 
 _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {

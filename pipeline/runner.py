@@ -8,7 +8,7 @@ from pipeline.events import Events
 from pipeline.executor import Executor
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
-from pipeline.stage import RunSummary, Stage, Task, imported
+from pipeline.stage import Json, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.worker import Job, Outcome, failed, load_inputs
 
@@ -65,7 +65,7 @@ class Runner:
     _reused: set[str] = field(default_factory=set)
     _faults: dict[str, str] = field(default_factory=dict)
     _repairs: dict[str, int] = field(default_factory=dict)
-    _known: frozenset[str] = frozenset()
+    _told: dict[str, Json] = field(default_factory=dict)
 
     def run(self) -> dict[str, bytes]:
         """Do all tasks of the scope that have no result.
@@ -121,14 +121,21 @@ class Runner:
         return not gone
 
     def _tell_news(self) -> None:
-        known = frozenset(self.graph.tasks)
-        if known != self._known:
-            self._known = known
-            self.events.tell("tasks_known", tasks=list(self.graph.tasks))
+        self._tell_what_is_known()
         for name, manifest in self.graph.results.items():
             if name not in self._made and name not in self._reused:
                 self._reused.add(name)
                 self.events.tell("task_reused", task=name, seconds=manifest.seconds, key=manifest.key)
+
+    def _tell_what_is_known(self) -> None:
+        graph, wanted = self.graph, self.scope.stages
+        tasks = {name: task for name, task in graph.tasks.items() if task.stage in wanted or name in graph.results}
+        titles = {name: task.title for name, task in tasks.items() if task.title}
+        undecided = [name for name in graph.stages if name in wanted and not graph.is_unfolded(name)]
+        news: dict[str, Json] = {"tasks": list(tasks), "titles": titles, "undecided": undecided}
+        if news != self._told:
+            self._told = news
+            self.events.tell("tasks_known", **news)
 
     def _next(self) -> list[Task]:
         tasks = [

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.events import RunState, read_events
 from pipeline.stage import Json
+from pipeline.store.processes import is_abandoned
 
 EVENTS = "events.jsonl"
 LOGS = "logs"
@@ -63,17 +63,24 @@ class RunFolder:
 
     def state(self) -> RunState:
         """Return what the run's events add up to; takes no lock, and so may be asked while it runs."""
-        state = RunState()
-        for event in read_events(self.path / EVENTS):
-            state.apply(event)
-        if state.status == "running" and not _is_alive(state):
-            state.end("interrupted")
+        state = self._told()
+        idle = time.time() - (self.path / EVENTS).stat().st_mtime
+        if state.status == "running" and is_abandoned(state.process, idle):
+            state = self._told()  # it may have ended since its events were read
+            if state.status == "running":
+                state.end("interrupted")
         return state
 
     def keys(self) -> Mapping[str, str]:
         """Return the recipe keys of the tasks that have a result, by task id."""
         events = read_events(self.path / EVENTS)
         return {event["task"]: event["key"] for event in events if event["event"] in {"task_reused", "task_finished"}}
+
+    def _told(self) -> RunState:
+        state = RunState()
+        for event in read_events(self.path / EVENTS):
+            state.apply(event)
+        return state
 
 
 def log_name(task_id: str) -> str:
@@ -128,16 +135,3 @@ def _make_stamped(base: Path, name: str) -> Path:
 
 def _name_of(path: Path) -> str:
     return path.name.rsplit("-", 3)[0]
-
-
-def _is_alive(state: RunState) -> bool:
-    """Return whether the driver may still be at work; of one on another host the events are all there is."""
-    if state.host != socket.gethostname():
-        return True
-    try:
-        os.kill(state.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

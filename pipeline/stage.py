@@ -65,6 +65,7 @@ class Task:
         settings: By argument name, values that cannot change the result, such as paths: not part of the recipe.
         seed_identity: What the seed is derived from in place of `identity`, where tasks must share their draws.
         threads: CPU threads of the task.
+        title: What people call it where the identity says little, such as the names of its classes.
     """
 
     stage: str
@@ -74,6 +75,7 @@ class Task:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed_identity: str | None = None
     threads: int = 1
+    title: str = ""
 
     @property
     def id(self) -> str:

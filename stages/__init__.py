@@ -30,7 +30,7 @@ STAGES = (
         "specialist",
         "stages.specialist:train",
         tasks="stages.tasks:specialist",
-        decided_by=("subsets",),
+        decided_by=("data", "subsets"),
         packages=("torch", "numpy"),
         gpu=0.25,
     ),

@@ -79,6 +79,7 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
     """List one training a subset, named by its classes: what the other subsets are does not matter to it."""
     wanted = parameters.specialists
     training = TrainingParameters(**{name: getattr(wanted, name) for name in TrainingParameters.model_fields})
+    class_names = known["data[train]"]["class_names"]
     return [
         Task(
             "specialist",
@@ -92,6 +93,7 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
                 "subset": classes,
             },
             threads=wanted.threads,
+            title=", ".join(class_names[c] for c in classes),
         )
         for name, classes in _subsets(known).items()
     ]

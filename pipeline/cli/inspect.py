@@ -6,12 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from pipeline import runs
 from pipeline.cli.compose import compose, stages_named
 from pipeline.cli.tables import plan_table, say
-from pipeline.display import render
+from pipeline.display import faults_of, render
 from pipeline.planner import plan
 
 
@@ -42,5 +41,7 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     if as_json:
         console.print_json(data={"folder": str(folder.path), **asdict(state)})
         return
-    console.print(Text(f"{folder.path}: {state.status}", style="bold"))
-    console.print(render(state, time.time()))
+    say(f"{folder.path}: {state.status}")
+    console.print(render(state, time.time(), faults=False, everything=True))
+    for fault in faults_of(state):
+        say(fault)

@@ -1,10 +1,9 @@
 """`run`: does a run, shows it while it goes on, and keeps its record."""
 
 import json
-import os
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.planner import plan
 from pipeline.runner import Runner, Scope
 from pipeline.runs import EVENTS, LOGS, RunFolder
 from pipeline.store import Hold
+from pipeline.store.processes import temporary_name
 from stages.parameters import resolved
 
 
@@ -90,16 +90,14 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
 
 
 def _run(composition: Composition, selection: Selection, folder: RunFolder, events: Events) -> dict[str, bytes]:
-    """Do the run, and tell how it ended whatever happens."""
+    """Do the run, and return the files of its folder."""
     settings, store = composition.config, composition.store
-    status = "failed"
-    events.tell("run_started", process=os.getpid(), host=socket.gethostname(), folder=str(folder.path))
+    graph = composition.graph(selection.until)
+    scope = selection.scope(list(graph.stages))
     store.on_damage = lambda message: events.tell("warning", message=message)
-    try:
-        graph = composition.graph(selection.until)
+    with _recorded(folder, events, stages=list(graph.stages), wanted=scope.stages):
         steps = plan(graph, fresh=selection.force, history=composition.history)
         folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
-        scope = selection.scope(list(graph.stages))
         hold = Hold(store, folder.path.name)
         runner = Runner(
             settings.name,
@@ -116,20 +114,45 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             folder.write(name, content)
         store.record_run(folder.path.name, runner.keys())
         hold.release()
+    return files
+
+
+@contextmanager
+def _recorded(folder: RunFolder, events: Events, *, stages: Sequence[str], wanted: Collection[str]) -> Iterator[None]:
+    """Tell that a run begins, and how it ended, whatever happens.
+
+    Args:
+        folder: The run's.
+        events: Told of it.
+        stages: All stages, in order.
+        wanted: Those that the run is to do.
+
+    Raises:
+        StageError: As it was raised within, with what to do about it.
+    """
+    events.tell(
+        "run_started",
+        process=temporary_name(),
+        host=socket.gethostname(),
+        folder=str(folder.path),
+        stages=stages,
+        undecided=[name for name in stages if name in wanted],
+    )
+    status, fault = "failed", ""
+    try:
+        yield
         status = "done"
     except KeyboardInterrupt:
         status = "interrupted"
         raise
-    except StageError as error:
-        logs = folder.path / LOGS
-        if not logs.is_dir():
-            raise
-        raise StageError(
-            f"{error}\ntracebacks: {logs}; what is done is kept: the next run goes on from there"
-        ) from error
+    except Exception as error:
+        fault = str(error) or type(error).__name__
+        if isinstance(error, StageError) and (folder.path / LOGS).is_dir():
+            advice = f"tracebacks: {folder.path / LOGS}; what is done is kept: the next run goes on from there"
+            raise StageError(f"{error}\n{advice}") from error
+        raise
     finally:
-        events.tell("run_ended", status=status)
-    return files
+        events.tell("run_ended", status=status, fault=fault)
 
 
 def _executor(composition: Composition, events: Events) -> Executor:

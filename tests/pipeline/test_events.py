@@ -29,10 +29,10 @@ def told(n: int = len(STORY)) -> RunState:
     return state
 
 
-def text_of(state: RunState, now: float) -> str:
-    console = Console(width=120, file=io.StringIO())
+def text_of(state: RunState, now: float, *, width: int = 120, everything: bool = False) -> str:
+    console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
-        console.print(render(state, now))
+        console.print(render(state, now, everything=everything))
     return captured.get()
 
 
@@ -45,7 +45,7 @@ def test_state_adds_up_what_happened() -> None:
         "evaluate": "waiting",
     }
     assert state.warnings == ["objects/ab is damaged"]
-    assert (state.status, state.process, state.latest) == ("running", 7, 107.0)
+    assert (state.status, state.process, state.latest) == ("running", "7", 107.0)
 
 
 def test_late_progress_does_not_bring_back_a_finished_task() -> None:
@@ -138,3 +138,63 @@ def test_fault_of_several_lines_is_one_line_in_a_log(tmp_path: Path) -> None:
             {"time": 1.0, "event": "task_failed", "task": "data[train]", "fault": "two faults:\n  one\n  two"}
         )
     assert (tmp_path / "out").read_text().endswith("data[train]: FAILED: two faults: ...\n")
+
+
+NAMED: list[tuple[str, Mapping[str, Any]]] = [
+    (
+        "run_started",
+        {"process": "7", "host": "here", "folder": "x", "stages": ["a", "b", "c"], "undecided": ["b", "c"]},
+    ),
+    ("tasks_known", {"tasks": ["c", "b[0-1]", "b[2-3]"], "titles": {"b[0-1]": "cat, dog", "b[2-3]": "2, 3"}}),
+    ("task_progress", {"task": "b[0-1]", "epoch": 10, "epochs": 20, "accuracy": 0.875}),
+]
+
+
+def state_of(story: list[tuple[str, Mapping[str, Any]]]) -> RunState:
+    state = RunState()
+    for time, (event, facts) in enumerate(story):
+        state.apply({"time": 100.0 + time, "event": event, **facts})
+    return state
+
+
+def test_render_goes_by_the_order_of_the_stages_and_names_classes() -> None:
+    lines = text_of(state_of(NAMED), 104.0, width=80).splitlines()
+    assert [line.split()[0] for line in lines] == ["b", "0-1", "c"]
+    assert "0-1 cat, dog" in lines[1]
+    assert "epoch 10/20, accuracy 0.875" in lines[1]
+    assert "2 s left" in lines[1]
+    everything = text_of(state_of(NAMED), 104.0, width=80, everything=True)
+    assert "  2-3  " in everything  # its classes' names are their ids
+
+
+def test_stage_that_is_wanted_is_shown_before_its_tasks_are_known() -> None:
+    assert text_of(state_of(NAMED[:1]), 100.0).split() == ["b", "waiting", "c", "waiting"]
+    ended = state_of([*NAMED[:1], ("run_ended", {"status": "failed", "fault": "the store must be writable"})])
+    assert " ".join(text_of(ended, 100.0).split()) == "b not done c not done the store must be writable"
+
+
+def test_fault_of_the_run_is_told_in_place_of_those_of_its_tasks() -> None:
+    failed = ("task_failed", {"task": "b[0-1]", "fault": "no", "details": ""})
+    assert "b[0-1]: no" in text_of(state_of([*NAMED, failed]), 104.0)
+    ended = ("run_ended", {"status": "failed", "fault": "b[0-1]: no\nlook there"})
+    text = text_of(state_of([*NAMED, failed, ended]), 104.0)
+    assert text.count("b[0-1]: no") == 1
+    assert text.endswith("look there\n")
+
+
+def test_tasks_that_are_named_no_more_are_forgotten() -> None:
+    again = ("tasks_known", {"tasks": ["c", "b[0-1]"], "titles": {}})
+    state = state_of([*NAMED, again])
+    assert list(state.tasks) == ["c", "b[0-1]"]
+    assert state.tasks["b[0-1]"].title == "cat, dog"
+
+
+@pytest.mark.parametrize("length", [1, 30, 300])
+def test_render_fits_a_terminal_of_80_columns(length: int) -> None:
+    name = f"b[{'-'.join(['10'] * length)[:40]}]"
+    titles = {name: ", ".join(["cat"] * length), "b[x]": ""}
+    progress = ("task_progress", {"task": name, "epoch": 100, "epochs": 100, "accuracy": 0.875})
+    story = [NAMED[0], ("tasks_known", {"tasks": [name, "b[x]"], "titles": titles}), progress]
+    text = text_of(state_of(story), 104.0, width=80)
+    assert "accuracy 0.875" in text
+    assert "cat" in text

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import socket
@@ -11,13 +12,14 @@ import pytest
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import EventLog, Events
 from pipeline.runs import EVENTS, RunFolder, find, newest_first
+from pipeline.store.processes import STALE_SECONDS, temporary_name
 
 
-def make_run(base: Path, name: str, *, process: int | None = None, ended: str = "") -> RunFolder:
+def make_run(base: Path, name: str, *, process: str = "", ended: str = "") -> RunFolder:
     folder = RunFolder.create(base, name)
     log = EventLog(folder.path / EVENTS)
     events = Events(log)
-    events.tell("run_started", process=process or os.getpid(), host=socket.gethostname(), folder=str(folder.path))
+    events.tell("run_started", process=process or temporary_name(), host=socket.gethostname(), folder=str(folder.path))
     if ended:
         events.tell("run_ended", status=ended)
     log.close()
@@ -73,8 +75,28 @@ def test_find_says_what_there_is(tmp_path: Path) -> None:
 
 
 def test_state_tells_a_killed_run_from_one_that_goes_on(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    assert make_run(tmp_path, "a", process=dead.pid).state().status == "interrupted"
+    script = "from pipeline.store.processes import temporary_name; print(temporary_name())"
+    dead = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    assert make_run(tmp_path, "a", process=dead).state().status == "interrupted"
     assert make_run(tmp_path, "b").state().status == "running"
     assert make_run(tmp_path, "c", ended="failed").state().status == "failed"
+
+
+def test_state_is_not_taken_in_by_a_process_that_has_the_number_of_a_dead_one(tmp_path: Path) -> None:
+    host, space, pid, start, chance = temporary_name().split("_")
+    former = "_".join([host, space, pid, str(int(start) - 1), chance])
+    assert make_run(tmp_path, "a", process=former).state().status == "interrupted"
+
+
+def test_state_of_a_run_elsewhere_goes_by_its_last_event(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "a", process="elsewhere_0_1_1_0")
+    assert folder.state().status == "running"
+    os.utime(folder.path / EVENTS, (time.time() - STALE_SECONDS - 60,) * 2)
+    assert folder.state().status == "interrupted"
+
+
+def test_state_of_a_run_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "old")
+    told = {"time": 1.0, "event": "run_started", "process": os.getpid(), "host": socket.gethostname()}
+    (folder.path / EVENTS).write_text(json.dumps(told) + "\n")
+    assert folder.state().status == "running"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stages import STAGES
 from tests.pipeline.cli.conftest import Command, newest
 
 
@@ -81,6 +82,21 @@ def test_status_says_why_a_run_failed(project: Path, command: Command) -> None:
     assert "generalist: " in done.out
     state = json.loads(command("status", "--json").out)
     assert state["tasks"]["generalist"]["fault"]
+
+
+def test_status_says_why_a_run_failed_before_any_task(project: Path, command: Command) -> None:
+    told = command("run", "tiny.yaml", "--only", "student").err
+    done = command("status")
+    assert done.out.splitlines()[0].endswith(": failed")
+    assert done.out.endswith(told)
+    assert json.loads(command("status", "--json").out)["fault"] == told.strip()
+
+
+def test_status_lists_the_stages_in_order_and_the_specialists_by_name(finished: Path, command: Command) -> None:
+    lines = command("status").out.splitlines()[1:]
+    stages = [line.split()[0] for line in lines if not line.startswith(" ")]
+    assert stages == [stage.name for stage in STAGES if stage.name != "calibration"]  # which was not asked for
+    assert [line.split()[0] for line in lines if line.startswith(" ")] == ["0-1", "2-3"]
 
 
 def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Command) -> None:
