@@ -1,18 +1,23 @@
 """Orchestration: what runs, where, and what is kept. No maths, no model, no data set.
 
-For use from Python there are `SoftTargets`, which opens a soft-target table of a finished run, and `combine`, which
-combines teachers' probabilities.
+For use from Python there are `load_student`, which loads the student of a finished run, `SoftTargets`, which opens a
+soft-target table of one, and `combine`, which combines teachers' probabilities.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from specialists.combine import combine
+    from stages.inference import load_student
     from stages.soft_targets import SoftTargets
 
-__all__ = ["SoftTargets", "combine"]
+__all__ = ["SoftTargets", "combine", "load_student"]
 
-_PUBLIC = {"SoftTargets": "stages.soft_targets:SoftTargets", "combine": "specialists.combine:combine"}
+_PUBLIC = {
+    "SoftTargets": "stages.soft_targets:SoftTargets",
+    "combine": "specialists.combine:combine",
+    "load_student": "stages.inference:load_student",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from pipeline.events import RunState, read_events
 from pipeline.stage import Json
 from pipeline.store.processes import is_abandoned
 
+CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
 LOGS = "logs"
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
-from specialists.ensemble import Ensemble, Prediction, Specialist
+from specialists.ensemble import Prediction
 from specialists.subsets import coverage
-from stages import network
+from stages import network, teachers
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
 from stages.parameters import CombineParameters
@@ -68,8 +68,8 @@ def evaluate(
     outputs = [network.predict(specialist, images).cpu() for specialist in specialists]
     subsets = [specialist.facts["subset"] for specialist in specialists]
     temperatures = [calibration.facts["temperature"] for calibration in calibrations]
-    teachers = _Teachers(logits, outputs, specialists, combine)
-    prediction = teachers.combined(temperatures)
+    asked = _Teachers(logits, outputs, specialists, combine)
+    prediction = asked.combined(temperatures)
     alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
     scores = {
         variant: _log_probs(network.predict(student, images))
@@ -86,7 +86,7 @@ def evaluate(
             "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
         }
-        | (_calibration(teachers, temperatures, labels) if temperatures else {}),
+        | (_calibration(asked, temperatures, labels) if temperatures else {}),
         "students": {
             variant: _measured(scores[variant], labels)
             | {"agreement": metrics.agreement(scores[variant], together)}
@@ -118,23 +118,15 @@ class _Teachers:
 
     def combined(self, temperatures: Sequence[float]) -> Prediction:
         """Return what the ensemble says, at the teachers' temperatures, the generalist's first; at 1 without any."""
-        of_generalist, *of_specialists = temperatures or [1.0] * (1 + len(self.specialists))
-        specialists = [
-            Specialist(
-                output.__getitem__, torch.tensor(net.facts["subset"]), net.facts["prior_correction"], temperature
-            )
-            for net, output, temperature in zip(self.specialists, self.outputs, of_specialists, strict=True)
-        ]
-        ensemble = Ensemble(
-            self.logits.__getitem__, specialists, self.wanted.active_classes, self.wanted.divergence, of_generalist
-        )
-        return ensemble(torch.arange(len(self.logits)))
+        outputs = [output.__getitem__ for output in self.outputs]
+        together = teachers.ensemble(self.logits.__getitem__, outputs, self.specialists, self.wanted, temperatures)
+        return together(torch.arange(len(self.logits)))
 
 
-def _calibration(teachers: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
+def _calibration(asked: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
     """Return the temperatures by teacher, and what the ensemble would be without them."""
-    names = ["generalist", *(specialist.facts["name"] for specialist in teachers.specialists)]
-    log_probs = _log_probs(teachers.combined([]).probs.log())
+    names = ["generalist", *(specialist.facts["name"] for specialist in asked.specialists)]
+    log_probs = _log_probs(asked.combined([]).probs.log())
     return {
         "temperatures": dict(zip(names, temperatures, strict=True)),
         "uncalibrated": {"nll": metrics.nll(log_probs, labels), "ece": metrics.ece(log_probs, labels)},

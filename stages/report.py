@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Json, RunSummary
 
 RESULTS_VERSION = 1
@@ -40,14 +41,15 @@ def write(
         Contents by file name.
     """
     results = compose_results(dataset, test, subsets, targets, evaluation, run)
+    weights = _safetensors(student)
     page = _page(
         results, subsets, evaluation, curves={"generalist": generalist, **_named(specialists), "student": student}
     )
     return {
         "results.json": as_json(results),
         "report.html": page.encode(),
-        "student.safetensors": _safetensors(student),
-        "student.json": as_json(student_description(dataset, student)),
+        "student.safetensors": weights,
+        "student.json": as_json(student_description(dataset, student) | {"sha256": sha256(weights)}),
     }
 
 

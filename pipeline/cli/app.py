@@ -36,6 +36,11 @@ KeepGoing = Annotated[
 StoreArgument = Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder or URL.")]
 StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
 TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name; of a name the newest.")]
+RunsFolder = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+RunStore = Annotated[
+    str | None, typer.Option("--store", metavar="STORE", help="The run's store, where it is no longer where it was.")
+]
 AsJson = Annotated[bool | None, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -105,6 +110,27 @@ def status(
     from pipeline.cli import inspect  # noqa: PLC0415
 
     inspect.show_status(runs, run, as_json=bool(as_json))
+
+
+@app.command()
+def predict(
+    run: RunName,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for stdin.")],
+    *,
+    top: Annotated[int, typer.Option(metavar="K", help="How many classes to tell of each image.")] = 3,
+    ensemble: Annotated[bool | None, typer.Option("--ensemble", help="Ask the teachers, not the student.")] = None,
+    runs: RunsFolder = Path("runs"),
+    store: RunStore = None,
+    as_json: AsJson = None,
+) -> None:
+    """Tell what a run's student sees in images.
+
+    Example: python -m pipeline predict digits seven.png more/
+    """
+    from pipeline.cli import kept  # noqa: PLC0415
+    from pipeline.cli import predict as command  # noqa: PLC0415
+
+    command.predict(kept.find(runs, run, store), images, top=top, ensemble=bool(ensemble), as_json=bool(as_json))
 
 
 @store_app.command()

@@ -20,7 +20,7 @@ from pipeline.events import EventLog, Events
 from pipeline.executor import Executor, start
 from pipeline.planner import plan
 from pipeline.runner import Runner, Scope
-from pipeline.runs import EVENTS, LOGS, RunFolder
+from pipeline.runs import CONFIG, EVENTS, LOGS, RunFolder
 from pipeline.store import Hold
 from pipeline.store.processes import temporary_name
 from stages.parameters import resolved
@@ -76,7 +76,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         composition = compose(config, overrides)
         composition.store.sweep()
         folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
-        folder.write("config.yaml", dump(resolved(composition.config)))
+        folder.write(CONFIG, dump(resolved(composition.config)))
         console = Console()
         if console.is_terminal:  # elsewhere the first line says it
             say(f"run in {folder.path}")
@@ -95,7 +95,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     graph = composition.graph(selection.until)
     scope = selection.scope(list(graph.stages))
     store.on_damage = lambda message: events.tell("warning", message=message)
-    with _recorded(folder, events, stages=list(graph.stages), wanted=scope.stages):
+    with _recorded(folder, events, store=store.location, stages=list(graph.stages), wanted=scope.stages):
         steps = plan(graph, fresh=selection.force, history=composition.history)
         folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
         hold = Hold(store, folder.path.name)
@@ -118,12 +118,15 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
 
 
 @contextmanager
-def _recorded(folder: RunFolder, events: Events, *, stages: Sequence[str], wanted: Collection[str]) -> Iterator[None]:
+def _recorded(
+    folder: RunFolder, events: Events, *, store: str, stages: Sequence[str], wanted: Collection[str]
+) -> Iterator[None]:
     """Tell that a run begins, and how it ended, whatever happens.
 
     Args:
         folder: The run's.
         events: Told of it.
+        store: Where its results are kept.
         stages: All stages, in order.
         wanted: Those that the run is to do.
 
@@ -135,6 +138,7 @@ def _recorded(folder: RunFolder, events: Events, *, stages: Sequence[str], wante
         process=temporary_name(),
         host=socket.gethostname(),
         folder=str(folder.path),
+        store=store,
         stages=stages,
         undecided=[name for name in stages if name in wanted],
     )

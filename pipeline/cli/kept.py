@@ -1,0 +1,132 @@
+"""A finished run as the commands after it see it: its folder, its config, and its results in the store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline import config, runs
+from pipeline.cli.schema import Config
+from pipeline.errors import ConfigError, StoreError
+from pipeline.events import read_events
+from pipeline.runs import CONFIG, EVENTS, RunFolder
+from pipeline.stage import Artifact, Facts, Stage, Task, imported
+from pipeline.store import Manifest, Store
+from pipeline.worker import load_inputs
+from stages import STAGES
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A run whose results are kept.
+
+    Attributes:
+        folder: Its folder.
+        place: The store's location; None for where the run had it.
+    """
+
+    folder: RunFolder
+    place: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's own name, that of its folder."""
+        return self.folder.path.name
+
+    @cached_property
+    def config(self) -> Config:
+        """The resolved config.
+
+        Raises:
+            ConfigError: It is not there, or of another version of the program.
+        """
+        return config.load(self.folder.path / CONFIG, Config)
+
+    @cached_property
+    def keys(self) -> Mapping[str, str]:
+        """The recipe keys of its results, by task id."""
+        return self.folder.keys()
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of its results.
+
+        Raises:
+            ConfigError: There is no store where the run had it.
+            StoreError: It cannot be used.
+        """
+        location = self.place or self._recorded_place()
+        if not Store.is_at(location):
+            raise ConfigError(
+                f"{location}: must be the store of {self.name}; got none there; give its place by --store"
+            )
+        return Store.open(location)
+
+    def manifest(self, task_id: str) -> Manifest:
+        """Return the manifest of a result.
+
+        Raises:
+            StoreError: The run has no such result, or it is no longer in the store.
+        """
+        if task_id not in self.keys:
+            raise self._unreached(task_id)
+        manifest = self.store.find(self.keys[task_id])
+        if manifest is None:
+            where = self.store.location
+            raise StoreError(f"{task_id} of {self.name} must be in {where}; got nothing: do the run again")
+        return manifest
+
+    def facts(self, task_id: str) -> Facts:
+        """Return the facts of a result."""
+        return self.store.facts(self.manifest(task_id))
+
+    def artifact(self, task_id: str) -> Artifact:
+        """Return a result."""
+        return self.store.load(self.manifest(task_id))
+
+    def task(self, stage: str) -> Task:
+        """Return the one task of a stage that has one.
+
+        Raises:
+            StoreError: The run has not reached what decides it.
+        """
+        found = next(item for item in STAGES if item.name == stage)
+        tasks: list[Task] = imported(found.tasks)(self.config, self._known(found))
+        return tasks[0]
+
+    def inputs(self, task: Task) -> dict[str, Any]:
+        """Return what a task reads, by argument name: artifacts, or lists of them."""
+        manifests: dict[str, Manifest | list[Manifest]] = {
+            name: self.manifest(ids) if isinstance(ids, str) else [self.manifest(one) for one in ids]
+            for name, ids in task.inputs.items()
+        }
+        return dict(load_inputs(self.store, manifests))
+
+    def _known(self, stage: Stage) -> dict[str, Facts]:
+        tasks = {name: [task_id for task_id in self.keys if task_id.split("[")[0] == name] for name in stage.decided_by}
+        for name, task_ids in tasks.items():
+            if not task_ids:
+                raise self._unreached(name)
+        return {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
+
+    def _unreached(self, name: str) -> StoreError:
+        return StoreError(f"{self.name} must have reached its {name}; got a run that ended before it")
+
+    def _recorded_place(self) -> str:
+        started = next(read_events(self.folder.path / EVENTS), {})
+        return str(started.get("store", self.config.store))
+
+
+def find(base: Path, run: str, place: str | None = None) -> KeptRun:
+    """Return the run that a user names by its path, folder or name.
+
+    Args:
+        base: The folder that holds the runs.
+        run: What the user wrote.
+        place: The store's location; None for where the run had it.
+
+    Raises:
+        ConfigError: There is no such run.
+    """
+    return KeptRun(runs.find(base, run), place)

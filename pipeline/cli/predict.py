@@ -1,0 +1,142 @@
+"""`predict`: what a run's student, or its ensemble, sees in images."""
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.cli.kept import KeptRun
+from pipeline.cli.tables import table_of
+from pipeline.errors import ConfigError, StageError
+
+if TYPE_CHECKING:
+    from stages.inference import Classifier
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""What counts as an image in a folder."""
+STDIN = "-"
+BATCH = 256
+"""Pictures that are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen in one image: class names and probabilities, the most probable first."""
+
+    image: str
+    classes: Sequence[tuple[str, float]]
+
+
+def predict(
+    run: KeptRun, images: Sequence[str], *, top: int, ensemble: bool, as_json: bool, stdin: BinaryIO | None = None
+) -> None:
+    """Print the most probable classes of images.
+
+    Args:
+        run: The run.
+        images: Files, folders (all images in them, also in folders below), or `-` for an image on stdin.
+        top: How many classes to tell of each.
+        ensemble: Whether the teachers are asked, in place of the student.
+        as_json: Whether to print JSON.
+        stdin: What `-` reads; the program's own if None.
+
+    Raises:
+        ConfigError: There is no such image, or `top` is less than 1.
+        StageError: Images cannot be read, which is told after the others were predicted.
+    """
+    if top < 1:
+        raise ConfigError(f"--top: must be 1 or more; got {top}")
+    names = list(_expanded(images))
+    model = _ensemble(run) if ensemble else _student(run)
+    faults: list[str] = []
+    batches = (names[start : start + BATCH] for start in range(0, len(names), BATCH))
+    seen = [found for batch in batches for found in _seen(model, batch, top, stdin, faults)]
+    if as_json:
+        told = [{"image": s.image, "classes": [{"name": n, "probability": p} for n, p in s.classes]} for s in seen]
+        Console().print_json(data=told)
+    elif seen:
+        _print(seen)
+    if faults:
+        raise StageError("\n".join(faults))
+
+
+def _expanded(images: Sequence[str]) -> Iterator[str]:
+    faults = []
+    for name in images:
+        path = Path(name)
+        if name == STDIN or path.is_file():
+            yield name
+        elif path.is_dir():
+            found = sorted(
+                str(file) for file in path.rglob("*") if _is_image(file.relative_to(path)) and file.is_file()
+            )
+            faults += [] if found else [f"{name}: must hold images ({', '.join(SUFFIXES)}); got none"]
+            yield from found
+        else:
+            faults.append(f"{name}: must be an image, a folder of images, or - for stdin; got nothing of that name")
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _student(run: KeptRun) -> "Classifier":
+    from stages.inference import load_student  # noqa: PLC0415  # brings torch: not before the images are known
+
+    return load_student(run.folder.path)
+
+
+def _ensemble(run: KeptRun) -> "Classifier":
+    from stages.teachers import classifier, networks  # noqa: PLC0415  # brings torch and numba
+
+    task = run.task("evaluate")
+    inputs = run.inputs(task)
+    generalist, specialists = inputs["generalist"], inputs["specialists"]
+    temperatures = [fit.facts["temperature"] for fit in inputs.get("calibrations", [])]
+    together = networks(generalist, specialists, run.config.combine, temperatures)
+    return classifier(together, generalist, run.facts("data[train]")["class_names"])
+
+
+def _seen(
+    model: "Classifier", names: Sequence[str], top: int, stdin: BinaryIO | None, faults: list[str]
+) -> Iterator[Seen]:
+    """Yield what is seen in the images that can be read; why the others cannot is added to the faults."""
+    from stages.learning import pictures  # noqa: PLC0415
+    from stages.learning.errors import LearningError  # noqa: PLC0415
+
+    read, known = [], []
+    for name in names:
+        try:
+            picture = pictures.read(_opened(name, stdin), _shown(name))
+            read.append(pictures.pixels(picture, model.image_size, model.channels))
+        except LearningError as error:
+            text = str(error)
+            faults.append(text if text.startswith(_shown(name)) else f"{_shown(name)}: {text}")
+        else:
+            known.append(_shown(name))
+    for name, classes in zip(known, model.top(read, top), strict=True):
+        yield Seen(name, classes)
+
+
+def _opened(name: str, stdin: BinaryIO | None) -> "Path | BinaryIO":
+    # Pillow looks at an image from several places, which a pipe does not allow.
+    return io.BytesIO((stdin or sys.stdin.buffer).read()) if name == STDIN else Path(name)
+
+
+def _shown(name: str) -> str:
+    return "stdin" if name == STDIN else name
+
+
+def _print(seen: Sequence[Seen]) -> None:
+    table = table_of("image", "class", "probability")
+    for found in seen:
+        for rank, (name, probability) in enumerate(found.classes):
+            table.add_row(Text(found.image if rank == 0 else ""), Text(name), f"{100 * probability:.2f} %")
+    Console().print(table)

@@ -1,0 +1,156 @@
+"""Trained models in use: images in, probabilities and class names out."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.errors import StageError
+from pipeline.recipe import sha256
+from pipeline.stage import Artifact, Json
+from stages import network
+from stages.learning import pictures, training
+from stages.learning.errors import LearningError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DESCRIPTION = "student.json"
+"""In a run's folder: what rebuilds its student."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, or several combined, that tells images of some classes apart.
+
+    Attributes:
+        class_names: The classes, in the order of the probabilities.
+        image_size: Height and width of what it takes; other sizes are scaled.
+        channels: 1 for grey, 3 for colour; images of the other kind are converted.
+        predict: Returns the logits or log-probabilities (images, classes) of pixels (images, height, width, channels).
+    """
+
+    class_names: tuple[str, ...]
+    image_size: tuple[int, int]
+    channels: int
+    predict: Callable[[Tensor], Tensor]
+
+    def probs(self, images: "Sequence[Image | NDArray[np.uint8]] | NDArray[np.uint8] | Tensor | Image") -> Tensor:
+        """Return the probabilities of the classes.
+
+        Args:
+            images: A PIL image; or a sequence of PIL images and uint8 arrays, of any sizes, these (height, width) or
+                (height, width, 1 or 3); or a uint8 array or tensor (images, height, width, channels); or a float tensor
+                (images, channels, height, width) of values in [0, 1], of the size and channels that the networks take.
+
+        Returns:
+            float32 (images, classes), on the CPU.
+
+        Raises:
+            StageError: The images are nothing of the kind; says which.
+        """
+        batch = _as_batch(images, self.image_size, self.channels)
+        return self.predict(batch.to(training.device())).double().softmax(dim=1).float().cpu()
+
+    def labels(self, images: Any) -> list[str]:
+        """Return the name of the most probable class of each image. Takes what `probs` takes."""
+        return [self.class_names[c] for c in self.probs(images).argmax(dim=1).tolist()]
+
+    def top(self, images: Any, k: int = 5) -> list[list[tuple[str, float]]]:
+        """Return of each image the k most probable classes and their probabilities. Takes what `probs` takes."""
+        values, classes = self.probs(images).topk(min(k, len(self.class_names)), dim=1)
+        return [
+            [(self.class_names[c], p) for c, p in zip(*row, strict=True)]
+            for row in zip(classes.tolist(), values.tolist(), strict=True)
+        ]
+
+
+def load_student(run: str | Path) -> Classifier:
+    """Load the distilled student of a run.
+
+    Args:
+        run: The run's folder, or any folder that holds its `student.json` and `student.safetensors`.
+
+    Returns:
+        The student, on a GPU where there is one.
+
+    Raises:
+        StageError: The files are not there, or not those of a student.
+    """
+    description, artifact = read_student(Path(run))
+    return classifier(artifact, description["class_names"])
+
+
+def read_student(folder: Path) -> tuple[Mapping[str, Json], Artifact]:
+    """Return the description and the weights of the student in a run's folder.
+
+    Raises:
+        StageError: They are not there, or not those of a student.
+    """
+    from safetensors.numpy import load  # noqa: PLC0415  # only who reads a file needs it
+
+    path = folder / DESCRIPTION
+    try:
+        description = json.loads(path.read_bytes())
+        data = (folder / description["weights"]).read_bytes()
+    except OSError as error:
+        hint = "a run that reached its end leaves it in its folder"
+        raise StageError(f"{error.filename} must be there; got {error.strerror}: {hint}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StageError(f"{path} must describe a student; got {error!r}") from error
+    digest = sha256(data)
+    if digest != description.get("sha256"):
+        rule = f"have the SHA-256 that {DESCRIPTION} names, {str(description.get('sha256'))[:12]}"
+        raise StageError(f"{folder / description['weights']} must {rule}; got {digest[:12]}")
+    return description, Artifact(load(data), {"network": description})
+
+
+def classifier(net: Artifact, class_names: Sequence[str]) -> Classifier:
+    """Return a trained network over all classes as a classifier."""
+    height, width = net.facts["network"]["image_size"]
+    predict = network.predictor(net, training.device())
+    return Classifier(tuple(class_names), (height, width), net.facts["network"]["channels"], predict)
+
+
+def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
+    """Return images as pixels (images, height, width, channels), uint8 or float32 up to 255."""
+    if isinstance(images, Tensor) and images.is_floating_point():
+        return _from_floats(images, (channels, *size))
+    if hasattr(images, "convert"):
+        images = [images]
+    if isinstance(images, np.ndarray | Tensor) and images.ndim != 4:
+        rule = "have the shape (images, height, width, channels)"
+        raise StageError(f"a batch of uint8 images must {rule}; got {tuple(images.shape)}; did you mean a list of one?")
+    faults: list[str] = []
+    rows: list[NDArray[np.uint8]] = []
+    for number, image in enumerate(images):
+        try:
+            rows.append(_one(image, size, channels))
+        except LearningError as error:
+            faults.append(f"image {number}: {error}")
+    if faults:
+        more = f"\nand {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise StageError("\n".join(faults[:5]) + more)
+    return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *size, channels, dtype=torch.uint8)
+
+
+def _one(image: Any, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    if hasattr(image, "convert"):
+        return pictures.pixels(image, size, channels)
+    return pictures.array_pixels(np.asarray(image), size, channels)
+
+
+def _from_floats(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    if images.ndim != 4 or tuple(images.shape[1:]) != shape:
+        wanted = ", ".join(map(str, shape))
+        raise StageError(f"float images must have the shape (images, {wanted}); got {tuple(images.shape)}")
+    if len(images) and not (images.min() >= 0 and images.max() <= 1):
+        low, high = float(images.min()), float(images.max())
+        raise StageError(f"float images must be from 0 to 1; got {low:g} to {high:g}; did you mean images / 255?")
+    return images.float().permute(0, 2, 3, 1) * 255

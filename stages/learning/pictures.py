@@ -1,0 +1,93 @@
+"""Pictures of any size and mode as the pixels a network takes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.learning.errors import LearningError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+MODES = {1: "L", 3: "RGB"}
+"""Pillow's mode by number of channels."""
+TAKEN = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""Modes of 8 bits a channel or less, all that common files have: more bits convert to nonsense."""
+
+
+def read(file: "Path | BinaryIO", name: str) -> "Image":
+    """Read a picture, turned as its EXIF data say.
+
+    Args:
+        file: A path or an open file.
+        name: What it is called in an error.
+
+    Raises:
+        LearningError: It cannot be read as a picture.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  # only those who read pictures pay for it
+
+    try:
+        with Image.open(file) as picture:
+            return ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError as error:
+        raise LearningError(f"{name} must be a picture in a format that Pillow reads; got something else") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise LearningError(f"{name} must be a picture that can be read; got {error}") from error
+
+
+def pixels(picture: "Image", size: Sequence[int], channels: int) -> NDArray[np.uint8]:
+    """Return a picture as pixels of a given size: grey or colour as wanted, scaled to cover it, its middle cut out.
+
+    Scaling is bilinear, over all pixels that become one; a picture of the right size and mode stays as it is.
+
+    Args:
+        picture: The picture.
+        size: Height and width.
+        channels: 1 for grey (ITU-R 601-2 luma), 3 for red, green and blue; transparency is dropped.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        LearningError: The picture is of a mode that has no one way to become these, such as 16 bits a channel.
+    """
+    from PIL import Image, ImageOps  # noqa: PLC0415
+
+    if picture.mode not in TAKEN:
+        raise LearningError(f"the mode of a picture must be one of {', '.join(TAKEN)}; got {picture.mode}")
+    height, width = size
+    picture = picture.convert(MODES[channels])
+    if picture.size != (width, height):
+        picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(height, width, channels)
+
+
+def array_pixels(array: NDArray[Any], size: Sequence[int], channels: int) -> NDArray[np.uint8]:
+    """Return an array as `pixels` does a picture.
+
+    Args:
+        array: uint8 (height, width) or (height, width, 1 or 3), of any height and width.
+        size: Height and width wanted.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 (height, width, channels).
+
+    Raises:
+        LearningError: The array is nothing of the kind.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    if array.dtype != np.uint8 or array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in MODES):
+        rule = "be uint8 of the shape (height, width) or (height, width, 1 or 3)"
+        raise LearningError(f"an image must {rule}; got {array.dtype} {array.shape}")
+    if not array.size:
+        raise LearningError(f"an image must have pixels; got the shape {array.shape}")
+    if array.ndim == 3 and array.shape == (*size, channels):
+        return array
+    return pixels(Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array), size, channels)

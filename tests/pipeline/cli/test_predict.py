@@ -1,0 +1,113 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import load_student
+from pipeline.cli import kept
+from pipeline.cli.predict import predict
+from tests.pipeline.cli.conftest import Command, Done, make_arrays, newest
+
+
+@pytest.fixture
+def images(finished: Path) -> Path:
+    """A folder of test images, one in a folder below, and things that are no images."""
+    folder = finished / "images"
+    (folder / "below" / ".hidden").mkdir(parents=True)
+    arrays = make_arrays()["x_test"]
+    Image.fromarray(arrays[0]).save(folder / "a.png")
+    Image.fromarray(arrays[20]).resize((30, 20)).convert("RGBA").save(folder / "below" / "B.PNG")
+    Image.fromarray(arrays[0]).save(folder / "below" / ".hidden" / "c.png")
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def told(done: Done) -> dict[str, list[str]]:
+    return {image["image"]: [c["name"] for c in image["classes"]] for image in json.loads(done.out)}
+
+
+def test_predict_looks_at_files_and_folders(finished: Path, images: Path, command: Command) -> None:
+    done = command("predict", "tiny", "images", "images/a.png", "--top", "2")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0] == ["image", "class", "probability"]
+    assert [line[0] for line in lines[1::2]] == ["images/a.png", "images/below/B.PNG", "images/a.png"]
+    assert all(line[-1] == "%" for line in lines[1:])
+    assert len(lines) == 7
+
+
+def test_predict_says_what_the_student_says(finished: Path, images: Path, command: Command) -> None:
+    (image,) = json.loads(command("predict", "tiny", "images/a.png", "--json", "--top", "9").out)
+    student = load_student(newest(finished / "runs"))
+    with Image.open(images / "a.png") as picture:
+        expected = student.top(picture, 9)[0]
+    assert [(c["name"], c["probability"]) for c in image["classes"]] == expected
+    assert sum(c["probability"] for c in image["classes"]) == pytest.approx(1)
+
+
+def test_predict_with_the_ensemble(finished: Path, images: Path, command: Command) -> None:
+    done = command("predict", "tiny", "images/a.png", "--json", "--ensemble", "--top", "4")
+    run = kept.find(finished / "runs", "tiny")
+    labels = np.array([c["name"] for c in json.loads(done.out)[0]["classes"]]).astype(int)
+    kept_probs = np.exp(run.artifact("evaluate").arrays["ensemble"][0])
+    assert [c["probability"] for c in json.loads(done.out)[0]["classes"]] == pytest.approx(
+        kept_probs[labels].tolist(), abs=1e-5
+    )
+
+
+def test_predict_reads_stdin(finished: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = kept.find(finished / "runs", "tiny")
+    stdin = io.BytesIO((images / "a.png").read_bytes())
+    predict(run, ["-"], top=1, ensemble=False, as_json=True, stdin=stdin)
+    assert told(Done(0, capsys.readouterr().out, "")).keys() == {"stdin"}
+
+
+def test_predict_tells_of_what_cannot_be_read_and_does_the_rest(finished: Path, images: Path, command: Command) -> None:
+    (images / "broken.png").write_text("no image")
+    Image.new("I;16", (8, 8)).save(images / "deep.png")
+    done = command("predict", "tiny", "images", "--json")
+    assert done.code == 1
+    assert told(done).keys() == {"images/a.png", "images/below/B.PNG"}
+    assert done.err.splitlines() == [
+        "images/broken.png must be a picture in a format that Pillow reads; got something else",
+        "images/deep.png: the mode of a picture must be one of 1, L, LA, P, RGB, RGBA, RGBX, CMYK, YCbCr; got I;16",
+    ]
+    alone = command("predict", "tiny", "images/broken.png")
+    assert (alone.code, alone.out) == (1, "")
+
+
+def test_predict_says_what_is_wrong_with_the_command(finished: Path, images: Path, command: Command) -> None:
+    (finished / "empty").mkdir()
+    done = command("predict", "tiny", "nothing.png", "empty")
+    assert (done.code, done.out) == (2, "")
+    assert "nothing.png: must be an image, a folder of images, or - for stdin" in done.err
+    assert "empty: must hold images (.bmp, " in done.err
+    assert command("predict", "tiny", "images", "--top", "0").err == "--top: must be 1 or more; got 0\n"
+    assert "did you mean 'tiny'?" in command("predict", "tinny", "images").err
+
+
+def test_ensemble_wants_the_store_of_its_run(finished: Path, images: Path, command: Command) -> None:
+    elsewhere = finished / "elsewhere"
+    events = newest(finished / "runs") / "events.jsonl"
+    first, _, rest = events.read_text().partition("\n")
+    moved = json.dumps(json.loads(first) | {"store": str(finished / "other")})
+    events.write_text(f"{moved}\n{rest}")
+    done = command("predict", "tiny", "images/a.png", "--ensemble")
+    assert done.code == 2
+    assert "must be the store of tiny-" in done.err
+    (finished / "store").rename(elsewhere)
+    assert command("predict", "tiny", "images/a.png", "--ensemble", "--store", "elsewhere").code == 0
+
+
+def test_ensemble_says_what_a_run_lacks(project: Path, command: Command) -> None:
+    command("run", "tiny.yaml", "--until", "generalist")
+    Image.new("L", (8, 8)).save(project / "a.png")
+    done = command("predict", "tiny", "a.png", "--ensemble")
+    assert done.code == 1
+    assert "must have reached its subsets; got a run that ended before it" in done.err
+    without = command("predict", "tiny", "a.png")
+    assert without.code == 1
+    assert "student.json must be there" in without.err
