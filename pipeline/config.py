@@ -9,22 +9,43 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config_source import Fault, Source, read
-from pipeline.config_words import Location, describe, dotted, shown
-from pipeline.errors import ConfigError
+from pipeline import config_source
+from pipeline.config_source import Source, read
+from pipeline.config_words import describe, shown
+from pipeline.errors import ConfigError, Fault, Location, dotted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Model = TypeVar("Model", bound=BaseModel)
-Check = Callable[[Model], Sequence[tuple[Location, str]]]
+Check = Callable[[Model], Sequence[Fault]]
 
 
-def load(path: Path, schema: type[Model], overrides: Sequence[str] = (), checks: Check[Model] | None = None) -> Model:
+@dataclass(frozen=True)
+class Loaded(Generic[Model]):
+    """A config, and where each of its values was written.
+
+    Attributes:
+        model: The config.
+        source: What the file and the overrides say.
+    """
+
+    model: Model
+    source: Source
+
+    def error(self, faults: Sequence[Fault]) -> ConfigError:
+        """Return the error for faults that were found later, each where it is in the config."""
+        return _error([_placed(self.source, location, message) for location, message in faults])
+
+
+def load(
+    path: Path, schema: type[Model], overrides: Sequence[str] = (), checks: Check[Model] | None = None
+) -> Loaded[Model]:
     """Read a config file.
 
     Args:
@@ -36,7 +57,7 @@ def load(path: Path, schema: type[Model], overrides: Sequence[str] = (), checks:
             message of every fault, such as `(("student", "epochs"), "must be at most 9; got 30")`.
 
     Returns:
-        The model.
+        The model, and where its values were written.
 
     Raises:
         ConfigError: The file cannot be read, is not YAML or does not fit. The message has a line for every
@@ -50,10 +71,18 @@ def load(path: Path, schema: type[Model], overrides: Sequence[str] = (), checks:
         for location, message in checks(model):
             # Beside other faults only of what was written: a default may stand in for a value that does not fit.
             if not told or (location in source.places and dotted(location) not in told):
-                source.faults.append(Fault(source.place(location), dotted(location), message))
+                source.faults.append(_placed(source, location, message))
     if model is None or source.faults:
-        raise ConfigError("\n".join(map(str, sorted(source.faults, key=lambda fault: fault.place))))
-    return model
+        raise _error(source.faults)
+    return Loaded(model, source)
+
+
+def _error(faults: Sequence[config_source.Fault]) -> ConfigError:
+    return ConfigError("\n".join(map(str, sorted(faults, key=lambda fault: fault.place))))
+
+
+def _placed(source: Source, location: Location, message: str) -> config_source.Fault:
+    return config_source.Fault(source.place(location), dotted(location), message)
 
 
 def _fitted(source: Source, schema: type[Model]) -> Model | None:
@@ -69,8 +98,7 @@ def _fitted(source: Source, schema: type[Model]) -> Model | None:
     for detail in details:
         location = detail["loc"]
         if dotted(location) not in unreadable:
-            fault = Fault(source.place(location), dotted(location), describe(detail, schema))
-            source.faults.append(fault)
+            source.faults.append(_placed(source, location, describe(detail, schema)))
     try:
         return schema.model_validate(_without(source.values, {detail["loc"] for detail in details}))
     except ValidationError:

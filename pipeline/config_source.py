@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.config_words import Location, dotted, shortened
-from pipeline.errors import did_you_mean
+from pipeline.config_words import shortened
+from pipeline.errors import Location, did_you_mean, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

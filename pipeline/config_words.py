@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
-from pipeline.errors import did_you_mean
+from pipeline.errors import Location, did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-Location = tuple[str | int, ...]
 Context = Mapping[str, Any]
 
 A_LIST = "be a list, such as [a, b]"
@@ -44,12 +43,6 @@ RULES = {
 }
 
 SWITCHES = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
-
-
-def dotted(location: Location) -> str:
-    """Return a location as people write it, such as `student.epochs` or `controls[1]`."""
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
-    return text.removeprefix(".")
 
 
 def shown(value: Any) -> str:

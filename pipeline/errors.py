@@ -2,6 +2,7 @@
 
     PipelineError
     ├── ConfigError       the config or the command is wrong: nothing was started        exit code 2
+    │   └── MisfitError   settings do not fit the data, as was seen when it was loaded
     ├── StageError        a stage cannot do its work on what it was given                exit code 1
     ├── StoreError        the store cannot be read or written                            exit code 1
     │   └── DamagedError  what a digest promised is not there: it is set aside, made again
@@ -11,7 +12,13 @@ Messages read `<what> must <rule>; got <value>; did you mean <x>?`.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+Location = tuple[str | int, ...]
+"""Where a value is in a config: keys, and positions in lists."""
+
+Fault = tuple[Location, str]
+"""Where something is wrong in a config, and what must hold there."""
 
 
 class PipelineError(Exception):
@@ -24,6 +31,18 @@ class ConfigError(PipelineError):
     """The config or the command is wrong; its message lists all faults, one a line."""
 
     exit_code = 2
+
+
+class MisfitError(ConfigError):
+    """Settings do not fit the data.
+
+    Attributes:
+        faults: All of them; whoever has read the config file can tell where they were written.
+    """
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(f"{dotted(location)}: {message}" for location, message in faults))
+        self.faults = list(faults)
 
 
 class StageError(PipelineError):
@@ -58,6 +77,12 @@ class Interrupted(PipelineError):  # noqa: N818  # a wish, not an error
 def _damaged(message: str, key: str) -> DamagedError:
     # Exceptions are pickled by their positional arguments; this one has a keyword.
     return DamagedError(message, key=key)
+
+
+def dotted(location: Location) -> str:
+    """Return a location as people write it, such as `student.epochs` or `controls[1]`."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location)
+    return text.removeprefix(".")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

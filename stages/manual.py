@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.errors import ConfigError, did_you_mean
+from pipeline.errors import did_you_mean
 
 Listed = Sequence[Sequence[int | str]]
 Place = tuple[int, ...]
@@ -37,17 +37,9 @@ def resolve(subsets: Listed, class_names: Sequence[str]) -> list[list[int]]:
     """Return listed subsets as ascending class ids in lexicographic order, the same however they were listed.
 
     Args:
-        subsets: Class ids or names.
+        subsets: Class ids or names in which `faults_of` finds nothing wrong.
         class_names: Of every class, in the order of the ids.
-
-    Raises:
-        ConfigError: Lists all faults.
     """
-    faults = list(faults_of(subsets, len(class_names), class_names))
-    if faults:
-        raise ConfigError(
-            "\n".join(f"specialists.subsets{''.join(f'[{i}]' for i in place)}: {fault}" for place, fault in faults)
-        )
     return sorted(
         sorted(member if isinstance(member, int) else class_names.index(member) for member in subset)
         for subset in subsets

@@ -4,6 +4,7 @@ Every description below is what the config reference says of the field. Models a
 number is not a number, a switch is not a count, and a key that nobody reads is an error.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.errors import did_you_mean
+from pipeline.errors import Fault, did_you_mean
 from stages import manual, tables
 
 SOURCE_KINDS = ("sklearn", "npz", "python")
@@ -285,15 +286,15 @@ class Parameters(Section):
 
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
-Fault = tuple[tuple[str | int, ...], str]
 
 
-def check_classes(parameters: Parameters, classes: int) -> list[Fault]:
+def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:
     """Check what cannot be checked before the number of classes is known.
 
     Args:
         parameters: The parameters.
         classes: Number of classes of the data set.
+        names: Their names, where they are known.
 
     Returns:
         Location in the config and message of every fault.
@@ -304,7 +305,7 @@ def check_classes(parameters: Parameters, classes: int) -> list[Fault]:
         rule = "have 3 classes or more, for a specialist needs 2 and must leave one out"
         faults.append((("data", "source"), f"must {rule}; got {classes}"))
     elif parameters.specialists.subsets is not None:
-        listed = manual.faults_of(parameters.specialists.subsets, classes)
+        listed = manual.faults_of(parameters.specialists.subsets, classes, names)
         faults += [(("specialists", "subsets", *place), message) for place, message in listed]
     else:
         if count > classes // 2:

@@ -6,10 +6,11 @@ Every function takes the parameters and the facts known so far (by task id), and
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from pipeline.errors import MisfitError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
 from stages import manual
-from stages.parameters import Parameters, StudentParameters, TrainingParameters
+from stages.parameters import Parameters, StudentParameters, TrainingParameters, check_classes
 
 Known = Mapping[str, Facts]
 Range = tuple[int, int]
@@ -64,12 +65,16 @@ def subsets(parameters: Parameters, known: Known) -> list[Task]:
     """List the one division of the classes. Of listed subsets it holds the class ids, whatever they were listed by.
 
     Raises:
-        ConfigError: Listed subsets name classes that the data set does not have; lists all faults.
+        MisfitError: The parameters do not fit the classes of the data set, such as a listed class that it does not
+            have; lists all faults.
     """
-    wanted = parameters.specialists
+    wanted, class_names = parameters.specialists, known["data[train]"]["class_names"]
+    faults = check_classes(parameters, len(class_names), class_names)
+    if faults:
+        raise MisfitError(faults)
     chosen: dict[str, object] = {"specialists.count": wanted.count, "specialists.size": wanted.size}
     if wanted.subsets is not None:
-        chosen = {"specialists.subsets": manual.resolve(wanted.subsets, known["data[train]"]["class_names"])}
+        chosen = {"specialists.subsets": manual.resolve(wanted.subsets, class_names)}
     return [
         Task("subsets", inputs={"confusion": "confusion"}, parameters=chosen | {"specialists.method": wanted.method})
     ]

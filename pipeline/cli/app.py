@@ -92,7 +92,7 @@ def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, a
 
 @app.command()
 def validate(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Check a config, and list all its faults at once."""
+    """Check a config and its data set, and list all their faults at once."""
     from pipeline.cli import inspect  # noqa: PLC0415
 
     inspect.validate(config, overrides or [])

@@ -1,26 +1,27 @@
 """Puts a run together from its config: the one place where the pipeline meets the stages."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pipeline import config as config_file
+from pipeline.cli import dataset
+from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
-from pipeline.errors import ConfigError, did_you_mean
+from pipeline.config import Loaded
+from pipeline.errors import ConfigError, Fault, MisfitError, did_you_mean
 from pipeline.executor import check_threads
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
-from pipeline.stage import Facts, Json
+from pipeline.stage import Json
 from pipeline.store import Store
 from stages import STAGES
-from stages.learning import sources
 from stages.learning.errors import LearningError
 from stages.parameters import check_classes, resolved
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-Fault = tuple[tuple[str | int, ...], str]
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,19 @@ class Composition:
     """A run, ready to be planned or done.
 
     Attributes:
-        config: Its config.
+        loaded: Its config, and where each of its values was written.
         store: Where its results are kept.
-        source: What identifies its data: `kind`, `digest`, `root`, and `classes` where known.
+        data: What is known of its data set.
     """
 
-    config: Config
+    loaded: Loaded[Config]
     store: Store
-    source: Facts
+    data: DataSet
+
+    @property
+    def config(self) -> Config:
+        """The run's config."""
+        return self.loaded.model
 
     def graph(self, until: str | None = None) -> Graph:
         """Return the tasks of all stages, or of those up to and including one."""
@@ -44,7 +50,7 @@ class Composition:
             resolved(self.config),
             seed=self.config.seed,
             store=self.store,
-            known={"source": self.source},
+            known={"source": self.data.facts},
         )
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
@@ -52,6 +58,18 @@ class Composition:
         key = self._former_keys.get(task_id)
         manifest = self.store.find(key) if key else None
         return manifest.recipe if manifest else None
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Say of settings that turn out within not to fit the data where they were written.
+
+        Raises:
+            ConfigError: As MisfitError was raised within.
+        """
+        try:
+            yield
+        except MisfitError as error:
+            raise self.loaded.error(error.faults) from error
 
     @cached_property
     def _former_keys(self) -> dict[str, str]:
@@ -61,28 +79,32 @@ class Composition:
         return keys
 
 
-def compose(path: Path, overrides: Sequence[str]) -> Composition:
+def compose(path: Path, overrides: Sequence[str], *, load: bool = False) -> Composition:
     """Return the run that a config file describes.
+
+    Args:
+        path: The config file.
+        overrides: Values put in place of what it says.
+        load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
 
     Raises:
         ConfigError: Lists all faults of the config.
         StoreError: The store cannot be used.
     """
-    found: list[tuple[Store, Facts]] = []
+    found: list[tuple[Store, DataSet]] = []
 
     def check(config: Config) -> list[Fault]:
         store = Store.open(config.store)
         faults = check_threads(config.ray, _threads(config))
         try:
-            source = identify(config, store)
+            data = dataset.find(config, store, load=load)
         except LearningError as error:
             return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
-        found.append((store, source))
-        return faults + (check_classes(config, source["classes"]) if source["classes"] else [])
+        found.append((store, data))
+        return faults + (check_classes(config, data.classes, data.class_names) if data.classes else [])
 
-    config = config_file.load(path, Config, overrides, checks=check)
-    store, source = found[-1]
-    return Composition(config, store, source)
+    loaded = config_file.load(path, Config, overrides, checks=check)
+    return Composition(loaded, *found[-1])
 
 
 def stages_named(option: str, names: Sequence[str]) -> Sequence[str]:
@@ -99,28 +121,6 @@ def stages_named(option: str, names: Sequence[str]) -> Sequence[str]:
     if faults:
         raise ConfigError("\n".join(faults))
     return names
-
-
-def identify(config: Config, store: Store) -> Facts:
-    """Return what identifies the data of a run, reading the data only when its files are not those of the last time.
-
-    Raises:
-        LearningError: There is no such source.
-    """
-    source, root = config.data.source, Path(config.data.root).absolute()
-    stamp = sources.stamp(source, root)
-    name = f"source {source} {root}"
-    remembered = store.recall(name)
-    if remembered is None or remembered["stamp"] != stamp:
-        identity = sources.identify(source, root)
-        remembered = {"stamp": stamp, "digest": identity.digest, "classes": identity.classes}
-        store.remember(name, remembered)
-    return {
-        "kind": source.partition(":")[0],
-        "digest": remembered["digest"],
-        "classes": remembered["classes"],
-        "root": str(root),
-    }
 
 
 def _lines(error: LearningError) -> Iterator[str]:

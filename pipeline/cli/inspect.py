@@ -17,7 +17,8 @@ from pipeline.planner import plan
 def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, as_json: bool) -> None:
     """Print what a run would do about every task, and why."""
     composition = compose(config, overrides)
-    steps = plan(composition.graph(), fresh=frozenset(stages_named("--force", force)), history=composition.history)
+    with composition.placing():
+        steps = plan(composition.graph(), fresh=frozenset(stages_named("--force", force)), history=composition.history)
     console = Console()
     if as_json:
         console.print_json(data=[asdict(step) for step in steps])
@@ -28,9 +29,14 @@ def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, a
 
 
 def validate(config: Path, overrides: Sequence[str]) -> None:
-    """Print that a config is right, or raise what is wrong with it."""
-    composition = compose(config, overrides)
+    """Print that a config is right, and so its data set, or raise what is wrong with them."""
+    composition = compose(config, overrides, load=True)
     say(f"{config}: right; the run is named {composition.config.name}")
+    contents = composition.data.contents
+    if contents is not None:
+        size = " x ".join(map(str, contents.image_shape))
+        counts = f"{contents.train:,} training and {contents.test:,} test images of {size}"
+        say(f"{composition.config.data.source}: {counts}, {len(contents.class_names)} classes")
 
 
 def show_status(base: Path, run: str | None, *, as_json: bool) -> None:

@@ -95,7 +95,8 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     graph = composition.graph(selection.until)
     scope = selection.scope(list(graph.stages))
     store.on_damage = lambda message: events.tell("warning", message=message)
-    with _recorded(folder, events, store=store.location, stages=list(graph.stages), wanted=scope.stages):
+    recorded = _recorded(folder, events, store=store.location, stages=list(graph.stages), wanted=scope.stages)
+    with recorded, composition.placing():
         steps = plan(graph, fresh=selection.force, history=composition.history)
         folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
         hold = Hold(store, folder.path.name)

@@ -15,7 +15,7 @@ from stages.parameters import DataParameters, Parameters
 STAGE = {stage.name: stage for stage in STAGES}
 KNOWN = {
     "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5},
-    "data[train]": {"transfer": 240, "class_names": list("abcde")},
+    "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
 }
 

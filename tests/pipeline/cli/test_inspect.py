@@ -7,10 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages import STAGES
-from tests.pipeline.cli.conftest import Command, newest
+from tests.pipeline.cli.conftest import Command, make_arrays, newest
 
 
 def reasons(out: str) -> dict[str, str]:
@@ -51,7 +52,14 @@ def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:
 
 
 def test_validate_says_that_a_config_is_right(project: Path, command: Command) -> None:
-    assert command("validate", "tiny.yaml").out == "tiny.yaml: right; the run is named tiny\n"
+    told = (
+        "tiny.yaml: right; the run is named tiny\n"
+        "npz:tiny.npz: 160 training and 60 test images of 8 x 8 x 1, 4 classes\n"
+    )
+    assert command("validate", "tiny.yaml").out == told
+    started = time.perf_counter()
+    assert command("validate", "tiny.yaml").out == told
+    assert time.perf_counter() - started < 5
 
 
 def test_validate_lists_all_faults_at_once(project: Path, command: Command) -> None:
@@ -64,6 +72,62 @@ def test_validate_lists_all_faults_at_once(project: Path, command: Command) -> N
         "tiny.yaml:7: specialists.count: must be at least 1; got -2",
         "tiny.yaml:9: control: must be a key of its section; got 'control'; did you mean 'controls'?",
     ]
+
+
+NAMES = np.array(["cat", "dog", "car", "truck"])
+MISSPELT = "specialists={method: manual, subsets: [[cat, dgo], [car, truck]]}"
+MISFIT = f"--set {MISSPELT}: specialists.subsets[0][1]: must be the name of a class; got 'dgo'; did you mean 'dog'?\n"
+
+
+def test_validate_loads_the_data_to_know_its_class_names(project: Path, command: Command) -> None:
+    np.savez(project / "tiny.npz", class_names=NAMES, **make_arrays())
+    # Nobody has loaded the data: what is listed may be right.
+    assert command("plan", "tiny.yaml", "--set", MISSPELT).code == 0
+    done = command("validate", "tiny.yaml", "--set", MISSPELT)
+    assert (done.code, done.err) == (2, MISFIT)
+    # Now they are remembered.
+    for look in ("plan", "run"):
+        done = command(look, "tiny.yaml", "--set", MISSPELT)
+        assert (done.code, done.err) == (2, MISFIT)
+    assert not (project / "runs").exists()
+
+
+def test_run_finds_misspelt_classes_as_soon_as_the_data_is_loaded(project: Path, command: Command) -> None:
+    np.savez(project / "tiny.npz", class_names=NAMES, **make_arrays())
+    done = command("run", "tiny.yaml", "--set", MISSPELT)
+    assert (done.code, done.err) == (2, MISFIT)
+    assert "generalist: done" not in done.out
+    assert command("status").out.endswith(MISFIT)
+    # The data is in the store by now.
+    done = command("plan", "tiny.yaml", "--set", MISSPELT)
+    assert (done.code, done.err) == (2, MISFIT)
+
+
+def test_validate_tells_the_faults_of_the_data_where_it_is_named(project: Path, command: Command) -> None:
+    arrays = make_arrays()
+    arrays["x_test"] = arrays["x_test"] / 255
+    np.savez(project / "tiny.npz", class_names=NAMES, **arrays)
+    done = command("validate", "tiny.yaml", "--set", "student.epochs=0")
+    assert done.code == 2
+    data, student = done.err.splitlines()
+    assert data.startswith(
+        "tiny.yaml:4: data.source: npz:tiny.npz must be a data set of images and labels: x_test must"
+    )
+    assert student == "--set student.epochs=0: student.epochs: must be at least 1; got 0"
+
+
+def test_validate_runs_a_factory_to_know_how_many_classes_it_makes(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import numpy\n\ndef load():\n    return dict(numpy.load('tiny.npz'))\n"
+    (project / "four_classes.py").write_text(text)
+    monkeypatch.syspath_prepend(str(project))
+    changes = ("--set", "data.source=python:four_classes:load", "--set", "specialists.count=3")
+    assert command("plan", "tiny.yaml", *changes).code == 0
+    done = command("validate", "tiny.yaml", *changes)
+    assert done.code == 2
+    assert done.err.startswith("--set specialists.count=3: specialists.count: must be at most 2, for 4 classes")
+    assert command("plan", "tiny.yaml", *changes).code == 2
 
 
 def test_status_of_a_finished_run(finished: Path, command: Command) -> None:

@@ -1,0 +1,95 @@
+"""What is known of a run's data set before any work: from its files, from what was remembered, or by loading it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.cli.schema import Config
+from pipeline.stage import Facts, Json
+from pipeline.store import Store
+from stages.learning import sources
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a data set; known once it has been loaded, which has found nothing wrong.
+
+    Attributes:
+        class_names: Of every class, in the order of the ids.
+        train: Number of training examples.
+        test: Number of test examples.
+        image_shape: Height, width and channels.
+    """
+
+    class_names: Sequence[str]
+    train: int
+    test: int
+    image_shape: Sequence[int]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set.
+
+    Attributes:
+        kind: Of its source, such as `npz`.
+        digest: Stands for its content.
+        root: Folder that its relative paths start from, absolute.
+        classes: Number of classes, where it can be told without loading the images.
+        contents: What is in it, where it has been loaded.
+    """
+
+    kind: str
+    digest: str
+    root: str
+    classes: int | None
+    contents: Contents | None
+
+    @property
+    def facts(self) -> Facts:
+        """What the stages' tasks are told of it."""
+        return {"kind": self.kind, "digest": self.digest, "root": self.root, "classes": self.classes}
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The names of the classes, where they are known."""
+        return self.contents.class_names if self.contents else None
+
+
+def find(config: Config, store: Store, *, load: bool) -> DataSet:
+    """Return what is known of the data set of a run, from what was remembered while its files stay the same.
+
+    Args:
+        config: The run's config.
+        store: Where it is remembered.
+        load: Whether the data set is loaded, as stage `data` does it, unless it has been before.
+
+    Raises:
+        LearningError: There is no such data set; or it is not what it must be, as was seen by loading it.
+    """
+    source, root = config.data.source, Path(config.data.root).absolute()
+    name = f"source {source} {root}"
+    known = store.recall(name)
+    if known is None or known["stamp"] != sources.stamp(source, root):
+        identity = sources.identify(source, root)
+        known = {"stamp": identity.stamp, "digest": identity.digest, "classes": identity.classes}
+        store.remember(name, known)
+    if load and known.get("contents") is None:
+        known = known | {"contents": _contents(sources.load(source, root, digest=known["digest"]))}
+        store.remember(name, known)
+    return _data_set(known, source, root)
+
+
+def _contents(loaded: sources.Source) -> Mapping[str, Json]:
+    return {
+        "class_names": list(loaded.class_names),
+        "train": len(loaded.train_labels),
+        "test": len(loaded.test_labels),
+        "image_shape": list(loaded.train_images.shape[1:]),
+    }
+
+
+def _data_set(known: Mapping[str, Json], source: str, root: Path) -> DataSet:
+    contents = Contents(**known["contents"]) if known.get("contents") else None
+    classes = known["classes"] if contents is None else len(contents.class_names)
+    return DataSet(source.partition(":")[0], known["digest"], str(root), classes, contents)
