@@ -41,7 +41,7 @@ class KeptRun:
         Raises:
             ConfigError: It is not there, or of another version of the program.
         """
-        return config.load(self.folder.path / CONFIG, Config)
+        return config.load(self.folder.path / CONFIG, Config).model
 
     @cached_property
     def keys(self) -> Mapping[str, str]:
