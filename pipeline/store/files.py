@@ -1,4 +1,4 @@
-"""The commit protocol on a POSIX folder: all reading and writing of bytes that a store does.
+"""A store in a folder: all reading and writing of bytes that it does.
 
 Paths are relative to the store and written with slashes.
 """
@@ -9,24 +9,15 @@ import mmap
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from pipeline.errors import StoreError
+from pipeline.store.advice import told
+from pipeline.store.commit import Chunks, Commits
 from pipeline.store.contents import Content, Digest, Receipt, Version, View
 from pipeline.store.processes import is_abandoned, temporary_name
-
-_ADVICE = {
-    errno.ENOSPC: "free space on that filesystem, or name a store elsewhere",
-    errno.EDQUOT: "free space within your quota, or name a store elsewhere",
-    errno.EROFS: "mount the filesystem for writing, or name a store elsewhere",
-    errno.EACCES: "change the permissions, or name a store elsewhere",
-    errno.EIO: "the disk or the network failed; look at the system's log",
-}
-# What os.link raises where there are no hard links, depending on the filesystem.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 
 
 def _go_on(_: str) -> None:
@@ -41,6 +32,7 @@ class LocalFiles:
         steps: Called with its name after each step of a commit.
         write: Writes some of a buffer to a file descriptor and returns how much, as `os.write` does.
         link: Makes a hard link that replaces nothing, as `os.link` does.
+        sync: Makes what a file descriptor stands for durable, as `os.fsync` does.
     """
 
     def __init__(
@@ -50,11 +42,10 @@ class LocalFiles:
         steps: Callable[[str], None] = _go_on,
         write: Callable[[int, memoryview], int] = os.write,
         link: Callable[[Path, Path], None] = os.link,
+        sync: Callable[[int], None] = os.fsync,
     ) -> None:
         self.root = root
-        self._steps = steps
-        self._write = write
-        self._hard_link = link
+        self._commits = Commits(Path(root), steps=steps, write=write, link=link, sync=sync)
 
     def prepare(self) -> None:
         """Make the folder if needed, with the user's umask, and check that it can be written.
@@ -62,37 +53,32 @@ class LocalFiles:
         Raises:
             StoreError: It cannot be made or written.
         """
-        with _told(self.root, "be a folder that you can write to"):
-            self._make_folder(Path(self.root))
+        with told(self.root, "be a folder that you can write to"):
+            self._commits.make_root()
             if not os.access(self.root, os.W_OK | os.X_OK):
                 read_only = os.statvfs(self.root).f_flag & os.ST_RDONLY
                 code = errno.EROFS if read_only else errno.EACCES
                 raise OSError(code, os.strerror(code))
 
-    def publish(self, chunks: Iterable[bytes | memoryview], path_for: Callable[[str], str]) -> Receipt:
+    def publish(self, chunks: Chunks, path_for: Callable[[str], str]) -> Receipt:
         """Publish bytes under a path, whole or not at all, unless there is something already.
 
         Args:
-            chunks: The bytes; taken one by one, so that they need not be in memory together.
+            chunks: The bytes.
             path_for: Returns the path, given the hexadecimal SHA-256 of the bytes.
 
         Raises:
             StoreError: They cannot be written; nothing is left behind.
         """
-        with self._temporary() as (temporary, descriptor):
-            digest, size = self._write_all(descriptor, chunks)
-            # Without this a crash of the machine could leave the name durable and the bytes not.
-            os.fsync(descriptor)
-            self._steps("synced")
-            path = path_for(digest)
-            won = self._link(temporary, path)
-            self._steps("linked")
-        self._steps("unlinked")
-        # Also where somebody else won: what we publish next relies on their name being durable.
-        with _told(self._at(path), "be writable"):
-            _sync_folder(self._at(path).parent)
-        self._steps("folder synced")
-        return Receipt(path, digest, size, won)
+        return self.publish_all([chunks], path_for)[0]
+
+    def publish_all(self, contents: Sequence[Chunks], path_for: Callable[[str], str]) -> list[Receipt]:
+        """Publish some files that do not need each other: what `publish` does, with less waiting for the disk.
+
+        Raises:
+            StoreError: They cannot be written; of each there is all or nothing.
+        """
+        return self._commits.publish(contents, path_for)
 
     def replace(self, path: str, data: bytes) -> None:
         """Put bytes under a path, whole or not at all, in place of what is there.
@@ -100,10 +86,7 @@ class LocalFiles:
         A crash of the machine may leave a damaged file: this is for what carries its digest and can be found
         out again.
         """
-        with self._temporary() as (temporary, descriptor):
-            self._write_all(descriptor, [data])
-            self._make_folder(self._at(path).parent)
-            temporary.replace(self._at(path))
+        self._commits.replace(path, data)
 
     def read(self, path: str) -> Content | None:
         """Return the bytes of a small file, or None if it is not there."""
@@ -132,7 +115,7 @@ class LocalFiles:
 
     def stat(self, path: str) -> Version | None:
         """Return which file is under a path, with its size in bytes; None if there is none."""
-        with _told(self._at(path), "be readable"):
+        with told(self._at(path), "be readable"):
             try:
                 return _version(self._at(path).stat())
             except FileNotFoundError:
@@ -140,7 +123,7 @@ class LocalFiles:
 
     def names(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, sorted."""
-        with _told(self._at(folder), "be readable"):
+        with told(self._at(folder), "be readable"):
             files = [
                 Path(parent, name).relative_to(self.root).as_posix()
                 for parent, _, names in os.walk(self._at(folder), onerror=_raise_unless_missing)
@@ -155,7 +138,7 @@ class LocalFiles:
 
     def clock(self) -> int:
         """Return the time now by the clock that stamps the files, in nanoseconds: a file server has its own."""
-        with self._temporary() as (_, descriptor):
+        with told(self.root, "be writable"), self._commits.temporary() as (_, descriptor):
             return os.fstat(descriptor).st_mtime_ns
 
     def set_aside(self, path: str, why: str, version: Version | None = None) -> str | None:
@@ -174,8 +157,8 @@ class LocalFiles:
             return None
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         aside = f"aside/{moment}-{secrets.token_hex(4)}-{Path(path).name}"
-        with _told(self._at(aside), "be writable"):
-            self._make_folder(self._at(aside).parent)
+        with told(self._at(aside), "be writable"):
+            self._commits.make_folder(self._at(aside).parent)
             try:
                 self._at(path).rename(self._at(aside))
             except FileNotFoundError:
@@ -185,7 +168,7 @@ class LocalFiles:
 
     def freshen(self, path: str) -> None:
         """Make a file as young as one written now, if it is there."""
-        with _told(self._at(path), "be writable"), suppress(FileNotFoundError):
+        with told(self._at(path), "be writable"), suppress(FileNotFoundError):
             os.utime(self._at(path))
 
     def withdraw(self, path: str, version: Version) -> str | None:
@@ -201,8 +184,8 @@ class LocalFiles:
         if self.stat(path) != version:
             return None
         where = f"temporary/{temporary_name()}"
-        with _told(self.root, "be writable"):
-            self._make_folder(self._at(where).parent)
+        with told(self.root, "be writable"):
+            self._commits.make_folder(self._at(where).parent)
             try:
                 self._at(path).rename(self._at(where))
             except FileNotFoundError:
@@ -217,20 +200,20 @@ class LocalFiles:
 
     def restore(self, where: str, path: str) -> None:
         """Move a withdrawn file back, unless there is another one by now."""
-        with _told(self.root, "be writable"):
-            self._link(self._at(where), path)
+        with told(self.root, "be writable"):
+            self._commits.link(self._at(where), path)
         self.delete(where)
 
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""
-        with _told(self._at(path), "be writable"):
+        with told(self._at(path), "be writable"):
             self._at(path).unlink(missing_ok=True)
 
     def sweep(self) -> list[str]:
         """Delete temporaries of processes that are dead, and return their paths."""
         swept = []
         for path in self.names("temporary"):
-            with _told(self._at(path), "be writable"), suppress(FileNotFoundError):
+            with told(self._at(path), "be writable"), suppress(FileNotFoundError):
                 idle = time.time() - self._at(path).stat().st_mtime
                 if is_abandoned(Path(path).name, idle):
                     self._at(path).unlink()
@@ -241,86 +224,13 @@ class LocalFiles:
         return Path(self.root, path)
 
     @contextmanager
-    def _temporary(self) -> Iterator[tuple[Path, int]]:
-        """Make a file in temporary/, and delete its name whatever happens.
-
-        Hard links and renames need no more than the same filesystem, and one folder is listed faster than
-        hundreds when looking for what killed processes left.
-        """
-        path = self._at(f"temporary/{temporary_name()}")
-        with _told(self.root, "be writable"):
-            self._make_folder(path.parent)
-            # Unlike tempfile's 0o600, this leaves the permissions to the user's umask.
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            try:
-                self._steps("made")
-                yield path, descriptor
-            finally:
-                os.close(descriptor)
-                path.unlink(missing_ok=True)
-
-    def _write_all(self, descriptor: int, chunks: Iterable[bytes | memoryview]) -> tuple[str, int]:
-        digest = hashlib.sha256()
-        size = 0
-        for chunk in chunks:
-            view = memoryview(chunk).cast("B")
-            while view:
-                # A write may be short: by a signal, a nearly full disk, or more than 2 GiB at once.
-                written = self._write(descriptor, view)
-                digest.update(view[:written])
-                size += written
-                view = view[written:]
-            self._steps("written")
-        return digest.hexdigest(), size
-
-    def _link(self, temporary: Path, path: str) -> bool:
-        """Give the temporary its name, and return whether nobody else had taken it.
-
-        Unlike a rename, a link never replaces what is there.
-        """
-        self._make_folder(self._at(path).parent)
-        try:
-            self._hard_link(temporary, self._at(path))
-        except FileExistsError:
-            # Over NFS the reply may get lost, and the request sent again then finds the link it made itself.
-            return self._is_same(temporary, self._at(path))
-        except OSError as error:
-            if error.errno in _NO_LINKS:
-                raise StoreError(
-                    f"{self.root} must be on a filesystem with hard links; got {error.strerror}: name a store elsewhere"
-                ) from error
-            raise
-        return True
-
-    def _is_same(self, one: Path, other: Path) -> bool:
-        with suppress(FileNotFoundError):
-            return one.samefile(other)
-        return False
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-    @contextmanager
     def _opened(self, path: str) -> Iterator[BufferedReader | None]:
-        with _told(self._at(path), "be readable"), ExitStack() as stack:
+        with told(self._at(path), "be readable"), ExitStack() as stack:
             try:
                 file = stack.enter_context(self._at(path).open("rb"))
             except FileNotFoundError:
                 file = None
             yield file
-
-
-@contextmanager
-def _told(path: Path | str, rule: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "check the folder, or name a store elsewhere")
-        raise StoreError(f"{path} must {rule}; got {error.strerror or error}: {advice}") from error
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -330,16 +240,3 @@ def _raise_unless_missing(error: OSError) -> None:
 
 def _version(stat: os.stat_result) -> Version:
     return Version(f"{stat.st_dev}:{stat.st_ino}", stat.st_size, stat.st_mtime_ns)
-
-
-def _sync_folder(folder: Path, sync: Callable[[int], None] = os.fsync) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync(descriptor)
-    except OSError as error:
-        # Some network filesystems have no such operation, because their names are durable at once.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)

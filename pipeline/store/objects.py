@@ -8,7 +8,7 @@ folder first, and mapped from there.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.recipe import sha256
+from pipeline.store.commit import Chunks
 from pipeline.store.contents import Content, Digest, Receipt, Version
 from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import object_path
@@ -95,7 +96,7 @@ class ObjectFiles:
                 " got one that replaces it, so two runs could undo each other's results: name a store elsewhere"
             )
 
-    def publish(self, chunks: Iterable[bytes | memoryview], path_for: Callable[[str], str]) -> Receipt:
+    def publish(self, chunks: Chunks, path_for: Callable[[str], str]) -> Receipt:
         """Publish bytes under a path, whole or not at all, unless there is something already.
 
         Args:
@@ -117,6 +118,10 @@ class ObjectFiles:
         won = self._create(path, data)
         self._steps("put")
         return Receipt(path, digest, len(data), won)
+
+    def publish_all(self, contents: Sequence[Chunks], path_for: Callable[[str], str]) -> list[Receipt]:
+        """Publish some objects, one after the other."""
+        return [self.publish(chunks, path_for) for chunks in contents]
 
     def replace(self, path: str, data: bytes) -> None:
         """Put bytes under a path, whole or not at all, in place of what is there."""

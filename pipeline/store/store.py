@@ -1,7 +1,7 @@
 """The store: artifacts by recipe, kept as immutable objects and a manifest that lists them."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import canonical, key_of, plain
 from pipeline.stage import Arrays, Artifact, Facts, Json
+from pipeline.store.commit import Chunks
 from pipeline.store.contents import Digest, Version
 from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
@@ -122,7 +123,7 @@ class Store:
         """
         key = key_of(recipe)
         for _ in range(_ATTEMPTS):
-            objects = tuple(self._keep(name, chunks) for name, chunks in _contents(artifact).items())
+            objects = self._keep(_contents(artifact))
             manifest = Manifest(key, dict(recipe), objects, float(seconds), _now())
             kept = self._publish(manifest_path(key), manifest.sealed(), manifest, lambda: self._find_whole(key))
             # An old object that was there already may have been pruned before something named it. From now on
@@ -245,16 +246,21 @@ class Store:
                 return found
         raise self._unstable(path)
 
-    def _keep(self, name: str, chunks: Iterable[bytes | memoryview]) -> KeptObject:
+    def _keep(self, contents: Mapping[str, Chunks]) -> tuple[KeptObject, ...]:
+        kept: dict[str, KeptObject] = {}
         for _ in range(_ATTEMPTS):
-            receipt = self.files.publish(chunks, object_path)
-            item = KeptObject(name, receipt.sha256, receipt.bytes)
-            if not receipt.won:
-                # It may be old, and named by nothing until our manifest is published: `prune` spares what is young.
-                self.files.freshen(receipt.path)
-            if receipt.won or self._is_whole(item, self.files):
-                return item
-        raise self._unstable(receipt.path)
+            lacking = [name for name in contents if name not in kept]
+            receipts = self.files.publish_all([contents[name] for name in lacking], object_path)
+            for name, receipt in zip(lacking, receipts, strict=True):
+                item = KeptObject(name, receipt.sha256, receipt.bytes)
+                if not receipt.won:
+                    # It may be old, and named by nothing until our manifest is published: `prune` spares what is young.
+                    self.files.freshen(receipt.path)
+                if receipt.won or self._is_whole(item, self.files):
+                    kept[name] = item
+            if len(kept) == len(contents):
+                return tuple(kept[name] for name in contents)
+        raise self._unstable(receipts[-1].path)
 
     def _find_whole(self, key: str) -> Manifest | None:
         """Return the manifest of a recipe if all bytes of all its objects are right."""
@@ -340,8 +346,8 @@ class Store:
         return StoreError(f"{where} must stay as written; got damaged {_ATTEMPTS} times: check the disk")
 
 
-def _contents(artifact: Artifact) -> dict[str, Iterable[bytes | memoryview]]:
-    contents: dict[str, Iterable[bytes | memoryview]] = {}
+def _contents(artifact: Artifact) -> dict[str, Chunks]:
+    contents: dict[str, Chunks] = {}
     if artifact.arrays:
         from pipeline.store.tensors import TensorBytes  # noqa: PLC0415  # see Store.load
 

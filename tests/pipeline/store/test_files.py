@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -11,7 +12,8 @@ from pipeline.errors import StoreError
 from pipeline.recipe import key_of, sha256
 from pipeline.stage import Artifact
 from pipeline.store import Store, verify
-from pipeline.store.files import LocalFiles, _sync_folder
+from pipeline.store.files import LocalFiles
+from pipeline.store.manifest import manifest_path, object_path
 
 BIG = Artifact({"x": np.zeros(1_000_000, np.uint8)})
 
@@ -97,16 +99,94 @@ def test_publish_tells_of_other_link_failures(tmp_path):
         publish(LocalFiles(str(tmp_path), link=link), b"abc")
 
 
-def test_sync_folder_bears_filesystems_without_it(tmp_path):
-    def unsupported(descriptor):
-        raise OSError(errno.EINVAL, "Invalid argument")
+class Recorder:
+    """Notes what was made durable and what was linked, in order."""
 
-    def broken(descriptor):
-        raise OSError(errno.EIO, "Input/output error")
+    def __init__(self, folder):
+        self.folder = folder
+        self.done = []
 
-    assert _sync_folder(tmp_path, unsupported) is None
-    with pytest.raises(OSError, match="Input/output"):
-        _sync_folder(tmp_path, broken)
+    def sync(self, descriptor):
+        os.fsync(descriptor)
+        self.done.append(("sync", self.name(Path(f"/proc/self/fd/{descriptor}").readlink())))
+
+    def link(self, source, target):
+        os.link(source, target)
+        self.done.append(("link", self.name(source), self.name(target)))
+
+    def name(self, path):
+        return os.path.relpath(path, self.folder)
+
+
+@pytest.fixture
+def recorded(store):
+    """Return a store, and what records its commits."""
+    recorder = Recorder(store.location)
+    return Store(LocalFiles(store.location, sync=recorder.sync, link=recorder.link)), recorder
+
+
+def synced_when(done, target):
+    """Return what was durable when something got its name."""
+    until = next(number for number, (what, *paths) in enumerate(done) if what == "link" and paths[1] == target)
+    return {paths[0] for what, *paths in done[:until] if what == "sync"}
+
+
+def test_commit_makes_all_durable_before_anything_relies_on_it(recorded, recipe, artifact):
+    store, recorder = recorded
+    manifest = store.save(recipe, artifact, seconds=1.0)
+    objects = [object_path(item.sha256) for item in manifest.objects]
+    links = {target: source for what, source, *targets in recorder.done if what == "link" for target in targets}
+    assert set(links) == {*objects, manifest_path(manifest.key)}
+    assert all(source in synced_when(recorder.done, target) for target, source in links.items())
+    folders = {str(Path(path).parent) for path in objects} | {"objects", "."}
+    assert folders <= synced_when(recorder.done, manifest_path(manifest.key))
+    synced = {paths[0] for what, *paths in recorder.done if what == "sync"}
+    assert {str(Path(manifest_path(manifest.key)).parent), "manifests"} <= synced
+
+
+def test_commit_syncs_each_file_and_each_folder_once(recorded, recipe, artifact):
+    store, recorder = recorded
+    store.save(recipe, artifact, seconds=1.0)
+    recorder.done.clear()
+    again = store.save(recipe, artifact, seconds=2.0)
+    synced = [paths[0] for what, *paths in recorder.done if what == "sync"]
+    folders = [path for path in synced if not path.startswith("temporary/")]
+    assert sorted(folders) == sorted(
+        str(Path(path).parent)
+        for path in (*(object_path(item.sha256) for item in again.objects), manifest_path(again.key))
+    )
+    assert len(synced) == len(set(synced)) == 6
+
+
+def test_a_folder_that_was_deleted_is_made_and_synced_again(recorded, recipe, artifact):
+    store, recorder = recorded
+    manifest = store.save(recipe, artifact, seconds=1.0)
+    shutil.rmtree(store.files._at("objects"))
+    recorder.done.clear()
+    assert store.find(manifest.key) is None
+    store.save(recipe, artifact, seconds=1.0)
+    assert {("sync", "objects"), ("sync", ".")} <= set(recorder.done)
+    assert verify(store) == []
+
+
+def test_big_chunks_are_hashed_in_their_order(tmp_path):
+    chunks = [b"head", bytes(range(256)) * 8192, b"middle", os.urandom(1 << 20), b"", os.urandom(1 << 20)]
+    receipt = LocalFiles(str(tmp_path)).publish(chunks, lambda digest: f"o/{digest}")
+    assert receipt.sha256 == sha256(b"".join(chunks))
+    assert (tmp_path / receipt.path).read_bytes() == b"".join(chunks)
+
+
+def test_publish_bears_filesystems_that_cannot_sync_folders(tmp_path):
+    def failing(code):
+        def sync(descriptor):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(code, os.strerror(code))
+
+        return LocalFiles(str(tmp_path), sync=sync)
+
+    assert publish(failing(errno.EINVAL), b"abc").won
+    with pytest.raises(StoreError, match=r"Input/output"):
+        publish(failing(errno.EIO), b"abc")
 
 
 def test_files_say_none_of_what_is_missing(tmp_path):
@@ -139,7 +219,7 @@ def test_set_aside_spares_what_took_the_place(tmp_path):
 
 def test_sweep_takes_what_dead_processes_left_and_spares_the_living(store):
     folder = Path(store.location, "temporary")
-    with store.files._temporary() as (alive, _):
+    with store.files._commits.temporary() as (alive, _):
         host, space, *_ = alive.name.split("_")
         (folder / f"{host}_{space}_{os.getpid()}_1_abc").touch()
         assert [Path(path).name for path in store.sweep()] == [f"{host}_{space}_{os.getpid()}_1_abc"]
