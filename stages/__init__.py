@@ -3,7 +3,7 @@
 from pipeline.stage import Stage
 
 STAGES = (
-    Stage("data", "stages.data:load", tasks="stages.tasks:data", packages=("numpy", "scikit-learn")),
+    Stage("data", "stages.data:load", tasks="stages.tasks:data", packages=("numpy", "pillow", "scikit-learn")),
     Stage("views", "stages.views:draw", tasks="stages.tasks:views", packages=("numpy",)),
     Stage(
         "generalist",

@@ -6,21 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StageError
-from pipeline.stage import Artifact, Work
+from pipeline.stage import Artifact, Json, Work
 from stages.learning import sources
 
 BLOCK_IMAGES = 1024
 """Images whose pixels are counted at a time."""
 
 
-def load(
+def load(  # noqa: PLR0913  # what a data set is, and where
     *,
     split: Literal["train", "test"],
     kind: str,  # noqa: ARG001  # part of the recipe; the source says it again
     digest: str,
     source: str,
     root: str,
+    stamp: Json = None,
     holdout: float | None = None,
+    size: int | None = None,
+    test: float | None = None,
     work: Work,
 ) -> Artifact:
     """Load one half of a data set.
@@ -31,8 +34,11 @@ def load(
         digest: The digest that the source's content must have.
         source: The source as the config names it.
         root: Folder that relative paths of the source start from.
+        stamp: What showed, when the run was planned, that the content is of this digest.
         holdout: Share of the training part that no network is trained on, drawn from each class alike; None for the
             test half, which has none.
+        size: Height and width that the images of a folder are brought to.
+        test: Share of a folder's images that makes the test half.
         work: Its seed draws the holdout.
 
     Returns:
@@ -46,7 +52,7 @@ def load(
     """
     if (holdout is None) != (split == "test"):
         raise StageError(f"holdout must be given for the training half and for no other; got {holdout} for {split}")
-    data = sources.load(source, root, digest=digest)
+    data = sources.load(source, root, split, options=sources.Options(size, test), digest=digest, stamp=stamp)
     return _test_half(data) if holdout is None else _train_half(data, holdout, work.seed)
 
 
@@ -55,14 +61,14 @@ def transfer_rows(dataset: Artifact) -> NDArray[np.int64]:
     return np.flatnonzero(~dataset.arrays["holdout"])
 
 
-def _test_half(data: sources.Source) -> Artifact:
-    facts = {"class_names": list(data.class_names), "test": len(data.test_labels)}
-    return Artifact({"images": data.test_images, "labels": data.test_labels}, facts)
+def _test_half(data: sources.Examples) -> Artifact:
+    facts = {"class_names": list(data.class_names), "test": len(data.labels)}
+    return Artifact({"images": data.images, "labels": data.labels}, facts)
 
 
-def _train_half(data: sources.Source, holdout: float, seed: int) -> Artifact:
-    held_out = sources.split_holdout(data.train_labels, holdout, seed)
-    mean, std = _channel_statistics(data.train_images[~held_out])
+def _train_half(data: sources.Examples, holdout: float, seed: int) -> Artifact:
+    held_out = sources.split_holdout(data.labels, holdout, seed)
+    mean, std = _channel_statistics(data.images[~held_out])
     facts = {
         "class_names": list(data.class_names),
         "transfer": int((~held_out).sum()),
@@ -70,7 +76,7 @@ def _train_half(data: sources.Source, holdout: float, seed: int) -> Artifact:
         "mean": mean.tolist(),
         "std": np.maximum(std, 1e-3).tolist(),  # a channel that never varies is only centred
     }
-    return Artifact({"images": data.train_images, "labels": data.train_labels, "holdout": held_out}, facts)
+    return Artifact({"images": data.images, "labels": data.labels, "holdout": held_out}, facts)
 
 
 def _channel_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,10 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.errors import Fault, did_you_mean
+from pipeline.errors import Fault
 from stages import manual, tables
-
-SOURCE_KINDS = ("sklearn", "npz", "python")
+from stages.learning import source_names
 
 
 class Section(BaseModel):
@@ -33,22 +32,8 @@ class Section(BaseModel):
 
 def _source(value: str) -> str:
     """Return a source of the right shape; whether it exists is seen when it is read."""
-    kind, _, name = value.partition(":")
-    if kind not in SOURCE_KINDS:
-        kinds = ", ".join(SOURCE_KINDS)
-        hint = did_you_mean(kind, SOURCE_KINDS)
-        raise ValueError(f"must start with one of {kinds}, then a colon; got '{value}'{hint}")
-    if not name:
-        raise ValueError(f"must name something after '{kind}:'; got '{value}'")
-    if kind == "python" and not _is_factory(name):
-        raise ValueError(f"must be python:MODULE:FACTORY, such as python:my.data:load; got '{value}'")
+    source_names.parse(value)
     return value
-
-
-def _is_factory(name: str) -> bool:
-    """Return whether a name reads `module:function`."""
-    module, _, function = name.partition(":")
-    return function.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,7 +68,8 @@ Source = Annotated[
     str,
     AfterValidator(_source),
     Field(
-        description="The data set: sklearn:NAME, npz:PATH (x_train, y_train, x_test, y_test) or python:MODULE:FACTORY."
+        description="The data set: sklearn:NAME, torchvision:NAME, folder:PATH (train/ and test/ with a folder for "
+        "each class, or those alone), npz:PATH (x_train, y_train, x_test, y_test) or python:MODULE:FACTORY."
     ),
 ]
 Width = Annotated[int, Field(gt=0, description="Channels of the first stage (cnn) or units of a layer (mlp).")]
@@ -110,7 +96,25 @@ class DataParameters(Section):
     """The data set and what is made of it."""
 
     source: Source
-    root: str = Field(default="data", min_length=1, description="Folder that a relative PATH starts from.")
+    root: str = Field(
+        default="data", min_length=1, description="Folder that a relative PATH starts from, and of torchvision's files."
+    )
+    download: bool = Field(
+        default=False, description="With a source of torchvision: whether missing files are downloaded, by any command."
+    )
+    size: int | None = Field(
+        default=None,
+        ge=1,
+        description="With a source of folder: height and width that images are brought to (the largest centred square, "
+        "bilinear). Null takes them as they are, all of one size.",
+    )
+    test: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.5,
+        description="With a source of folder that has no train/ and test/: the share of each class that makes the test "
+        "split, chosen by file name.",
+    )
     holdout: float = Field(
         default=0.15,
         gt=0,
@@ -120,6 +124,16 @@ class DataParameters(Section):
     )
     views: int = Field(default=4, ge=1, description="Fixed augmentations of each example; epoch e shows e mod views.")
     augment: AugmentParameters = Field(default=AugmentParameters(), description="How the views are drawn.")
+
+    @field_validator("download", "size", "test")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Return a value that the kind of source has a use for."""
+        kind = "torchvision" if info.field_name == "download" else "folder"
+        source = info.data.get("source")
+        if value and source is not None and not source.startswith(f"{kind}:"):
+            raise ValueError(f"must be left out but with a source of {kind}; got {value} with {source}")
+        return value
 
 
 class ModelParameters(Section):

@@ -22,9 +22,11 @@ SHARD_BYTES = 32 * 2**20
 def data(parameters: Parameters, known: Known) -> list[Task]:
     """List the two halves of the data set: apart, so that recipes show what the test split went into."""
     source = known["source"]
+    wanted = parameters.data
     content = {"data.kind": source["kind"], "data.digest": source["digest"]}
-    settings = {"source": parameters.data.source, "root": source["root"]}
-    train = content | {"data.holdout": parameters.data.holdout, "split": "train"}
+    content |= {f"data.{name}": value for name in ("size", "test") if (value := getattr(wanted, name)) is not None}
+    settings = {"source": wanted.source, "root": source["root"], "stamp": source["stamp"]}
+    train = content | {"data.holdout": wanted.holdout, "split": "train"}
     return [
         Task("data", "train", parameters=train, settings=settings),
         Task("data", "test", parameters=content | {"split": "test"}, settings=settings),

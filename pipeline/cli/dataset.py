@@ -34,6 +34,7 @@ class DataSet:
     Attributes:
         kind: Of its source, such as `npz`.
         digest: Stands for its content.
+        stamp: What shows that the content is still of this digest.
         root: Folder that its relative paths start from, absolute.
         classes: Number of classes, where it can be told without loading the images.
         contents: What is in it, where it has been loaded.
@@ -41,6 +42,7 @@ class DataSet:
 
     kind: str
     digest: str
+    stamp: Json
     root: str
     classes: int | None
     contents: Contents | None
@@ -48,7 +50,8 @@ class DataSet:
     @property
     def facts(self) -> Facts:
         """What the stages' tasks are told of it."""
-        return {"kind": self.kind, "digest": self.digest, "root": self.root, "classes": self.classes}
+        names = ("kind", "digest", "stamp", "root", "classes")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def class_names(self) -> Sequence[str] | None:
@@ -65,31 +68,38 @@ def find(config: Config, store: Store, *, load: bool) -> DataSet:
         load: Whether the data set is loaded, as stage `data` does it, unless it has been before.
 
     Raises:
-        LearningError: There is no such data set; or it is not what it must be, as was seen by loading it.
+        LearningError: There is no such data set, or it cannot be downloaded; or it is not what it must be, as was seen
+            by loading it.
     """
     source, root = config.data.source, Path(config.data.root).absolute()
-    name = f"source {source} {root}"
+    options = sources.Options(config.data.size, config.data.test)
+    if config.data.download:
+        sources.fetch(source, root)
+    name = f"source {source} {root}" + (f" {options}" if options != sources.DEFAULT else "")
     known = store.recall(name)
-    if known is None or known["stamp"] != sources.stamp(source, root):
-        identity = sources.identify(source, root)
+    if known is None or known["stamp"] != sources.stamp(source, root, options=options):
+        identity = sources.identify(source, root, options=options)
         known = {"stamp": identity.stamp, "digest": identity.digest, "classes": identity.classes}
         store.remember(name, known)
     if load and known.get("contents") is None:
-        known = known | {"contents": _contents(sources.load(source, root, digest=known["digest"]))}
+        known = known | {"contents": _contents(source, root, options, known)}
         store.remember(name, known)
     return _data_set(known, source, root)
 
 
-def _contents(loaded: sources.Source) -> Mapping[str, Json]:
+def _contents(source: str, root: Path, options: sources.Options, known: Mapping[str, Json]) -> Mapping[str, Json]:
+    planned = {"options": options, "digest": known["digest"], "stamp": known["stamp"]}
+    test = len(sources.load(source, root, "test", **planned).labels)
+    train = sources.load(source, root, "train", **planned)
     return {
-        "class_names": list(loaded.class_names),
-        "train": len(loaded.train_labels),
-        "test": len(loaded.test_labels),
-        "image_shape": list(loaded.train_images.shape[1:]),
+        "class_names": list(train.class_names),
+        "train": len(train.labels),
+        "test": test,
+        "image_shape": list(train.images.shape[1:]),
     }
 
 
 def _data_set(known: Mapping[str, Json], source: str, root: Path) -> DataSet:
     contents = Contents(**known["contents"]) if known.get("contents") else None
     classes = known["classes"] if contents is None else len(contents.class_names)
-    return DataSet(source.partition(":")[0], known["digest"], str(root), classes, contents)
+    return DataSet(source.partition(":")[0], known["digest"], known["stamp"], str(root), classes, contents)

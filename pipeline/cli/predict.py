@@ -114,7 +114,7 @@ def _seen(
     read, known = [], []
     for name in names:
         try:
-            picture = pictures.read(_opened(name, stdin), _shown(name))
+            picture = pictures.read(_opened(name, stdin), _shown(name), model.image_size)
             read.append(pictures.pixels(picture, model.image_size, model.channels))
         except LearningError as error:
             text = str(error)

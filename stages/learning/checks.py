@@ -14,6 +14,9 @@ REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("class_names",)
 CHANNELS = (1, 3)
 
+MAX_LISTED = 20
+"""Faults that a message lists: a folder may have a million images."""
+
 
 def missing(names: Sequence[str]) -> list[str]:
     """Return a fault for each array that a data set needs and that is not among the names."""
@@ -37,9 +40,11 @@ def faults_of(arrays: Mapping[str, AnyArray]) -> list[str]:
 
 
 def report(source: str, faults: Sequence[str]) -> None:
-    """Raise a LearningError that lists the faults of a data set, if there are any."""
+    """Raise a LearningError that lists the faults of a data set, if there are any: the first, and how many more."""
     if faults:
-        raise LearningError("\n  ".join([f"{source} must be a data set of images and labels:", *faults]))
+        more = [f"and {len(faults) - MAX_LISTED} more faults"] if len(faults) > MAX_LISTED else []
+        listed = [*faults[:MAX_LISTED], *more]
+        raise LearningError("\n  ".join([f"{source} must be a data set of images and labels:", *listed]))
 
 
 def is_labels(labels: AnyArray) -> bool:
@@ -48,8 +53,9 @@ def is_labels(labels: AnyArray) -> bool:
 
 
 def is_countable(arrays: Mapping[str, AnyArray]) -> bool:
-    """Return whether there are labels to count classes by, and class names only that can be names."""
-    return "y_train" in arrays and is_labels(arrays["y_train"]) and not _name_faults(arrays)
+    """Return whether there are labels to count classes by, or class names, and these only such that can be names."""
+    has_labels = "y_train" in arrays and is_labels(arrays["y_train"])
+    return (has_labels or ("class_names" in arrays and "y_train" not in arrays)) and not _name_faults(arrays)
 
 
 def count_classes(arrays: Mapping[str, AnyArray]) -> int:
@@ -129,7 +135,7 @@ def _class_faults(arrays: Mapping[str, AnyArray]) -> list[str]:
     for name in ("y_train", "y_test"):
         if name in arrays and is_labels(arrays[name]):
             faults += _range_faults(name, arrays[name], n_classes)
-    return faults + _example_faults(arrays["y_train"], n_classes)
+    return faults + (_example_faults(arrays["y_train"], n_classes) if "y_train" in arrays else [])
 
 
 def _range_faults(name: str, labels: AnyArray, n_classes: int) -> list[str]:

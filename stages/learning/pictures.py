@@ -1,7 +1,9 @@
 """Pictures of any size and mode as the pixels a network takes."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +20,77 @@ MODES = {1: "L", 3: "RGB"}
 TAKEN = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Modes of 8 bits a channel or less, all that common files have: more bits convert to nonsense."""
 
+_GREY = ("1", "L", "LA")
+_ORIENTATION = 0x0112
+_TURNED = range(5, 9)
+"""Values of the EXIF orientation with which width and height change places."""
 
-def read(file: "Path | BinaryIO", name: str) -> "Image":
+
+class Header(NamedTuple):
+    """What a picture says of itself before it is decoded.
+
+    Attributes:
+        is_grey: Whether it has no colour.
+        height: In pixels, as it is to be seen.
+        width: The same.
+    """
+
+    is_grey: bool
+    height: int
+    width: int
+
+
+def read(file: "Path | BinaryIO", name: str, size: Sequence[int] | None = None) -> "Image":
     """Read a picture, turned as its EXIF data say.
+
+    Args:
+        file: A path or an open file.
+        name: What it is called in an error.
+        size: Height and width that it is scaled to afterwards. A JPEG is decoded at a half, a quarter or an eighth
+            where that is still twice as large.
+
+    Raises:
+        LearningError: It cannot be read as a picture.
+    """
+    from PIL import ImageOps  # noqa: PLC0415  # only those who read pictures pay for it
+
+    with _opened(file, name) as picture:
+        if size:
+            picture.draft(None, (2 * max(size), 2 * max(size)))
+        return ImageOps.exif_transpose(picture)
+
+
+def read_header(file: "Path | BinaryIO", name: str) -> Header:
+    """Read the header of a picture.
 
     Args:
         file: A path or an open file.
         name: What it is called in an error.
 
     Raises:
-        LearningError: It cannot be read as a picture.
+        LearningError: It cannot be read as a picture, or its mode is not one that `pixels` takes.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415  # only those who read pictures pay for it
+    with _opened(file, name) as picture:
+        if picture.mode not in TAKEN:
+            raise LearningError(f"{name} must be of a mode in {', '.join(TAKEN)}; got {picture.mode}")
+        width, height = picture.size
+        if picture.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+        return Header(picture.mode in _GREY, height, width)
+
+
+@contextmanager
+def _opened(file: "Path | BinaryIO", name: str) -> Iterator["Image"]:
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
 
     try:
         with Image.open(file) as picture:
-            return ImageOps.exif_transpose(picture)
+            yield picture
+    except LearningError:
+        raise
     except UnidentifiedImageError as error:
         raise LearningError(f"{name} must be a picture in a format that Pillow reads; got something else") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise LearningError(f"{name} must be a picture that can be read; got {error}") from error
 
 

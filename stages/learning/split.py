@@ -1,4 +1,8 @@
-"""Stratified splits that depend on nothing but the labels and a seed."""
+"""Stratified splits that depend on nothing but the labels and a seed, or on the names of the examples."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +20,28 @@ def split_holdout(labels: NDArray[np.int64], share: float, seed: int) -> NDArray
         bool (examples,), true where an example is held out.
     """
     # A bit generator's raw output is the same in every version of numpy; that of a permutation need not be.
-    numbers = np.random.Philox(key=seed).random_raw(len(labels))
+    return _smallest_of_each(labels, share, np.random.Philox(key=seed).random_raw(len(labels)))
+
+
+def split_by_name(labels: NDArray[np.int64], share: float, names: Sequence[bytes]) -> NDArray[np.bool_]:
+    """Choose the examples of a test half, so that one more example moves hardly any other to the other half.
+
+    Args:
+        labels: int64 (examples,), every class at least twice.
+        share: Between 0 and 1.
+        names: Of the examples. Their hashes are numbers of which the smallest of each class are chosen.
+
+    Returns:
+        bool (examples,), true where an example is chosen.
+    """
+    numbers = [int.from_bytes(hashlib.sha256(name).digest()[:8]) for name in names]
+    return _smallest_of_each(labels, share, np.array(numbers, dtype=np.uint64))
+
+
+def _smallest_of_each(labels: NDArray[np.int64], share: float, numbers: NDArray[Any]) -> NDArray[np.bool_]:
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        n_held_out = min(max(round(share * len(members)), 1), len(members) - 1)
-        mask[members[np.argsort(numbers[members], kind="stable")[:n_held_out]]] = True
+        n_chosen = min(max(round(share * len(members)), 1), len(members) - 1)
+        mask[members[np.argsort(numbers[members], kind="stable")[:n_chosen]]] = True
     return mask

@@ -10,6 +10,7 @@ from pipeline.config import dump, load
 from pipeline.errors import ConfigError
 from specialists.errors import SpecialistsError
 from specialists.subsets import confusable_subsets
+from stages.learning.source_names import VISION_SETS
 from stages.parameters import (
     AugmentParameters,
     CombineParameters,
@@ -96,13 +97,28 @@ def test_source_of_the_right_shape_is_taken(source):
         (
             "{source: 'skleran:digits'}",
             (
-                "data.source: must start with one of sklearn, npz, python, then a colon; "
+                "data.source: must start with one of sklearn, torchvision, folder, npz, python, then a colon; "
                 "got 'skleran:digits'; did you mean 'sklearn'?"
             ),
         ),
         (
             "{source: digits}",
-            "data.source: must start with one of sklearn, npz, python, then a colon; got 'digits'",
+            "data.source: must start with one of sklearn, torchvision, folder, npz, python, then a colon; got 'digits'",
+        ),
+        (
+            "{source: 'torchvision:EMNIST:letter'}",
+            (
+                f"data.source: must name one of {', '.join(VISION_SETS)} after 'torchvision:'; "
+                "got 'EMNIST:letter'; did you mean 'EMNIST:letters'?"
+            ),
+        ),
+        (
+            "{source: 'npz:x', size: 32}",
+            "data.size: must be left out but with a source of folder; got 32 with npz:x",
+        ),
+        (
+            "{source: 'folder:x', download: true}",
+            "data.download: must be left out but with a source of torchvision; got True with folder:x",
         ),
         ("{source: 'npz:'}", "data.source: must name something after 'npz:'; got 'npz:'"),
         (

@@ -14,7 +14,7 @@ from stages.parameters import DataParameters, Parameters
 
 STAGE = {stage.name: stage for stage in STAGES}
 KNOWN = {
-    "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5},
+    "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5, "stamp": {}},
     "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
 }
@@ -177,7 +177,7 @@ def test_teachers_do_not_depend_on_views_combination_or_student(stage):
 
 @pytest.mark.parametrize("stage", [name for name, stage in STAGE.items() if stage.kept])
 def test_recipes_hold_no_path(stage):
-    elsewhere = KNOWN | {"source": KNOWN["source"] | {"root": "/elsewhere"}}
+    elsewhere = KNOWN | {"source": KNOWN["source"] | {"root": "/elsewhere", "stamp": {"path": "/elsewhere/tiny.npz"}}}
     assert recipes(stage) == recipes(stage, elsewhere, data__source="npz:other/name.npz", data__root="elsewhere")
 
 

@@ -25,7 +25,7 @@ Change = Callable[[Arrays], None]
         ("data.source=npz:tiny.npy", "npz:tiny.npy must be a file; got none at"),
         ("data.source=npz:tiny.npy", "did you mean 'tiny.npz'?"),
         ("data.source=npz:tiny.yaml", "npz:tiny.yaml must be an archive that numpy.savez wrote"),
-        ("data.source=sklearn:digit", "source must name one of digits after 'sklearn:'; got 'digit'"),
+        ("data.source=sklearn:digit", "must name one of digits after 'sklearn:'; got 'digit'"),
         ("data.source=python:nowhere:load", "module nowhere must be one that Python can import; got none in"),
         ("ray.address=inlin", "ray.address: must be 'local' or 'inline'; got 'inlin'"),
         ("student.epochs", "must be PATH=VALUE, such as student.epochs=30; got 'student.epochs'"),

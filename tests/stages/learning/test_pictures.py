@@ -21,6 +21,23 @@ def test_read_turns_a_picture_as_its_exif_says(tmp_path):
     assert pictures.read(tmp_path / "turned.png", "turned.png").size == (6, 10)
 
 
+def test_read_header_has_the_size_that_is_seen(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GREY).save(tmp_path / "turned.png", exif=exif)
+    assert pictures.read_header(tmp_path / "turned.png", "turned.png") == (True, 10, 6)
+
+
+def test_read_decodes_a_large_jpeg_at_a_part_of_its_size(tmp_path):
+    stripes = np.zeros((512, 640), dtype=np.uint8)
+    stripes[::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "large.jpg", quality=100)
+    picture = pictures.read(tmp_path / "large.jpg", "large.jpg", (32, 32))
+    assert picture.size == (80, 64)
+    assert np.abs(pictures.pixels(picture, (32, 32), 1).astype(int) - 127).max() < 3
+    assert pictures.read(tmp_path / "large.jpg", "large.jpg").size == (640, 512)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture"])
 def test_read_refuses_by_name_what_is_no_picture(content):
     with pytest.raises(LearningError, match=r"^it\.png must be a picture in a format that Pillow reads"):

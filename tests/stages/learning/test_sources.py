@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.learning import sources
+from stages.learning import origins, source_names, sources, split
 from stages.learning.errors import LearningError
+from stages.learning.origins import HALVES
 
 GOOD = {
     "x_train": np.arange(8 * 4 * 5, dtype=np.uint8).reshape(8, 4, 5),
@@ -31,7 +33,7 @@ def write(folder: Path, **changes: object) -> str:
 
 def faults_of(folder: Path, **changes: object) -> list[str]:
     with pytest.raises(LearningError) as caught:
-        sources.load(write(folder, **changes), folder)
+        sources.load(write(folder, **changes), folder, "train")
     return str(caught.value).split("\n  ")[1:]
 
 
@@ -43,29 +45,29 @@ def write_module(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, text:
 
 
 def test_load_reads_the_digits_with_a_fixed_stratified_test_split():
-    data = sources.load("sklearn:digits", ".")
-    assert data.train_images.shape == (len(data.train_labels), 8, 8, 1)
-    assert data.train_images.dtype == np.uint8
-    assert data.train_images.max() == 255
-    assert len(data.train_labels) + len(data.test_labels) == 1797
-    assert np.bincount(data.test_labels).tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
-    assert data.class_names == tuple("0123456789")
-    again = sources.load("sklearn:digits", "/elsewhere")
-    assert np.array_equal(data.test_images, again.test_images)
+    train, test = (sources.load("sklearn:digits", ".", half) for half in HALVES)
+    assert train.images.shape == (len(train.labels), 8, 8, 1)
+    assert train.images.dtype == np.uint8
+    assert train.images.max() == 255
+    assert len(train.labels) + len(test.labels) == 1797
+    assert np.bincount(test.labels).tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
+    assert train.class_names == test.class_names == tuple("0123456789")
+    again = sources.load("sklearn:digits", "/elsewhere", "test")
+    assert np.array_equal(test.images, again.images)
 
 
 def test_load_reads_an_archive(tmp_path):
-    data = sources.load(write(tmp_path, class_names=np.array(["cat", "dog", "owl"])), tmp_path)
-    assert np.array_equal(data.train_images[..., 0], GOOD["x_train"])
-    assert data.train_labels.dtype == np.int64
+    data = sources.load(write(tmp_path, class_names=np.array(["cat", "dog", "owl"])), tmp_path, "train")
+    assert np.array_equal(data.images[..., 0], GOOD["x_train"])
+    assert data.labels.dtype == np.int64
     assert data.class_names == ("cat", "dog", "owl")
 
 
 def test_load_keeps_colours_and_takes_an_absolute_path(tmp_path):
     images = np.zeros((8, 4, 5, 3), dtype=np.uint8)
     write(tmp_path, x_train=images, x_test=images[:2])
-    data = sources.load(f"npz:{tmp_path / 'set.npz'}", "/elsewhere")
-    assert data.test_images.shape == (2, 4, 5, 3)
+    data = sources.load(f"npz:{tmp_path / 'set.npz'}", "/elsewhere", "test")
+    assert data.images.shape == (2, 4, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +150,17 @@ def test_load_lists_all_faults_at_once(tmp_path):
 
 def test_load_refuses_another_content_than_was_planned(tmp_path):
     source = write(tmp_path)
-    digest = sources.identify(source, tmp_path).digest
-    assert sources.load(source, tmp_path, digest=digest).class_names == ("0", "1", "2")
+    planned = sources.identify(source, tmp_path)
+    assert sources.load(source, tmp_path, "train", digest=planned.digest).class_names == ("0", "1", "2")
     write(tmp_path, x_test=np.zeros((2, 4, 5), dtype=np.uint8))
     with pytest.raises(LearningError, match=r"npz:set.npz must be what it was .* digest [0-9a-f]{12}; got"):
-        sources.load(source, tmp_path, digest=digest)
+        sources.load(source, tmp_path, "train", digest=planned.digest, stamp=planned.stamp)
+
+
+def test_load_reads_no_content_for_its_digest_where_the_stamp_is_as_planned(tmp_path):
+    source = write(tmp_path)
+    stamp = sources.stamp(source, tmp_path)
+    assert len(sources.load(source, tmp_path, "test", digest="not its digest", stamp=stamp).labels) == 2
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_load_refuses_another_content_than_was_planned(tmp_path):
     [
         (
             "npy:a",
-            "source must start with one of sklearn, npz, python, .*; got 'npy:a'; did you mean 'npz'",
+            "source must start with one of sklearn, torchvision, folder, npz, .*; got 'npy:a'; did you mean 'npz'",
         ),
         ("sklearn:digit", "source must name one of digits .* got 'digit'; did you mean 'digits'"),
         ("npz:sat.npz", "npz:sat.npz must be a file; got none at .*; did you mean 'set.npz'"),
@@ -169,15 +177,24 @@ def test_load_refuses_another_content_than_was_planned(tmp_path):
         ("python:no_such_module:load", "module no_such_module must be one that Python can import"),
         ("python:json.no_such:load", "module json.no_such must be one that Python can import"),
         ("python:json.decoder.deeper:load", "module json.decoder.deeper must be one"),
-        ("python:json", "source must read python:MODULE:FACTORY"),
+        ("python:json", "source must be python:MODULE:FACTORY"),
+        ("torchvision:MNIST", "torchvision:MNIST must have its files under .*; got no MNIST/raw/train-images-idx3"),
+        ("torchvision:CIFAR", "source must name one of MNIST, .* after 'torchvision:'; got 'CIFAR'; did you mean 'CI"),
+        ("folder:imgs", "folder:imgs must be a folder; got none at .*; did you mean 'images'"),
+        ("folder:no/such", r"folder:no/such must be a folder; got none at [^;]*$"),
     ],
 )
 def test_sources_that_are_not_there_are_refused_before_they_are_read(tmp_path, source, expected):
     write(tmp_path)
     (tmp_path / "text.npz").write_text("no archive")
-    for look in (sources.identify, sources.stamp, sources.load):
+    (tmp_path / "images").mkdir()
+    for look in (sources.identify, sources.stamp, partial(sources.load, half="train")):
         with pytest.raises(LearningError, match=expected):
             look(source, tmp_path)
+
+
+def test_every_kind_that_a_config_may_name_has_its_finder():
+    assert tuple(origins._FINDERS) == source_names.KINDS
 
 
 def test_identify_tells_contents_apart_and_counts_classes(tmp_path):
@@ -210,7 +227,7 @@ def test_load_reports_a_damaged_archive(tmp_path):
     data[data.index(GOOD["x_train"].tobytes()) + 3] ^= 255
     path.write_bytes(data)
     with pytest.raises(LearningError, match="x_train must be a whole array of plain values; got: Bad CRC-32"):
-        sources.load("npz:set.npz", tmp_path)
+        sources.load("npz:set.npz", tmp_path, "train")
 
 
 FACTORY = """
@@ -228,8 +245,8 @@ def number(): return 3
 
 def test_load_calls_a_factory(tmp_path, monkeypatch):
     write_module(tmp_path, monkeypatch, "factory_good", FACTORY)
-    data = sources.load("python:factory_good:load", ".")
-    assert data.train_images.shape == (4, 2, 2, 1)
+    data = sources.load("python:factory_good:load", ".", "train")
+    assert data.images.shape == (4, 2, 2, 1)
     assert data.class_names == ("a", "b")
 
 
@@ -256,13 +273,13 @@ def test_identify_of_a_factory_imports_nothing(tmp_path, monkeypatch):
 def test_load_names_what_is_wrong_with_a_factory(tmp_path, monkeypatch, factory, expected):
     write_module(tmp_path, monkeypatch, "factory_bad", FACTORY)
     with pytest.raises(LearningError, match=expected):
-        sources.load(f"python:factory_bad:{factory}", ".")
+        sources.load(f"python:factory_bad:{factory}", ".", "train")
 
 
-def test_sources_imports_neither_torch_nor_sklearn():
+def test_sources_imports_neither_torch_nor_sklearn_nor_pillow():
     code = (
         "import sys; from stages.learning import sources, metrics; sources.identify('sklearn:digits', '.');"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'sklearn', 'scipy')))"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'torchvision', 'sklearn', 'scipy', 'PIL')))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
@@ -280,6 +297,16 @@ def test_split_holdout_takes_its_share_of_every_class(counts, share, seed):
     assert all(1 <= n_taken < count for n_taken, count in zip(taken, counts, strict=True))
     assert all(abs(n - share * count) <= 1 for n, count in zip(taken, counts, strict=True))
     assert np.array_equal(held_out, sources.split_holdout(labels, share, seed))
+
+
+def test_split_by_name_moves_few_when_an_example_is_added():
+    labels = np.repeat([0, 1], 100)
+    names = [b"%d" % i for i in range(200)]
+    before = split.split_by_name(labels, 0.3, names)
+    after = split.split_by_name(np.append(labels, 1), 0.3, [*names, b"new"])
+    assert np.bincount(labels[before]).tolist() == [30, 30]
+    assert (before != after[:-1]).sum() <= 1
+    assert not np.array_equal(before, split.split_by_name(labels, 0.3, [name + b"x" for name in names]))
 
 
 def test_split_holdout_differs_with_the_seed():

@@ -1,0 +1,68 @@
+"""Data sets in a numpy archive."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from stages.learning import checks
+from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.origins.origin import Options, Origin, Raw, file_digest, file_stamp
+
+_ARCHIVE = "an archive that numpy.savez wrote"
+
+
+def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # all kinds have one signature
+    """Return where an archive is.
+
+    Raises:
+        LearningError: There is none.
+    """
+    path = (root / name).absolute()
+    if not path.is_file():
+        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise LearningError(f"npz:{name} must be a file; got none at {path}{did_you_mean(path.name, neighbours)}")
+    if not zipfile.is_zipfile(path):
+        raise LearningError(f"npz:{name} must be {_ARCHIVE}; got something else at {path}")
+    return Origin(
+        file_stamp(path),
+        lambda: file_digest(path),
+        lambda: _count(path),
+        lambda _: _read(path, checks.REQUIRED + checks.OPTIONAL),
+    )
+
+
+def _count(path: Path) -> int | None:
+    # Labels or names that are none give no number here; reading the data set tells why.
+    found = _read(path, ("y_train", "class_names"))
+    return checks.count_classes(found) if checks.is_countable(found) else None
+
+
+def _open(path: Path) -> NpzFile:
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise LearningError(
+            f"{path.name} must be {_ARCHIVE}; got one that is damaged or has bytes before it"
+        ) from error
+    if not isinstance(archive, NpzFile):
+        raise LearningError(f"{path.name} must be {_ARCHIVE}; got an array with an archive after it")
+    return archive
+
+
+def _read(path: Path, wanted: Sequence[str]) -> Raw:
+    """Return the wanted arrays of an archive that has all the arrays it must have."""
+    raw: Raw = {}
+    with _open(path) as archive:
+        faults = checks.missing(archive.files)
+        for member in (member for member in wanted if member in archive.files):
+            try:
+                raw[member] = archive[member]
+            except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                faults.append(f"{member} must be a whole array of plain values; got: {error}")
+    if faults:
+        checks.report(path.name, faults + checks.faults_of(raw))
+    return raw

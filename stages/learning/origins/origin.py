@@ -1,0 +1,56 @@
+"""What every kind of origin has in common."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.learning.checks import AnyArray
+
+Json = Any
+Raw = dict[str, AnyArray]
+Half = Literal["train", "test"]
+HALVES: tuple[Half, Half] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a folder of images becomes arrays; data sets of other kinds are arrays already.
+
+    Attributes:
+        size: Height and width, in pixels, that every image is brought to; None where all have the same.
+        test: Share of each class that makes the test half, where the folder does not say which images do.
+    """
+
+    size: int | None = None
+    test: float | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A data set that is known to be there.
+
+    Attributes:
+        stamp: What shows, without reading it, that it has not changed.
+        digest: Returns the hexadecimal SHA-256 that stands for its content.
+        count: Returns the number of classes where that can be told without loading the images.
+        read: Returns the arrays of the halves asked for, by name, and perhaps those of the other.
+    """
+
+    stamp: Json
+    digest: Callable[[], str]
+    count: Callable[[], int | None]
+    read: Callable[[Sequence[Half]], Raw]
+
+
+def file_stamp(path: Path) -> dict[str, Json]:
+    """Return what shows that a file has not changed: where it is, its size and its time."""
+    status = path.stat()
+    return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def file_digest(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
