@@ -2,8 +2,9 @@
 
 python -m benchmarks.targets [--rows 200000] [--classes 1000] [--folder FOLDER]
 
-Both hold the same fp16 logits and are measured in turn, warm: what is reported is the median of five, and ratios. The
-files, twice the size of the table, lie in a temporary folder.
+Both hold the same fp16 logits and are measured in turn, warm: what is reported is the median of five, and ratios. Both
+read the same rows in the same order, and give them in the same form. The files, twice the size of the table, lie in a
+temporary folder.
 """
 
 import argparse
@@ -78,37 +79,46 @@ def measure_speed(folder: Path, n_rows: int, n_classes: int) -> dict[str, Any]:
         targets.logits(sum(len(shard["logits"]) for shard in shards[:part]))
     verified = time.perf_counter() - started
     plain = np.memmap(places[1], dtype=np.float16, mode="r", shape=(n_rows, n_classes))
-    drawn = np.random.default_rng(1).integers(0, n_rows, (N_RANDOM_BATCHES, BATCH))
-    ours, theirs = targets.logits, plain.__getitem__
-    whole = [slice(start, stop) for start, stop in tasks.shards_of(n_rows, n_classes)]
-
-    def shuffled() -> Iterable[NDArray[np.int64]]:
-        return targets.batches(BATCH, seed=1)
-
-    def shards_copied() -> None:
-        for shard in np.random.default_rng(1).permutation(len(whole)):
-            np.array(plain[whole[shard]])
-
-    n_random = N_RANDOM_BATCHES * BATCH
     return {
         "rows": n_rows,
         "classes": n_classes,
         **{f"write, {n} at a time, MB/s": ratio(seconds, n_bytes / 1e6) for n, seconds in writing.items()},
-        "shuffled shards, rows/s": ratio(
-            alternate(partial(each, ours, shuffled), partial(each, theirs, shuffled)), n_rows
-        ),
-        "shuffled shards beside whole ones copied, rows/s": ratio(
-            alternate(partial(each, ours, shuffled), shards_copied), n_rows
-        ),
-        "random batches, rows/s": ratio(
-            alternate(partial(each, ours, lambda: drawn), partial(each, theirs, lambda: drawn)), n_random
-        ),
-        "random batches as log-probabilities, rows/s": ratio(
-            alternate(partial(each, targets.log_probs, lambda: drawn), partial(each, theirs, lambda: drawn)), n_random
-        ),
+        **{name: ratio(seconds, amount) for name, (seconds, amount) in measure_reading(targets, plain).items()},
         "seconds to open and verify, once": verified,
         "own memory, MiB": memory_in_a_process_of_its_own(places[0]),
     }
+
+
+def measure_reading(targets: SoftTargets, plain: NDArray[np.float16]) -> dict[str, tuple[tuple[float, float], int]]:
+    """Return by name the seconds of both for the same rows in the same order and form, and how many rows that is."""
+    n_rows, n_classes = plain.shape
+    shards = [np.arange(start, stop) for start, stop in tasks.shards_of(n_rows, n_classes)]
+    drawn = np.random.default_rng(1).integers(0, n_rows, (N_RANDOM_BATCHES, BATCH))
+    orders: dict[str, tuple[Callable[[], Iterable[NDArray[np.int64]]], int]] = {
+        "shuffled shards": (lambda: targets.batches(BATCH, seed=1), n_rows),
+        "random batches": (lambda: drawn, drawn.size),
+    }
+
+    def floats(rows: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(plain[rows]).float()
+
+    forms: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
+        "fp16 as kept": (targets.kept, plain.__getitem__),
+        "float32 logits": (targets.logits, floats),
+        "log-probabilities": (targets.log_probs, lambda rows: floats(rows).log_softmax(dim=1)),
+    }
+    found = {
+        f"{order}, {form}, rows/s": (alternate(partial(each, ours, rows), partial(each, theirs, rows)), amount)
+        for order, (rows, amount) in orders.items()
+        for form, (ours, theirs) in forms.items()
+    }
+    order = np.random.default_rng(1).permutation(len(shards))
+    whole = [shards[shard] for shard in order]
+    slices = [slice(rows[0], rows[-1] + 1) for rows in whole]
+    copied = alternate(
+        partial(each, targets.kept, lambda: whole), partial(each, lambda rows: np.array(plain[rows]), lambda: slices)
+    )
+    return {"whole shards in random order, fp16 as kept, rows/s": (copied, n_rows), **found}
 
 
 def table_of(n_rows: int, n_classes: int, seed: int) -> Table:

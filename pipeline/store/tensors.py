@@ -109,15 +109,12 @@ class MappedArrays(Mapping[str, "NDArray[Any]"]):
 
     def __init__(self, source: Callable[[], bytes | mmap]) -> None:
         self._source = source
+        self._opened: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        entry = self._header[name]
-        dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
-        start = 8 + int.from_bytes(self._data[:8], "little") + entry["data_offsets"][0]
-        array = np.frombuffer(self._data, dtype, math.prod(shape), start).reshape(shape)
-        # Writeable would be one of no elements, and one out of a writeable buffer.
-        array.flags.writeable = False
-        return array
+        if name not in self._opened:
+            self._opened[name] = self._open(name)
+        return self._opened[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._header)
@@ -131,6 +128,15 @@ class MappedArrays(Mapping[str, "NDArray[Any]"]):
     def __reduce__(self) -> tuple[object, ...]:
         # Another process maps the bytes itself.
         return type(self), (self._source,)
+
+    def _open(self, name: str) -> NDArray[Any]:
+        entry = self._header[name]
+        dtype, shape = _DTYPES[entry["dtype"]], tuple(entry["shape"])
+        start = 8 + int.from_bytes(self._data[:8], "little") + entry["data_offsets"][0]
+        array = np.frombuffer(self._data, dtype, math.prod(shape), start).reshape(shape)
+        # Writeable would be one of no elements, and one out of a writeable buffer.
+        array.flags.writeable = False
+        return array
 
     @cached_property
     def _data(self) -> bytes | mmap:

@@ -56,14 +56,16 @@ class RowIndex:
 
     def parts(self, rows: Ids) -> Iterator[tuple[int, Ids, Ids]]:
         """Yield the shards that rows lie in: the shard, the positions among the rows given, and the rows within it."""
+        if not len(rows):
+            return
         shards = np.searchsorted(self.firsts, rows, side="right") - 1
-        if len(rows) and shards[0] == shards.min() == shards.max():
+        if shards[0] == shards.min() == shards.max():
             yield int(shards[0]), np.arange(len(rows)), rows - self.firsts[shards[0]]
             return
         order = np.argsort(shards, kind="stable")
-        ends = np.flatnonzero(np.diff(shards[order])) + 1
-        for positions in np.split(order, ends) if len(rows) else ():
-            shard = int(shards[positions[0]])
+        present, starts = np.unique(shards[order], return_index=True)
+        for shard, start, stop in zip(present.tolist(), starts, [*starts[1:], len(rows)], strict=True):
+            positions = order[start:stop]
             yield shard, positions, rows[positions] - self.firsts[shard]
 
     def ids(self, rows: Ids) -> tuple[Ids, Ids]:

@@ -140,11 +140,38 @@ class SoftTargets:
         """
         if not temperature > 0:
             raise StageError(f"the temperature must be positive; got {temperature}")
-        kept = {name: values.to(device) for name, values in encoding.as_rows(self._gather(rows)).items()}
+        kept = {name: values.to(device) for name, values in encoding.as_rows(self.kept(rows)).items()}
         found = encoding.shifted_logits(kept, self.n_outputs, temperature)
         if self._correction:
             found[:, -1] += self._correction
         return found
+
+    def kept(self, rows: Any) -> dict[str, NDArray[Any]]:
+        """Return what is kept of rows, as it is: for a decoder of one's own, perhaps on a device.
+
+        Args:
+            rows: As in `log_probs`.
+
+        Returns:
+            By name, in the order of the rows: `logits` float16 (n, outputs), less the row's maximum and without the
+            correction of a prior; of top-k what `encoding.encode_top_k` returns.
+
+        Raises:
+            IndexError: As `log_probs`.
+            DamagedError: As `log_probs`.
+        """
+        wanted = self._index.checked(rows)
+        parts = list(self._index.parts(wanted))
+        if len(parts) == 1:
+            shard, _, local = parts[0]
+            return {name: _taken(self._shards[shard].arrays[name], local) for name in self._names}
+        sources = {name: self._shards[0].arrays[name] for name in self._names}
+        gathered = {name: np.empty((len(wanted), *it.shape[1:]), dtype=it.dtype) for name, it in sources.items()}
+        for shard, positions, local in parts:
+            arrays = self._shards[shard].arrays
+            for name, target in gathered.items():
+                target[positions] = arrays[name].take(local, axis=0)
+        return gathered
 
     def ids(self, rows: Any) -> tuple[Ids, Ids]:
         """Return the example id and the view of rows, int64 (n,) each; ids count from 0 in the training half."""
@@ -226,21 +253,6 @@ class SoftTargets:
         """
         return SoftTargetsDataset(self, temperature, sample or _as_is)
 
-    def _gather(self, rows: Any) -> dict[str, NDArray[Any]]:
-        """Return what is kept of rows, in their order."""
-        wanted = self._index.checked(rows)
-        parts = list(self._index.parts(wanted))
-        if len(parts) == 1:
-            arrays = self._shards[parts[0][0]].arrays
-            return {name: arrays[name][parts[0][2]] for name in self._names}
-        sources = {name: self._shards[0].arrays[name] for name in self._names}
-        gathered = {name: np.empty((len(wanted), *it.shape[1:]), dtype=it.dtype) for name, it in sources.items()}
-        for shard, positions, local in parts:
-            arrays = self._shards[shard].arrays
-            for name, target in gathered.items():
-                target[positions] = arrays[name][local]
-        return gathered
-
 
 class SoftTargetsDataset(Dataset[Any]):
     """A table as a torch Dataset; use `SoftTargets.dataset`.
@@ -272,6 +284,14 @@ def _shared(facts: Facts) -> dict[str, Any]:
     names = ("format", "teacher", "subset", "classes", "prior_correction")
     encoded = {f"encoding.{name}": facts["encoding"].get(name) for name in ("name", "k")}
     return {name: facts.get(name) for name in names} | encoded
+
+
+def _taken(array: NDArray[Any], rows: Ids) -> NDArray[Any]:
+    """Return a copy of rows, in one go where they follow each other."""
+    first, last = rows[0], rows[-1]
+    if last - first == len(rows) - 1 and np.array_equal(rows, np.arange(first, last + 1)):
+        return array[first : last + 1].copy()
+    return array.take(rows, axis=0)
 
 
 def _as_is(example: int, view: int, log_probs: Tensor) -> tuple[int, int, Tensor]:

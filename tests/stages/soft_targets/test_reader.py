@@ -41,6 +41,19 @@ def test_reading_from_a_store_is_reading_from_the_stages(kept, teacher, two_view
     assert torch.equal(straight.log_probs(rows), kept.open(teacher).log_probs(rows))
 
 
+@pytest.mark.parametrize(
+    "rows", [range(20, 60), [5, 3, 3], [7], [149, 150, 151], [479, 0, 200, 3], [20, 22, 21, 23], []], ids=str
+)
+def test_kept_rows_are_copies_of_what_the_stages_made(kept, rows):
+    found = kept.open("generalist").kept(rows)
+    assert set(found) == {"logits"}
+    whole = np.concatenate([shard.arrays["logits"] for shard in kept.whole("generalist")])
+    assert found["logits"].dtype == np.float16
+    assert np.array_equal(found["logits"], whole[list(rows)])
+    found["logits"][:] = 0
+    assert np.array_equal(kept.open("generalist").kept(rows)["logits"], whole[list(rows)])
+
+
 @pytest.mark.parametrize("index", [7, np.int64(7), [7], np.array([7], np.uint8), torch.tensor([7])])
 def test_rows_may_be_given_in_any_way(kept, index):
     targets = kept.open()
