@@ -10,7 +10,8 @@ from pipeline.graph import Graph
 from pipeline.recipe import key_of
 from pipeline.stage import Json, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
-from pipeline.worker import Job, Outcome, failed, load_inputs
+from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.worker import CHECKPOINT_SECONDS, Job, Outcome, failed, load_inputs
 
 MAX_REPAIRS = 3
 """How often one result is made again before its store is called unreliable."""
@@ -48,6 +49,7 @@ class Runner:
         scope: Which stages are wanted.
         events: Told of everything that happens.
         start: Starts the executor; called when the first task has to run, so that reuse costs no start-up.
+        checkpoint_seconds: How often a long task keeps what it has done so far.
         claim: Told the keys of all results so far, by task id, before they are relied on; returns those that are gone.
     """
 
@@ -58,6 +60,7 @@ class Runner:
     scope: Scope
     events: Events
     start: Callable[[], Executor]
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     claim: Callable[[Mapping[str, str]], Sequence[str]] = _nothing_gone
     _executor: Executor | None = None
     _submitted: set[str] = field(default_factory=set)
@@ -159,6 +162,7 @@ class Runner:
         recipe = self.graph.recipe(task)
         if task.stage in self.scope.fresh:
             self.store.discard(key_of(recipe), "to be done again, as the run was asked to")
+            KeptCheckpoint(self.store, key_of(recipe), seconds=self.checkpoint_seconds).clear()
         self._submitted.add(task.id)
         self._executor.submit(
             Job(
@@ -168,6 +172,7 @@ class Runner:
                 self.graph.inputs(task),
                 self.store.location,
                 self.seed,
+                self.checkpoint_seconds,
             )
         )
 

@@ -9,7 +9,7 @@ artifact; the runner does all reading and writing:
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,40 @@ class Artifact:
     facts: Facts = field(default_factory=dict)
 
 
+class Checkpoint(Protocol):
+    """Where a task keeps what it has done so far, to go on from there when it is begun again."""
+
+    def load(self) -> Artifact | None:
+        """Return what was kept when the task had come furthest, or None."""
+
+    def is_due(self) -> bool:
+        """Return whether it is time to keep something."""
+
+    def save(self, arrays: Arrays, facts: Facts, *, position: int) -> None:
+        """Keep arrays and facts, and how far the task has come; raises nothing where that is not possible."""
+
+    def discard(self, why: str) -> None:
+        """Say that what `load` returned is of no use, and why, as the end of a sentence."""
+
+
+class NoCheckpoint:
+    """Keeps nothing: a task that is begun again starts from its beginning."""
+
+    def load(self) -> Artifact | None:
+        """Return None."""
+        return None
+
+    def is_due(self) -> bool:
+        """Return False."""
+        return False
+
+    def save(self, arrays: Arrays, facts: Facts, *, position: int) -> None:
+        """Keep nothing."""
+
+    def discard(self, why: str) -> None:
+        """Discard nothing."""
+
+
 def _ignore(_: Mapping[str, Json]) -> None:
     """Report progress to nobody."""
 
@@ -45,11 +79,13 @@ class Work:
         seed: Source of every random draw of this task; derived from the run's seed, the stage and its identity.
         threads: CPU threads the task may use; part of its recipe, because it changes the last bits of sums.
         progress: Called with a small mapping whenever there is something to show, such as the epoch and accuracy.
+        checkpoint: What a long task goes on from when it is begun again.
     """
 
     seed: int = 0
     threads: int = 1
     progress: Progress = _ignore
+    checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.errors import DamagedError, PipelineError
-from pipeline.recipe import task_seed
+from pipeline.recipe import key_of, task_seed
 from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
 from pipeline.store import Manifest, Store
+from pipeline.store.checkpoints import KeptCheckpoint
+
+CHECKPOINT_SECONDS = 60.0
+"""How often a long task keeps what it has done so far, unless the config says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Job:
         inputs: By argument name, the manifests of what it reads.
         store: Location of the store.
         seed: The run's seed.
+        checkpoint_seconds: How often a long task keeps what it has done so far.
     """
 
     stage: Stage
@@ -30,6 +35,7 @@ class Job:
     inputs: Mapping[str, Manifest | list[Manifest]]
     store: str
     seed: int
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -88,13 +94,16 @@ def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Man
     progress({"state": "running"})
     started = time.perf_counter()
     function = imported(job.stage.function)
-    work = Work(seed=task_seed(job.task, job.seed), threads=job.task.threads, progress=progress)
+    checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)
+    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint)
     artifact: Artifact = function(
         **load_inputs(store, job.inputs),
         **job.task.arguments,
         work=work,
     )
-    return store.save(job.recipe, artifact, seconds=time.perf_counter() - started)
+    manifest = store.save(job.recipe, artifact, seconds=checkpoint.spent + time.perf_counter() - started)
+    checkpoint.clear()
+    return manifest
 
 
 def load_inputs(store: Store, inputs: Mapping[str, Manifest | list[Manifest]]) -> dict[str, Artifact | list[Artifact]]:

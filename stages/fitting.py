@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from pipeline.recipe import derive_seed
 from pipeline.stage import Artifact, Work
 from stages.learning import metrics, models, training, views
-from stages.learning.training import Batch, History, Objective, Settings
+from stages.learning.settings import Settings
+from stages.learning.state import History
+from stages.learning.training import Batch, Objective
 from stages.parameters import AugmentParameters, TrainingParameters
 
 Ids = NDArray[np.int64]
@@ -72,10 +74,10 @@ class Epoch:
     view: ViewParameters
     log_q: SoftTargetRows | None = None
 
-    def batches(self, pixels: Pixels, batch_size: int) -> Iterator[Batch]:
-        """Yield the epoch in batches on the device."""
+    def batches(self, pixels: Pixels, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the epoch in batches on the device, from the first one wanted on."""
         labels = torch.from_numpy(self.labels).to(pixels.images.device)
-        for rows in training.batch_slices(len(self.examples), batch_size):
+        for rows in training.batch_slices(len(self.examples), batch_size)[first:]:
             seen = pixels.seen(self.examples[rows], {name: values[rows] for name, values in self.view.items()})
             images = views.normalise(seen, pixels.mean, pixels.std)
             yield Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
@@ -156,7 +158,7 @@ def fit(
         objective: What is minimised.
         holdout: What each epoch is judged on; decides nothing.
         parameters: How the training goes.
-        work: Its threads and progress; nothing here is drawn from its seed.
+        work: Its seed draws what is drawn in a step; its threads, progress and checkpoint.
 
     Returns:
         For each epoch its number, mean loss, and accuracy and NLL on the holdout.
@@ -171,18 +173,19 @@ def fit(
 
     return training.fit(
         model.to(pixels.images.device),
-        lambda number: epoch(number).batches(pixels, parameters.batch_size),
+        lambda number, first: epoch(number).batches(pixels, parameters.batch_size, first),
         objective,
-        _settings(parameters, n_shown),
+        _settings(parameters, n_shown, work),
         progress=work.progress,
         validate=validate,
+        checkpoint=work.checkpoint,
     )
 
 
-def _settings(parameters: TrainingParameters, n_examples: int) -> Settings:
+def _settings(parameters: TrainingParameters, n_examples: int, work: Work) -> Settings:
     options: dict[str, Any] = {
         name: getattr(parameters, name)
         for name in ("epochs", "learning_rate", "momentum", "weight_decay", "warmup", "precision")
     }
     n_steps = len(training.batch_slices(n_examples, parameters.batch_size))
-    return Settings(steps_per_epoch=n_steps, **options)
+    return Settings(steps_per_epoch=n_steps, seed=work.seed, **options)

@@ -108,6 +108,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             scope,
             events,
             lambda: _executor(composition, events),
+            settings.checkpoint_seconds,
             hold.add,
         )
         files = runner.run()

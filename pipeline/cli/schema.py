@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pipeline.executor import RayOptions
+from pipeline.worker import CHECKPOINT_SECONDS
 from stages.parameters import Parameters
 
 
@@ -18,4 +19,9 @@ class Config(Parameters):
     seed: int = Field(0, ge=0, description="Every random draw of the run is derived from it.")
     store: str = Field(".pipeline", min_length=1, description="Folder of all results, shared by any number of runs.")
     runs: str = Field("runs", min_length=1, description="Folder in which each run makes its own.")
+    checkpoint_seconds: float = Field(
+        CHECKPOINT_SECONDS,
+        ge=0,
+        description="How often a training keeps its state in the store, to go on from there after it was stopped.",
+    )
     ray: RayOptions = Field(default=RayOptions(), description="Where the tasks run.")

@@ -92,6 +92,7 @@ def du(location: str, *, as_json: bool) -> None:
     console.print()
     say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
     say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
+    say(f"checkpoints of trainings in progress: {found.checkpoints:,} bytes")
     say(f"`store prune` would free {prunable:,} bytes (--days {DAYS:g} --grace {GRACE:g})")
 
 
@@ -103,8 +104,8 @@ def _show_doomed(location: str, doomed: Doomed, days: float) -> None:
         Console().print(table)
     say(
         f"{location}: no run of the last {days:g} days names {len(doomed.manifests)} results;"
-        f" with {len(doomed.objects)} objects, {len(doomed.records)} records of runs and {len(doomed.aside)} files"
-        f" set aside, {doomed.bytes:,} bytes"
+        f" with {len(doomed.objects)} objects, {len(doomed.records)} records of runs, {len(doomed.checkpoints)}"
+        f" checkpoints and {len(doomed.aside)} files set aside, {doomed.bytes:,} bytes"
     )
 
 
@@ -114,7 +115,7 @@ def _as_json(doomed: Doomed, deleted: Sequence[str]) -> Json:
 
 
 def _paths(doomed: Doomed) -> list[str]:
-    return sorted({**doomed.records, **doomed.manifests, **doomed.objects, **doomed.aside})
+    return sorted({**doomed.records, **doomed.manifests, **doomed.objects, **doomed.aside, **doomed.checkpoints})
 
 
 def _stages_table(found: Usage) -> Table:

@@ -5,6 +5,7 @@
     manifests/ab/abcd....json   what a recipe made; published last, and alone means "done"
     runs/NAME.json          the keys of what a finished run made or reused
     claims/NAME.json        the keys of what a run in progress has made or reused so far
+    checkpoints/            what trainings in progress have come to, named by recipe, position and SHA-256
     memory/                 facts about the outside that are cheap to find out again
     aside/                  what was damaged or discarded, each with a note that says why
     temporary/              what is being written

@@ -10,10 +10,11 @@ Nothing is locked, and runs may go on meanwhile. What they use stays because of 
   one names them by now. A save looks for its objects after its manifest is published, and puts again what is missing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.store.catalog import Catalog, objects_of
+from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
 from pipeline.store.contents import Version
 from pipeline.store.manifest import manifest_path
 from pipeline.store.processes import is_abandoned
@@ -34,6 +35,7 @@ class Doomed:
         manifests: Results that nothing names.
         objects: What no manifest but those names.
         aside: What was set aside long ago.
+        checkpoints: Those of tasks whose results are there, and those that no task went on from for long.
         stages: How many results of each stage, and the bytes of their objects.
     """
 
@@ -41,6 +43,7 @@ class Doomed:
     manifests: Listing
     objects: Listing
     aside: Listing
+    checkpoints: Listing
     stages: Mapping[str, tuple[int, int]]
 
     @property
@@ -50,7 +53,7 @@ class Doomed:
 
     @property
     def _listings(self) -> tuple[Listing, ...]:
-        return self.records, self.manifests, self.objects, self.aside
+        return self.records, self.manifests, self.objects, self.aside, self.checkpoints
 
 
 class Prune:
@@ -94,6 +97,7 @@ class Prune:
             {path: version for path, (_, version) in gone.items()},
             {path: version for path, version in objects.items() if path not in staying and self._is_old(version)},
             {path: version for path, version in self._files.listing("aside").items() if self._is_forgotten(version)},
+            self._spent_checkpoints(set(manifests)),
             stages,
         )
 
@@ -108,7 +112,8 @@ class Prune:
         Raises:
             StoreError: Something cannot be read or deleted.
         """
-        deleted = [path for path, version in {**doomed.records, **doomed.aside}.items() if self._drop(path, version)]
+        loose = {**doomed.records, **doomed.aside, **doomed.checkpoints}
+        deleted = [path for path, version in loose.items() if self._drop(path, version)]
         deleted += self._take_away(doomed.manifests, self._named_manifests)
         return deleted + self._take_away(doomed.objects, self._named_objects)
 
@@ -126,6 +131,17 @@ class Prune:
         claims, runs = self._catalog.claims(), self._catalog.runs()
         dead = {path: version for path, (claim, version) in claims.items() if not self._holds(claim, version)}
         return dead | {path: version for path, (_, version) in runs.items() if self._is_forgotten(version)}
+
+    def _spent_checkpoints(self, manifests: Collection[str]) -> dict[str, Version]:
+        # Deleting one that a task would still go on from loses work, and nothing else.
+        found = self._files.listing(CHECKPOINTS)
+        names = {path: CheckpointName.parse(path) for path in found}
+        done = {path for path, name in names.items() if name is not None and manifest_path(name.key) in manifests}
+        return {
+            path: version
+            for path, version in found.items()
+            if (path in done and self._is_old(version)) or self._is_forgotten(version)
+        }
 
     def _holds(self, claim: Claim, version: Version) -> bool:
         idle = (self._now - version.modified) / 1e9

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.store.catalog import Catalog, objects_of
+from pipeline.store.checkpoints import CHECKPOINTS
 from pipeline.store.manifest import Manifest, manifest_path, object_path
 from pipeline.store.store import Store
 
@@ -48,6 +49,7 @@ class Usage:
         objects: Of all objects.
         unnamed: Of the objects that no result names.
         aside: Of what was set aside.
+        checkpoints: Of what trainings in progress have kept.
         stages: By stage.
         runs: By run, recorded or in progress.
     """
@@ -56,6 +58,7 @@ class Usage:
     objects: int
     unnamed: int
     aside: int
+    checkpoints: int
     stages: Mapping[str, StageUse]
     runs: Mapping[str, RunUse]
 
@@ -77,6 +80,7 @@ def usage(store: Store) -> Usage:
         sum(objects.values()),
         sum(size for path, size in objects.items() if path not in named),
         sum(size for path, size in files.items() if path.startswith("aside/")),
+        sum(size for path, size in files.items() if path.startswith(f"{CHECKPOINTS}/")),
         _stages(manifests.values()),
         _runs(catalog, manifests),
     )

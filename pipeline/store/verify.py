@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import StoreError
+from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
 from pipeline.store.manifest import Manifest, manifest_path, object_path
 from pipeline.store.records import memory_path, read_claim, read_run, unseal
 from pipeline.store.store import FORMAT, FORMAT_PATH, Store
@@ -27,7 +28,15 @@ def verify(store: Store) -> list[Fault]:
 
     Temporary files are none: `Store.sweep` deletes those that nobody writes.
     """
-    checks = (_format_faults, _object_faults, _manifest_faults, _run_faults, _claim_faults, _memory_faults)
+    checks = (
+        _format_faults,
+        _object_faults,
+        _manifest_faults,
+        _run_faults,
+        _claim_faults,
+        _memory_faults,
+        _checkpoint_faults,
+    )
     return sorted({fault for check in checks for fault in check(store)})
 
 
@@ -83,6 +92,13 @@ def _memory_faults(store: Store) -> Iterator[Fault]:
                 yield Fault(path, "is what is remembered under another name")
         except (ValueError, KeyError) as error:
             yield Fault(path, f"is damaged: {error}")
+
+
+def _checkpoint_faults(store: Store) -> Iterator[Fault]:
+    for path in store.files.names(CHECKPOINTS):
+        name, found = CheckpointName.parse(path), store.files.digest(path)
+        if found is not None and (name is None or found.sha256 != name.sha256):
+            yield Fault(path, "does not match the digest in its name")
 
 
 def _contents(store: Store, folder: str) -> Iterator[tuple[str, bytes]]:

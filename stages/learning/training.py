@@ -1,19 +1,20 @@
 """The training loop, the only one, and prediction."""
 
+import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from stages.learning.errors import TrainingError
+from stages.learning.optimisers import learning_rate_at, make_optimiser
+from stages.learning.settings import Precision, Settings
+from stages.learning.state import Checkpoint, History, State
 from stages.learning.views import normalise
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -31,34 +32,12 @@ class Batch:
     log_q: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a training goes.
-
-    Attributes:
-        epochs: Passes over the training examples.
-        steps_per_epoch: Batches of each, which the schedule must know.
-        learning_rate: The largest, reached at the end of the warm-up; from there a cosine leads to zero.
-        momentum: Nesterov's, in [0, 1).
-        weight_decay: Of weights that are matrices or more; norms and biases have none.
-        warmup: Share of all steps in which the learning rate rises in equal steps.
-        precision: `bf16` computes the network, though not the loss, in bfloat16.
-    """
-
-    epochs: int
-    steps_per_epoch: int
-    learning_rate: float
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: float = 0.1
-    precision: Precision = "fp32"
-
-
 Facts = Mapping[str, float]
-History = list[dict[str, float]]
 Objective = Callable[[Tensor, Batch], Tensor]
 Progress = Callable[[Facts], None]
 Validate = Callable[[], Facts]
+Batches = Callable[[int, int], Iterable[Batch]]
+"""Returns the batches of an epoch, both counted from 0, from one of them on."""
 
 
 def device() -> torch.device:
@@ -84,24 +63,28 @@ def batch_slices(n_examples: int, batch_size: int) -> list[slice]:
 
 def fit(
     model: nn.Module,
-    batches_of_epoch: Callable[[int], Iterable[Batch]],
+    batches: Batches,
     objective: Objective,
     settings: Settings,
     *,
     progress: Progress | None = None,
     validate: Validate | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a network with SGD.
 
-    The result depends on the arguments alone: on the CPU, for one number of threads, to the last bit.
+    The result depends on the arguments alone: on the CPU, for one number of threads, to the last bit. That holds
+    also where it goes on from a checkpoint.
 
     Args:
         model: Changed in place, on the device of the batches; returned to evaluation mode.
-        batches_of_epoch: Returns the batches of an epoch, counted from 0.
+        batches: Returns the batches of an epoch, from one of them on: each time the same.
         objective: Returns the mean loss of a batch, from float32 logits (batch, classes).
         settings: How the training goes.
-        progress: Called after each epoch with `epoch` (from 1), `epochs`, and what `History` has of it.
+        progress: Called after each epoch, and where it goes on, with `epoch` (from 1), `epochs`, and what `History` has
+            of it.
         validate: Called after each epoch, the model being in evaluation mode; its facts join the epoch's.
+        checkpoint: Keeps the state between two steps whenever that is due, and is gone on from.
 
     Returns:
         Of each epoch `epoch` (from 1), `loss` (the mean over its steps) and the facts of `validate`.
@@ -110,30 +93,23 @@ def fit(
         TrainingError: A loss was not finite, or an epoch had another number of batches than was said.
     """
     model.to(memory_format=torch.channels_last)
-    optimiser = _optimiser(model, settings)
-    history: History = []
-    for epoch in range(settings.epochs):
-        losses = _train_epoch(model, batches_of_epoch, objective, settings, optimiser, epoch)
-        facts = {"epoch": epoch + 1, "loss": _finite_mean(losses, epoch, settings)}
-        model.eval()
-        facts |= validate() if validate else {}
-        history.append(facts)
-        if progress:
-            progress({"epochs": settings.epochs, **facts})
-    return history
-
-
-def learning_rate_at(step: int, settings: Settings) -> float:
-    """Return the learning rate of a step, counted from 0.
-
-    It rises in equal steps through the warm-up, then follows half a cosine that is zero after the last step.
-    """
-    n_steps = settings.epochs * settings.steps_per_epoch
-    n_warmup = int(settings.warmup * n_steps)
-    if step < n_warmup:
-        return settings.learning_rate * (step + 1) / n_warmup
-    done = (step - n_warmup) / (n_steps - n_warmup)
-    return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
+    state = State(model, make_optimiser(model, settings))
+    if checkpoint:
+        state.resume(checkpoint)
+    if progress and state.history:
+        progress({"epochs": settings.epochs, **state.history[-1]})
+    with _random_numbers_of_its_own(model):
+        for epoch in range(state.step // settings.steps_per_epoch, settings.epochs):
+            _train_epoch(state, batches, objective, settings, checkpoint)
+            facts = {"epoch": epoch + 1, "loss": _finite_mean(state, settings)}
+            model.eval()
+            state.history.append(facts | dict(validate() if validate else {}))
+            state.losses = []
+            _keep_if_due(state, settings, checkpoint)
+            if progress:
+                progress({"epochs": settings.epochs, **state.history[-1]})
+    model.eval()
+    return state.history
 
 
 def predict_logits(
@@ -166,37 +142,50 @@ def predict_logits(
     return torch.cat(parts)
 
 
-def _optimiser(model: nn.Module, settings: Settings) -> SGD:
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return SGD(
-        [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.momentum > 0,
-    )
-
-
 def _train_epoch(
-    model: nn.Module,
-    batches_of_epoch: Callable[[int], Iterable[Batch]],
-    objective: Objective,
-    settings: Settings,
-    optimiser: SGD,
-    epoch: int,
-) -> list[Tensor]:
-    """Return the loss of each step, still on the device: reading one would wait for it."""
-    model.train()
-    losses: list[Tensor] = []
-    for step, batch in enumerate(batches_of_epoch(epoch), start=epoch * settings.steps_per_epoch):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate_at(step, settings)
-        loss = objective(_logits(model, batch.images, settings.precision), batch)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        losses.append(loss.detach())
-    return losses
+    state: State, batches: Batches, objective: Objective, settings: Settings, checkpoint: Checkpoint | None
+) -> None:
+    """Do the steps that are left of an epoch."""
+    epoch, first = divmod(state.step, settings.steps_per_epoch)
+    state.model.train()
+    for batch in batches(epoch, first):
+        _train_step(state, batch, objective, settings)
+        if len(state.losses) < settings.steps_per_epoch:  # the end of an epoch is kept with what is known of it
+            _keep_if_due(state, settings, checkpoint)
+
+
+def _train_step(state: State, batch: Batch, objective: Objective, settings: Settings) -> None:
+    _seed_step(settings.seed, state.step, batch.images.device)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate_at(state.step, settings)
+    loss = objective(_logits(state.model, batch.images, settings.precision), batch)
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    state.losses.append(loss.detach())
+    state.step += 1
+
+
+def _keep_if_due(state: State, settings: Settings, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is not None and checkpoint.is_due():
+        _finite(state, settings)  # what has diverged is not worth going on from
+        state.keep(checkpoint)
+
+
+@contextmanager
+def _random_numbers_of_its_own(model: nn.Module) -> Iterator[None]:
+    """Leave the generators of torch as they were."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)):
+        yield
+
+
+def _seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Let what a step draws depend on its number, not on the steps before: so there is no generator to keep."""
+    drawn = int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:8], "big") >> 1
+    torch.default_generator.manual_seed(drawn)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(drawn)
 
 
 def _logits(model: nn.Module, images: Tensor, precision: Precision) -> Tensor:
@@ -208,13 +197,18 @@ def _logits(model: nn.Module, images: Tensor, precision: Precision) -> Tensor:
     return logits.float()
 
 
-def _finite_mean(losses: list[Tensor], epoch: int, settings: Settings) -> float:
-    if len(losses) != settings.steps_per_epoch:
+def _finite_mean(state: State, settings: Settings) -> float:
+    if len(state.losses) != settings.steps_per_epoch:
         rule = f"have {settings.steps_per_epoch} batches, as the schedule counts them"
-        raise TrainingError(f"epoch {epoch + 1} must {rule}; got {len(losses)}")
-    values = torch.stack(losses).tolist()
+        raise TrainingError(f"epoch {len(state.history) + 1} must {rule}; got {len(state.losses)}")
+    return math.fsum(_finite(state, settings)) / settings.steps_per_epoch
+
+
+def _finite(state: State, settings: Settings) -> list[float]:
+    """Return the losses of the epoch that is under way."""
+    values: list[float] = torch.stack(state.losses).tolist() if state.losses else []
     for step, value in enumerate(values, start=1):
         if not math.isfinite(value):
-            where = f"epoch {epoch + 1} of {settings.epochs}, step {step} of {len(values)}"
+            where = f"epoch {len(state.history) + 1} of {settings.epochs}, step {step} of {settings.steps_per_epoch}"
             raise TrainingError(f"loss must be finite; got {value} in {where}; a smaller learning rate may help")
-    return math.fsum(values) / len(values)
+    return values

@@ -11,6 +11,7 @@ from pipeline.executor import InlineExecutor
 from pipeline.graph import Graph
 from pipeline.runner import Runner, Scope
 from pipeline.store import Store
+from pipeline.store.checkpoints import KeptCheckpoint
 from tests.pipeline.fakes import CALLS, STAGES, Parameters
 
 ALL = frozenset(stage.name for stage in STAGES)
@@ -158,3 +159,15 @@ def test_result_that_is_saved_while_its_task_runs_is_not_called_reused(tmp_path:
     runner.start = slow
     assert runner.run() == {"page.txt": b"66 reused 0"}
     assert events_of(runner, "task_reused") == []
+
+
+def test_forced_stage_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    before = make_runner(tmp_path)
+    before.run()
+    keys = before.keys()
+    runner = make_runner(tmp_path, fresh=frozenset({"total"}))
+    for name in ("base", "total"):
+        KeptCheckpoint(runner.store, keys[name], seconds=0).save({}, {}, position=1)
+    runner.run()
+    (kept,) = runner.store.files.names("checkpoints")
+    assert keys["base"] in kept

@@ -1,5 +1,7 @@
 """The training loop: it learns, repeats itself exactly, and says what went wrong."""
 
+import dataclasses
+import json
 import math
 
 import numpy as np
@@ -8,9 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.learning import models, objectives, training, views
+from pipeline.stage import Artifact
+from stages.learning import models, objectives, optimisers, training, views
 from stages.learning.errors import TrainingError
-from stages.learning.training import Batch, Settings
+from stages.learning.settings import Settings
+from stages.learning.training import Batch
 
 MEAN, STD = [0.5], [0.3]
 SETTINGS = Settings(epochs=8, steps_per_epoch=3, learning_rate=0.1)
@@ -34,9 +38,9 @@ def stripes():
 
 
 def batches_of(images, labels, batch_size=16):
-    def batches(epoch):
+    def batches(epoch, first):
         generator = torch.Generator().manual_seed(epoch)
-        for rows in torch.randperm(len(images), generator=generator).split(batch_size):
+        for rows in torch.randperm(len(images), generator=generator).split(batch_size)[first:]:
             yield Batch(views.normalise(images[rows], MEAN, STD), labels[rows])
 
     return batches
@@ -90,7 +94,7 @@ def test_fit_takes_the_step_of_nesterov_with_decay_on_matrices_alone():
     batch = Batch(torch.ones(1, 2, 1, 1), torch.tensor([0]))
     flat = torch.nn.Sequential(torch.nn.Flatten(), model)
     settings = Settings(1, 1, learning_rate=0.5, momentum=0.9, weight_decay=0.1, warmup=0)
-    training.fit(flat, lambda _: [batch], lambda logits, _: logits.sum(), settings)
+    training.fit(flat, lambda epoch, first: [batch], lambda logits, _: logits.sum(), settings)
     # the first step of Nesterov's momentum is gradient + momentum * gradient
     assert torch.allclose(model.weight, weight - 0.5 * 1.9 * (1 + 0.1 * weight))
     assert torch.allclose(model.bias, bias - 0.5 * 1.9)
@@ -101,7 +105,7 @@ def test_fit_without_momentum_is_plain_gradient_descent():
     weight = model[1].weight.item()
     batch = Batch(torch.ones(1, 1, 1, 1), torch.tensor([0]))
     settings = Settings(1, 1, learning_rate=0.5, momentum=0, weight_decay=0, warmup=0)
-    training.fit(model, lambda _: [batch], lambda logits, _: logits.sum(), settings)
+    training.fit(model, lambda epoch, first: [batch], lambda logits, _: logits.sum(), settings)
     assert model[1].weight.item() == pytest.approx(weight - 0.5)
 
 
@@ -146,7 +150,7 @@ def test_fit_refuses_another_number_of_batches_than_was_said(steps):
 @given(epochs=st.integers(1, 5), steps=st.integers(1, 9), warmup=st.floats(0, 0.99))
 def test_learning_rate_at_rises_then_falls_towards_zero(epochs, steps, warmup):
     settings = Settings(epochs, steps, learning_rate=2.0, warmup=warmup)
-    rates = [training.learning_rate_at(step, settings) for step in range(epochs * steps + 1)]
+    rates = [optimisers.learning_rate_at(step, settings) for step in range(epochs * steps + 1)]
     peak = rates.index(max(rates))
     assert max(rates) == 2.0
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
@@ -182,3 +186,90 @@ def test_predict_logits_of_no_image_has_all_outputs():
 
 def test_device_is_one_that_computes():
     assert torch.ones(1, device=training.device()).item() == 1
+
+
+class Kept:
+    """A checkpoint in memory, due at every step; loses what is said of it."""
+
+    def __init__(self):
+        self.saved, self.refused = {}, ""
+
+    def load(self):
+        return self.saved[max(self.saved)] if self.saved else None
+
+    def is_due(self):
+        return True
+
+    def save(self, arrays, facts, *, position):
+        self.saved[position] = Artifact(arrays, json.loads(json.dumps(facts)))
+
+    def discard(self, why):
+        self.refused = why
+
+
+def with_dropout():
+    """A network that draws at random, with weights that channels_last lays out in another order."""
+    torch.manual_seed(3)
+    layers = (torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Dropout(0.5))
+    return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(144, 3))
+
+
+def fit_with(model, checkpoint, *, told=None, settings=SETTINGS):
+    options = {"checkpoint": checkpoint, "progress": told.append if told is not None else None}
+    return training.fit(model, batches_of(*stripes()), objectives.labels_loss, settings, **options)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_fit_goes_on_from_any_step_with_the_same_bits(momentum):
+    settings = dataclasses.replace(SETTINGS, epochs=4, momentum=momentum)
+    whole, kept = with_dropout(), Kept()
+    history = fit_with(whole, kept, settings=settings)
+    assert sorted(kept.saved) == list(range(1, 13))
+    for step, snapshot in kept.saved.items():
+        resumed, from_there, told = with_dropout(), Kept(), []
+        from_there.saved[step] = snapshot
+        assert fit_with(resumed, from_there, told=told, settings=settings) == history
+        assert_same_weights(resumed, whole)
+        assert [facts["epoch"] for facts in told] == list(range(max(1, step // 3), 5))
+        assert not resumed.training
+
+
+def test_fit_draws_other_units_at_every_step_and_for_every_seed():
+    seen = []
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    batch = Batch(torch.ones(1, 1, 8, 8), torch.tensor([0]))
+    for seed in (1, 1, 2):
+        drop = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Flatten(), torch.nn.Linear(64, 3))
+        drop[0].register_forward_hook(lambda module, given, made: seen.append(made.flatten().tolist()))
+        training.fit(
+            drop,
+            lambda epoch, first: [batch] * 3,
+            objectives.labels_loss,
+            dataclasses.replace(settings, seed=seed),
+        )
+    first, again, other = seen[:3], seen[3:6], seen[6:]
+    assert first == again != other
+    assert first[0] != first[1] != first[2]
+
+
+def test_fit_starts_afresh_where_what_was_kept_is_of_another_network():
+    kept = Kept()
+    kept.save({"model/weight": np.zeros(3, dtype=np.float32)}, {"step": 1, "history": []}, position=1)
+    model, alone = with_dropout(), with_dropout()
+    fit_with(alone, None)
+    fit_with(model, kept)
+    assert "is not of this training: weights must be those of the network" in kept.refused
+    assert_same_weights(model, alone)
+
+
+def test_fit_keeps_nothing_that_has_diverged():
+    kept = Kept()
+    calls = []
+
+    def objective(logits, batch):
+        calls.append(len(calls))
+        return logits.sum() * (math.nan if len(calls) == 5 else 1e-3)
+
+    with pytest.raises(TrainingError, match=r"got nan in epoch 2 of 8, step 2 of 3"):
+        training.fit(with_dropout(), batches_of(*stripes()), objective, SETTINGS, checkpoint=kept)
+    assert sorted(kept.saved) == [1, 2, 3, 4]
