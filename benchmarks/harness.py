@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stages.learning import hardware
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -35,12 +37,8 @@ def newest_results(folder: Path) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Return what the figures depend on beside the program."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
     return {
-        "cpu": model,
+        "cpu": hardware.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in ("numpy", "ray", "torch")},

@@ -1,5 +1,6 @@
 """Runs the tasks of a graph until all results are there, and takes from the store what is there already."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from pipeline.recipe import key_of
 from pipeline.stage import Json, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.summary import summarise
 from pipeline.worker import CHECKPOINT_SECONDS, Job, Outcome, failed, load_inputs
 
 MAX_REPAIRS = 3
@@ -50,6 +52,7 @@ class Runner:
         events: Told of everything that happens.
         start: Starts the executor; called when the first task has to run, so that reuse costs no start-up.
         checkpoint_seconds: How often a long task keeps what it has done so far.
+        config: The resolved config, as YAML, for the report.
         claim: Told the keys of all results so far, by task id, before they are relied on; returns those that are gone.
     """
 
@@ -62,9 +65,11 @@ class Runner:
     start: Callable[[], Executor]
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     claim: Callable[[Mapping[str, str]], Sequence[str]] = _nothing_gone
+    config: str = ""
+    _started: float = field(default_factory=time.time)
     _executor: Executor | None = None
     _submitted: set[str] = field(default_factory=set)
-    _made: set[str] = field(default_factory=set)
+    _made: dict[str, float] = field(default_factory=dict)
     _reused: set[str] = field(default_factory=set)
     _faults: dict[str, str] = field(default_factory=dict)
     _repairs: dict[str, int] = field(default_factory=dict)
@@ -184,7 +189,7 @@ class Runner:
             self.events.tell("task_lost", task=task.id)
         elif outcome.manifest is not None:
             self.graph.finish(task, outcome.manifest)
-            self._made.add(task.id)
+            self._made[task.id] = time.time() - self._started
             self.events.tell("task_finished", task=task.id, seconds=outcome.manifest.seconds, key=outcome.manifest.key)
         elif outcome.lost:
             self.events.tell("task_lost", task=task.id)
@@ -211,7 +216,7 @@ class Runner:
                 f"{message}, for the {self._repairs[key]}th time: the store does not keep what it is given"
             )
         for task in self.graph.lose(key):
-            self._made.discard(task.id)
+            self._made.pop(task.id, None)
             self._reused.discard(task.id)
             self.events.tell("task_lost", task=task.id)
 
@@ -264,11 +269,5 @@ class Runner:
         return files
 
     def _summary(self) -> RunSummary:
-        results = self.graph.results
-        seconds = {
-            stage.name: round(sum(results[task.id].seconds for task in self.graph.tasks_of(stage.name)), 3)
-            for stage in self.graph.stages.values()
-            if stage.kept and any(self.graph.tasks_of(stage.name))
-        }
-        reused = [name for name in results if name not in self._made]
-        return RunSummary(self.name, self.seed, seconds, reused)
+        stages = list(self.graph.stages)
+        return summarise(self.name, self.seed, self.config, stages=stages, results=self.graph.results, ended=self._made)

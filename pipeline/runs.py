@@ -83,6 +83,16 @@ class RunFolder:
             state.apply(event)
         return state
 
+    def ended(self) -> Mapping[str, float]:
+        """Return of every task that this run did when it was done, in seconds from the run's start, by task id."""
+        started, ended = 0.0, dict[str, float]()
+        for event in read_events(self.path / EVENTS):
+            if event["event"] == "run_started":
+                started = event["time"]
+            elif event["event"] == "task_finished":
+                ended[event["task"]] = event["time"] - started
+        return ended
+
 
 def log_name(task_id: str) -> str:
     """Return the file name of a task's log, such as `specialist-3-5-8.log`: one that no shell takes apart."""

@@ -160,20 +160,63 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class TaskSummary:
+    """What a run knows of one of its results.
+
+    Attributes:
+        id: The task's id.
+        key: The SHA-256 of its recipe.
+        digest: The SHA-256 of its content.
+        made_from: The ids of the tasks whose results it was made from.
+        seconds: How long making it took, when it was made.
+        bytes: Its size.
+        created: When it was kept, ISO 8601 in UTC.
+        ended: Seconds from the run's start to its being done; None where it was there already.
+    """
+
+    id: str
+    key: str
+    digest: str
+    made_from: Sequence[str]
+    seconds: float
+    bytes: int
+    created: str
+    ended: float | None = None
+
+    @property
+    def stage(self) -> str:
+        """The name of its stage."""
+        return self.id.split("[")[0]
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """What a run knows of itself when all its results are there.
 
     Attributes:
         name: The run's name in the config.
         seed: The run's seed.
-        seconds: By stage, the seconds its tasks took when they were first run.
-        reused: Ids of the tasks whose results were there already.
+        config: The resolved config, as YAML.
+        tasks: Its results, in the order of the stages.
     """
 
     name: str
     seed: int
-    seconds: Mapping[str, float]
-    reused: Sequence[str]
+    config: str
+    tasks: Sequence[TaskSummary]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By stage, the seconds its tasks took when they were first run."""
+        seconds: dict[str, float] = {}
+        for task in self.tasks:
+            seconds[task.stage] = seconds.get(task.stage, 0.0) + task.seconds
+        return {stage: round(value, 3) for stage, value in seconds.items()}
+
+    @property
+    def reused(self) -> list[str]:
+        """The ids of the tasks whose results were there already."""
+        return [task.id for task in self.tasks if task.ended is None]
 
 
 def imported(name: str) -> Callable[..., Any]:

@@ -71,6 +71,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
+        version=2,
         decided_by=("subsets",),
         packages=("torch", "numpy"),
         gpu=1.0,

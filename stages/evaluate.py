@@ -1,6 +1,5 @@
 """Stage `evaluate`: everything that is measured on the test split, whose examples no other stage reads."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,15 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
-from specialists.ensemble import Prediction
+from specialists.ensemble import Ensemble, Prediction
 from specialists.subsets import coverage
-from stages import network, teachers
+from stages import changes, network, speed, teachers
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
 from stages.parameters import CombineParameters
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.floating[Any]]
-
-TIMED_IMAGES = 256
-"""Images in the batch on which the time an image is measured."""
-TIMED_CALLS = 5
-"""Calls of which the fastest is reported: the others were disturbed."""
 
 
 def evaluate(
@@ -52,11 +46,16 @@ def evaluate(
         calibrations: The teachers' temperatures, the generalist's first; none where they are not calibrated.
 
     Returns:
-        Facts as results.json holds them (`generalist`, `specialists`, `ensemble`, `students`, `differences`), and
-        `confusion`, the generalist's counts by true and predicted class. Where teachers are calibrated, `ensemble` has
-        their `temperatures`, and as `uncalibrated` what it would be without. Arrays: `labels` int64 (examples,), and
-        log-probabilities, float32 (examples, classes): `generalist`, `ensemble`, and `student-` with each variant's
-        name, for a control may be called as a teacher is.
+        Facts as results.json holds them: `generalist`, `specialists`, `ensemble`, `students`, `differences`,
+        `measured_on`; where teachers are calibrated, `ensemble` has their `temperatures`, and as `uncalibrated` what it
+        would be without. `changed` counts what the specialists changed of the generalist's answers;
+        `variants` are the students in their order.
+
+        Arrays: `labels` int64 (examples,). Log-probabilities, float32 (examples, classes): `generalist`, `ensemble`,
+        and `student-` with each variant's name, for a control may be called as a teacher is; of (examples, subset and
+        dustbin) `specialist-` with each one's name, corrected and calibrated, for all examples. `active`, bool
+        (examples, specialists). `shown` int64 (at most `changes.N_SHOWN`,), examples that show what the specialists
+        changed, and `shown-images` uint8, for nobody else reads the images of the test split.
 
     Raises:
         SpecialistsError: The teachers' outputs cannot be combined; names the rows.
@@ -75,6 +74,7 @@ def evaluate(
         variant: _log_probs(network.predict(student, images))
         for variant, student in zip(variants, students, strict=True)
     }
+    shown = changes.shown_examples(alone, together, labels)
     facts: dict[str, Json] = {
         "generalist": _measured(alone, labels) | _size(generalist, images),
         "specialists": [
@@ -86,7 +86,8 @@ def evaluate(
             "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
         }
-        | (_calibration(asked, temperatures, labels) if temperatures else {}),
+        | (_calibration(asked, temperatures, labels) if temperatures else {})
+        | _speed_of_ensemble(teachers.networks(generalist, specialists, combine, temperatures), images),
         "students": {
             variant: _measured(scores[variant], labels)
             | {"agreement": metrics.agreement(scores[variant], together)}
@@ -94,10 +95,21 @@ def evaluate(
             for variant, student in zip(variants, students, strict=True)
         },
         "differences": _differences(scores, labels, variants, work.seed),
-        "confusion": _counts(alone, labels).tolist(),
+        "variants": list(variants),
+        "changed": changes.counts(alone, together, labels),
+        "measured_on": speed.measured_on(),
     }
-    kept = {f"student-{variant}": log_probs for variant, log_probs in scores.items()}
-    return Artifact({"labels": labels, "generalist": alone, "ensemble": together, **kept}, facts)
+    arrays = {
+        "labels": labels,
+        "generalist": alone,
+        "ensemble": together,
+        "active": prediction.active.numpy(force=True),
+        "shown": shown,
+        "shown-images": np.asarray(test.arrays["images"])[shown],
+        **{f"student-{variant}": log_probs for variant, log_probs in scores.items()},
+        **{f"specialist-{name}": log_probs for name, log_probs in asked.of_specialists(temperatures).items()},
+    }
+    return Artifact(arrays, facts)
 
 
 @dataclass(frozen=True)
@@ -118,9 +130,23 @@ class _Teachers:
 
     def combined(self, temperatures: Sequence[float]) -> Prediction:
         """Return what the ensemble says, at the teachers' temperatures, the generalist's first; at 1 without any."""
+        return self._ensemble(temperatures)(self._all)
+
+    def of_specialists(self, temperatures: Sequence[float]) -> dict[str, NDArray[np.float32]]:
+        """Return by its name the log-probabilities of every specialist."""
+        members = self._ensemble(temperatures).specialists
+        return {
+            net.facts["name"]: _log_probs(member.probs(self._all).log())
+            for net, member in zip(self.specialists, members, strict=True)
+        }
+
+    @property
+    def _all(self) -> Tensor:
+        return torch.arange(len(self.logits))
+
+    def _ensemble(self, temperatures: Sequence[float]) -> Ensemble:
         outputs = [output.__getitem__ for output in self.outputs]
-        together = teachers.ensemble(self.logits.__getitem__, outputs, self.specialists, self.wanted, temperatures)
-        return together(torch.arange(len(self.logits)))
+        return teachers.ensemble(self.logits.__getitem__, outputs, self.specialists, self.wanted, temperatures)
 
 
 def _calibration(asked: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
@@ -148,24 +174,16 @@ def _measured(log_probs: Scores, labels: Labels) -> dict[str, float]:
 
 
 def _size(model: Artifact, images: Tensor) -> dict[str, float]:
-    """Return parameters, bytes of the weights, and milliseconds for one image in a batch of `TIMED_IMAGES`."""
+    """Return parameters, bytes of the weights, and how fast the network is."""
     return {
         "parameters": model.facts["parameters"],
         "bytes": sum(array.nbytes for array in model.arrays.values()),
-        "milliseconds_per_image": _milliseconds(model, images[:TIMED_IMAGES]) / min(len(images), TIMED_IMAGES),
+        **speed.measured(network.predictor(model, images.device), images),
     }
 
 
-def _milliseconds(model: Artifact, batch: Tensor) -> float:
-    """Return how long a network takes for a batch; building it does not count."""
-    predict = network.predictor(model, batch.device)
-    predict(batch)  # the first call allocates, and builds what later ones reuse
-    seconds: list[float] = []
-    for _ in range(TIMED_CALLS):
-        started = time.perf_counter()
-        predict(batch).cpu()  # waits for the device
-        seconds.append(time.perf_counter() - started)
-    return 1000 * min(seconds)
+def _speed_of_ensemble(ensemble: Ensemble, images: Tensor) -> dict[str, float]:
+    return speed.measured(lambda batch: ensemble(batch).probs, images)
 
 
 def _specialist_facts(
@@ -207,17 +225,15 @@ def _by_cover(generalist: Scores, ensemble: Scores, labels: Labels, cover: NDArr
 def _differences(
     scores: Mapping[str, Scores], labels: Labels, variants: Sequence[str], seed: int
 ) -> dict[str, dict[str, Json]]:
-    """Return how much more accurate the distilled student is than each control."""
+    """Return by how much the distilled student's accuracy and NLL differ from each control's."""
     distilled, *controls = variants
     found: dict[str, dict[str, Json]] = {}
     for control in controls:
         right = metrics.correct(scores[distilled], labels), metrics.correct(scores[control], labels)
-        interval = metrics.paired_bootstrap(*right, seed=seed)
-        found[control] = interval._asdict() | {"method": "paired bootstrap over test examples, 10000 resamples"}
+        losses = [-metrics.label_log_probs(scores[name], labels).astype(np.float64) for name in (distilled, control)]
+        found[control] = {
+            **metrics.paired_bootstrap(*right, seed=seed)._asdict(),
+            "nll": metrics.bootstrap_mean(losses[0] - losses[1], seed=seed)._asdict(),
+            "method": "paired bootstrap over test examples, 10000 resamples",
+        }
     return found
-
-
-def _counts(log_probs: Scores, labels: Labels) -> NDArray[np.int64]:
-    counts = np.zeros((log_probs.shape[1],) * 2, dtype=np.int64)
-    np.add.at(counts, (labels, log_probs.argmax(axis=1)), 1)
-    return counts

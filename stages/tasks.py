@@ -216,7 +216,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "subsets": "subsets",
                 "specialists": [f"specialist[{name}]" for name in subsets],
                 "targets": tables,
-                "student": "student[distilled]",
+                "students": [f"student[{variant}]" for variant in ("distilled", *parameters.controls)],
                 "evaluation": "evaluate",
             },
         )

@@ -133,6 +133,15 @@ def predict(
     command.predict(kept.find(runs, run, store), images, top=top, ensemble=bool(ensemble), as_json=bool(as_json))
 
 
+@app.command()
+def report(run: RunName, runs: RunsFolder = Path("runs"), store: RunStore = None) -> None:
+    """Write a run's report again from what is kept."""
+    from pipeline.cli import kept  # noqa: PLC0415
+    from pipeline.cli import report as command  # noqa: PLC0415
+
+    command.report(kept.find(runs, run, store))
+
+
 @store_app.command()
 def verify(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
     """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""

@@ -115,7 +115,8 @@ class KeptRun:
 
     def _recorded_place(self) -> str:
         started = next(read_events(self.folder.path / EVENTS), {})
-        return str(started.get("store", self.config.store))
+        place = str(started.get("store", self.config.store))
+        return place if "://" in place else str(self.folder.path / place)
 
 
 def find(base: Path, run: str, place: str | None = None) -> KeptRun:

@@ -1,6 +1,7 @@
 """`run`: does a run, shows it while it goes on, and keeps its record."""
 
 import json
+import os
 import signal
 import socket
 from collections.abc import Collection, Iterator, Sequence
@@ -95,7 +96,9 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     graph = composition.graph(selection.until)
     scope = selection.scope(list(graph.stages))
     store.on_damage = lambda message: events.tell("warning", message=message)
-    recorded = _recorded(folder, events, store=store.location, stages=list(graph.stages), wanted=scope.stages)
+    recorded = _recorded(
+        folder, events, store=_from(folder, settings.store), stages=list(graph.stages), wanted=scope.stages
+    )
     with recorded, composition.placing():
         steps = plan(graph, fresh=selection.force, history=composition.history)
         folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
@@ -110,6 +113,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             lambda: _executor(composition, events),
             settings.checkpoint_seconds,
             hold.add,
+            dump(resolved(settings)),
         )
         files = runner.run()
         for name, content in files.items():
@@ -128,7 +132,7 @@ def _recorded(
     Args:
         folder: The run's.
         events: Told of it.
-        store: Where its results are kept.
+        store: Where its results are kept, seen from its folder.
         stages: All stages, in order.
         wanted: Those that the run is to do.
 
@@ -159,6 +163,11 @@ def _recorded(
         raise
     finally:
         events.tell("run_ended", status=status, fault=fault)
+
+
+def _from(folder: RunFolder, store: str) -> str:
+    """Return a store's location as seen from a run's folder, so that a relative one may be moved with it."""
+    return store if "://" in store or Path(store).is_absolute() else os.path.relpath(store, folder.path)
 
 
 def _executor(composition: Composition, events: Events) -> Executor:

@@ -24,6 +24,14 @@ class Interval(NamedTuple):
     high: float
 
 
+class Reliability(NamedTuple):
+    """Of each bin of confidence, (bins,): how many examples, the sum of their confidence, how many are right."""
+
+    examples: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
 def correct(scores: Scores, labels: Labels) -> Flags:
     """Return whether each example's most probable class is its label, bool (examples,)."""
     right: Flags = scores.argmax(axis=1) == labels
@@ -74,7 +82,12 @@ def nll(log_probs: Scores, labels: Labels) -> float:
         log_probs: (examples, classes); of all classes, they sum to 1.
         labels: int64 (examples,).
     """
-    return float(-np.take_along_axis(log_probs, labels[:, None], axis=1).mean(dtype=np.float64))
+    return float(-label_log_probs(log_probs, labels).mean(dtype=np.float64))
+
+
+def label_log_probs(log_probs: Scores, labels: Labels) -> Scores:
+    """Return the log-probability of each example's label, (examples,)."""
+    return np.take_along_axis(log_probs, labels[:, None], axis=1)[:, 0]
 
 
 def ece(log_probs: Scores, labels: Labels, bins: int = 15) -> float:
@@ -87,10 +100,32 @@ def ece(log_probs: Scores, labels: Labels, bins: int = 15) -> float:
         labels: int64 (examples,).
         bins: Number of equally wide bins of the largest probability; a bin holds its upper end.
     """
+    found = reliability(log_probs, labels, bins)
+    return float(np.abs(found.right - found.confidence).sum() / len(labels))
+
+
+def reliability(log_probs: Scores, labels: Labels, bins: int = 15) -> Reliability:
+    """Return how confident and how right predictions are, in equally wide bins of confidence.
+
+    Args:
+        log_probs: (examples, classes).
+        labels: int64 (examples,).
+        bins: Number of bins of the largest probability; a bin holds its upper end.
+    """
     confidence = np.exp(log_probs.max(axis=1).astype(np.float64))
     members = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(members, weights=correct(log_probs, labels) - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    return Reliability(
+        np.bincount(members, minlength=bins),
+        np.bincount(members, weights=confidence, minlength=bins).astype(np.float64),
+        np.bincount(members, weights=correct(log_probs, labels), minlength=bins).astype(np.float64),
+    )
+
+
+def confusion_counts(scores: Scores, labels: Labels) -> NDArray[np.int64]:
+    """Return how many examples of each class (rows) are taken for each class (columns), (classes, classes)."""
+    counts = np.zeros((scores.shape[1],) * 2, dtype=np.int64)
+    np.add.at(counts, (labels, scores.argmax(axis=1)), 1)
+    return counts
 
 
 def agreement(scores: Scores, others: Scores) -> float:
@@ -114,3 +149,22 @@ def paired_bootstrap(correct_a: Flags, correct_b: Flags, *, seed: int, resamples
     counts = np.random.default_rng(seed).multinomial(n_examples, shares, size=resamples)
     low, high = np.percentile((counts[:, 2] - counts[:, 0]) / n_examples, [2.5, 97.5])
     return Interval(float(difference.mean()), float(low), float(high))
+
+
+def bootstrap_mean(values: NDArray[np.floating[Any]], *, seed: int, resamples: int = 10_000) -> Interval:
+    """Return the mean of values with its 95 % interval (percentile bootstrap).
+
+    Args:
+        values: (examples,), such as what one model has of each example more than another has.
+        seed: Of the resampling.
+        resamples: Number of resamples.
+    """
+    generator = np.random.default_rng(seed)
+    values = values.astype(np.float64)
+    n_at_once = max(1, 2**22 // len(values))
+    means = [
+        values[generator.integers(len(values), size=(min(n_at_once, resamples - start), len(values)))].mean(axis=1)
+        for start in range(0, resamples, n_at_once)
+    ]
+    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    return Interval(float(values.mean()), float(low), float(high))

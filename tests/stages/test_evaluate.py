@@ -139,10 +139,37 @@ def test_agreement_is_with_the_ensemble(evaluation):
     assert evaluation.facts["students"]["hard"]["agreement"] == expected
 
 
-def test_confusion_counts_the_generalists_choices(evaluation, test_half):
-    counts = np.array(evaluation.facts["confusion"])
-    assert counts.sum(axis=1).tolist() == [20] * 5
-    assert counts.trace() / 100 == pytest.approx(evaluation.facts["generalist"]["accuracy"])
+def test_nll_differences_are_the_distilled_students_lead(evaluation):
+    students = evaluation.facts["students"]
+    for control, found in evaluation.facts["differences"].items():
+        lead = students["distilled"]["nll"] - students[control]["nll"]
+        assert found["nll"]["mean"] == pytest.approx(lead, abs=1e-6)
+        assert found["nll"]["low"] <= found["nll"]["mean"] <= found["nll"]["high"]
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_specialists_outputs_are_kept_as_they_are_combined(
+    measure, calibrations, test_half, specialist_nets, calibrated
+):
+    found = measure(calibrations=calibrations if calibrated else ()).arrays
+    images = torch.from_numpy(test_half.arrays["images"])
+    for net, fit in zip(specialist_nets, calibrations[1:], strict=True):
+        output = network.predict(net, images).double()
+        output[:, -1] += net.facts["prior_correction"]
+        expected = (output / (fit.facts["temperature"] if calibrated else 1)).log_softmax(dim=1).numpy()
+        assert found[f"specialist-{net.facts['name']}"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_active_is_kept(evaluation, test_half, generalist_net):
+    logits = network.predict(generalist_net, torch.from_numpy(test_half.arrays["images"]))
+    expected = active_set(logits, [torch.tensor([0, 1]), torch.tensor([2, 3])], 2)
+    assert np.array_equal(evaluation.arrays["active"], expected.numpy())
+
+
+def test_images_that_are_shown_are_those_of_the_test_split(evaluation, test_half):
+    shown = evaluation.arrays["shown"]
+    assert len(set(shown.tolist())) == len(shown) == 12
+    assert np.array_equal(evaluation.arrays["shown-images"], test_half.arrays["images"][shown])
 
 
 def test_evaluate_needs_no_controls_and_no_second_specialist(measure, specialist_nets):
@@ -157,4 +184,7 @@ def test_evaluate_says_what_a_model_costs(evaluation, students):
     found = evaluation.facts["students"]["distilled"]
     assert found["parameters"] == students["distilled"].facts["parameters"]
     assert found["bytes"] == sum(array.nbytes for array in students["distilled"].arrays.values())
-    assert 0 < found["milliseconds_per_image"] < 1000
+    for model in (found, evaluation.facts["generalist"], evaluation.facts["ensemble"]):
+        assert 0 < model["milliseconds_per_image"] < 1000
+        assert 0 < model["milliseconds_alone"] < 1000
+    assert evaluation.facts["measured_on"]["threads"] == 1

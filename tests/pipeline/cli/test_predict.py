@@ -90,16 +90,20 @@ def test_predict_says_what_is_wrong_with_the_command(finished: Path, images: Pat
 
 
 def test_ensemble_wants_the_store_of_its_run(finished: Path, images: Path, command: Command) -> None:
-    elsewhere = finished / "elsewhere"
-    events = newest(finished / "runs") / "events.jsonl"
-    first, _, rest = events.read_text().partition("\n")
-    moved = json.dumps(json.loads(first) | {"store": str(finished / "other")})
-    events.write_text(f"{moved}\n{rest}")
+    (finished / "store").rename(finished / "elsewhere")
     done = command("predict", "tiny", "images/a.png", "--ensemble")
     assert done.code == 2
-    assert "must be the store of tiny-" in done.err
-    (finished / "store").rename(elsewhere)
+    assert "/../../store: must be the store of tiny-" in done.err
     assert command("predict", "tiny", "images/a.png", "--ensemble", "--store", "elsewhere").code == 0
+
+
+def test_run_and_store_may_be_moved_together(
+    finished: Path, images: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished.rename(finished.parent / "moved")
+    monkeypatch.chdir(finished.parent)
+    run = f"moved/runs/{newest(finished.parent / 'moved' / 'runs').name}"
+    assert command("predict", run, "moved/images/a.png", "--ensemble").code == 0
 
 
 def test_ensemble_says_what_a_run_lacks(project: Path, command: Command) -> None:

@@ -94,3 +94,36 @@ def test_paired_bootstrap_agrees_with_resampled_examples():
 def test_paired_bootstrap_of_equal_predictions_is_zero():
     right = np.array([True, False, True])
     assert metrics.paired_bootstrap(right, right, seed=0, resamples=100) == (0, 0, 0)
+
+
+def test_reliability_counts_each_bin():
+    log_probs = np.log([[0.9, 0.1], [0.94, 0.06], [0.6, 0.4], [1 - 1e-16, 1e-16]])
+    found = metrics.reliability(log_probs, np.array([0, 1, 0, 0]), bins=10)
+    assert found.examples.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 1, 2]
+    assert found.right.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 1, 1]
+    assert found.confidence == pytest.approx(np.array([0, 0, 0, 0, 0, 0.6, 0, 0, 0.9, 1.94]))
+
+
+def test_confusion_counts_by_true_and_predicted_class():
+    assert metrics.confusion_counts(PROBS, LABELS).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]]
+
+
+def test_bootstrap_mean_is_near_the_normal_interval():
+    values = np.random.default_rng(1).normal(0.3, 1, 3000)
+    found = metrics.bootstrap_mean(values, seed=2)
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half), abs=0.1 * half)
+    assert found == metrics.bootstrap_mean(values, seed=2)
+    assert found != metrics.bootstrap_mean(values, seed=3)
+
+
+def test_bootstrap_mean_of_flags_agrees_with_the_paired_one():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(500) < 0.8, rng.random(500) < 0.7
+    found = metrics.bootstrap_mean(a.astype(float) - b.astype(float), seed=4)
+    assert found == pytest.approx(metrics.paired_bootstrap(a, b, seed=4), abs=0.004)
+
+
+def test_bootstrap_mean_of_equal_values_has_no_width():
+    assert metrics.bootstrap_mean(np.full(9, 0.25), seed=0) == (0.25, 0.25, 0.25)

@@ -1,0 +1,208 @@
+"""The report as one page: puts what was measured into words, tables and figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
+from stages.learning import metrics
+from stages.report import confusion, examples, figures, words
+from stages.report.timeline import timeline
+
+if TYPE_CHECKING:
+    import jinja2
+
+N_TASKS = 400
+"""Tasks of a stage whose lineage is shown; a big run has thousands of shards."""
+METHODS = {
+    "confusion": "clusters of what the generalist confuses on the holdout",
+    "covariance": "clusters of what the generalist predicts together on the holdout",
+    "random": "dealt out at random, a control",
+    "manual": "listed in the config",
+}
+"""How subsets are found, by the name of the method."""
+
+
+def write_page(
+    results: Mapping[str, Any],
+    *,
+    subsets: Artifact,
+    evaluation: Artifact,
+    generalist: Artifact,
+    specialists: Sequence[Artifact],
+    students: Mapping[str, Artifact],
+    run: RunSummary,
+) -> str:
+    """Return the report as HTML that needs nothing beside it.
+
+    Args:
+        results: What results.json holds.
+        subsets: What stage `subsets` returned.
+        evaluation: What stage `evaluate` returned.
+        generalist: The generalist, for its training.
+        specialists: The specialists, for theirs.
+        students: The students by variant, for theirs.
+        run: What the run knows of itself.
+    """
+    names, classes = results["data"]["classes"], [subset["classes"] for subset in subsets.facts["subsets"]]
+    counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
+    nets = [specialist.facts for specialist in specialists]
+    return render(
+        "page.html.jinja",
+        results=results,
+        verdict=words.verdict(results["differences"]),
+        models=_models(results, nets),
+        differences=_differences(results["differences"]),
+        matrix=confusion.matrix(counts, names, classes),
+        hover=confusion.hover_data(counts, names, classes),
+        mistakes=confusion.largest(counts, names, classes),
+        cover=words.cover(results["subsets"]["cover"]),
+        method=METHODS[results["subsets"]["method"]],
+        subset_rows=_subset_rows(results),
+        dumbbells=_dumbbells(results["specialists"]),
+        gains=figures.gains(results["ensemble"]["by_cover"]),
+        examples=list(examples.examples(evaluation, nets, names)),
+        reliabilities=_reliabilities(results, evaluation),
+        curves=_curves(generalist, specialists, students),
+        timeline=timeline(run.tasks),
+        costs=_costs(run.tasks),
+        share=_share_of_specialists(run.tasks),
+        config=run.config,
+        lineage=_lineage(run.tasks),
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """Return a page from a template of this package, everything in it escaped but what is marked as safe."""
+    return _environment().get_template(template).render(**context)
+
+
+def _environment() -> "jinja2.Environment":
+    import jinja2  # noqa: PLC0415  # only what writes a page pays for it
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (words.percent, words.points, words.times, words.size, words.duration, words.model_name):
+        environment.filters[function.__name__] = function
+    return environment
+
+
+def _models(results: Mapping[str, Any], specialists: Sequence[Facts]) -> list[dict[str, Any]]:
+    """Return the rows of the table of models, the distilled student first."""
+    students = results["students"]
+    ensemble = results["ensemble"] | {
+        "parameters": results["generalist"]["parameters"] + sum(net["parameters"] for net in specialists)
+    }
+    rows = [(variant, students[variant]) for variant in students]
+    return [
+        *({"name": words.model_name(variant), "main": variant == "distilled"} | model for variant, model in rows),
+        {"name": "generalist", "main": False} | results["generalist"],
+        {"name": f"generalist and {len(specialists)} specialists", "main": False} | ensemble,
+    ]
+
+
+def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:
+    """Return the figures of the student against its controls; none where there are no controls."""
+    if not differences:
+        return {}
+    rows = [(words.CONTROLS.get(name, name), found) for name, found in differences.items()]
+    losses = [(name, found["nll"]) for name, found in rows]
+    return {
+        "accuracy": figures.intervals(rows, label="points of accuracy more (right is better)"),
+        "nll": figures.intervals(losses, label="nats of NLL more (left is better)", unit=1.0),
+    }
+
+
+def _subset_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    masses = results["subsets"]["mass"]
+    return [
+        specialist | {"mass": mass, "short": examples.short_name(i)}
+        for i, (specialist, mass) in enumerate(zip(results["specialists"], masses, strict=True))
+    ]
+
+
+def _dumbbells(specialists: Sequence[Mapping[str, Any]]) -> Markup:
+    rows = [
+        (f"{examples.short_name(i)}: {', '.join(one['names'])}", *(one[name] for name in _ACCURACIES))
+        for i, one in enumerate(specialists)
+    ]
+    return figures.dumbbells(rows, label="ring: generalist, dot: specialist")
+
+
+_ACCURACIES = ("generalist_conditional_accuracy", "conditional_accuracy")
+
+
+def _reliabilities(results: Mapping[str, Any], evaluation: Artifact) -> list[Markup]:
+    labels = evaluation.arrays["labels"]
+    models = {
+        "generalist": ("generalist", results["generalist"]),
+        "generalist and specialists": ("ensemble", results["ensemble"]),
+        **{words.model_name(name): (f"student-{name}", model) for name, model in results["students"].items()},
+    }
+    return [
+        figures.reliability(name, metrics.reliability(evaluation.arrays[key], labels), model["ece"])
+        for name, (key, model) in models.items()
+    ]
+
+
+def _curves(
+    generalist: Artifact, specialists: Sequence[Artifact], students: Mapping[str, Artifact]
+) -> list[dict[str, Any]]:
+    whole = {"generalist": generalist} | {words.model_name(name): net for name, net in students.items()}
+    groups = {
+        "Over all classes": whole,
+        "Specialists, among their own classes": {examples.short_name(i): net for i, net in enumerate(specialists)},
+    }
+    return [
+        {
+            "title": title,
+            "figures": [
+                figures.curves(histories, "accuracy", label="accuracy on the holdout"),
+                figures.curves(histories, "nll", label="NLL on the holdout"),
+            ],
+            "legend": figures.legend(list(histories)),
+        }
+        for title, nets in groups.items()
+        if (histories := {name: net.facts["history"] for name, net in nets.items()})
+    ]
+
+
+def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
+    """Return by stage how many tasks there are, how many were reused, and what they take and took."""
+    return [
+        {
+            "stage": stage,
+            "tasks": len(of_stage),
+            "reused": sum(task.ended is None for task in of_stage),
+            "seconds": sum(task.seconds for task in of_stage),
+            "now": sum(task.seconds for task in of_stage if task.ended is not None),
+            "bytes": sum(task.bytes for task in of_stage),
+        }
+        for stage in dict.fromkeys(task.stage for task in tasks)
+        if (of_stage := [task for task in tasks if task.stage == stage])
+    ]
+
+
+def _share_of_specialists(tasks: Sequence[TaskSummary]) -> dict[str, float]:
+    """Return the seconds that the specialists took, in training, scoring and combination, and those of all tasks."""
+    ours = [
+        task.seconds
+        for task in tasks
+        if task.stage in {"subsets", "specialist", "combined"}
+        or (task.stage in {"targets", "calibration"} and not task.id.startswith(f"{task.stage}[generalist"))
+    ]
+    return {"specialists": sum(ours), "all": sum(task.seconds for task in tasks)}
+
+
+def _lineage(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
+    """Return the tasks by stage, of each stage the first `N_TASKS`, and how many more there are."""
+    stages: dict[str, list[TaskSummary]] = {}
+    for task in tasks:
+        stages.setdefault(task.stage, []).append(task)
+    return [{"tasks": found[:N_TASKS], "more": len(found[N_TASKS:])} for found in stages.values()]

@@ -1,0 +1,67 @@
+"""When the tasks of a run were at work, stage by stage."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pipeline.stage import TaskSummary
+from stages.report import svg
+from stages.report.words import duration
+
+WIDTH = 720.0
+LEFT = 92.0
+LANE = 13.0
+
+
+def timeline(tasks: Sequence[TaskSummary]) -> Markup | None:
+    """Return what this run did when: a bar a task, beside each other where they were at work at the same time.
+
+    Args:
+        tasks: All results of the run; those that were there already are not shown.
+
+    Returns:
+        None where all of them were.
+    """
+    done = [task for task in tasks if task.ended is not None]
+    if not done:
+        return None
+    end = max(task.ended or 0.0 for task in done)
+    x = svg.linear(0, end, LEFT, WIDTH - 10)
+    parts: list[Markup] = []
+    top = 6.0
+    for stage in dict.fromkeys(task.stage for task in done):
+        lanes = _lanes([task for task in done if task.stage == stage])
+        parts.append(svg.text(LEFT - 8, top + LANE * len(lanes) / 2 + 4, stage, class_="end"))
+        for lane in lanes:
+            parts += [_bar(task, x, top) for task in lane]
+            top += LANE
+        top += 5
+    axis = svg.x_axis(x, svg.ticks(0, end, 6), 0, top, lambda v: f"{v:g} s")
+    label = "seconds since the run began"
+    return svg.figure(
+        WIDTH, top + 34, axis, *parts, svg.text(WIDTH - 10, top + 30, label, class_="end"), label=label, class_="wide"
+    )
+
+
+def _bar(task: TaskSummary, x: svg.Scale, top: float) -> Markup:
+    started, ended = _span(task)
+    tip = f"{task.id}: {duration(task.seconds)}, done {duration(ended)} into the run"
+    width = max(x(ended) - x(started), 1.0)
+    return svg.element("rect", x=x(started), y=top + 1, width=width, height=LANE - 2, class_="bar s1", data_tip=tip)
+
+
+def _lanes(tasks: Sequence[TaskSummary]) -> list[list[TaskSummary]]:
+    """Return tasks in as few rows as keep those apart that were at work at the same time."""
+    lanes: list[list[TaskSummary]] = []
+    for task in sorted(tasks, key=_span):
+        free = next((lane for lane in lanes if _span(lane[-1])[1] <= _span(task)[0] + 1e-3), None)
+        if free is None:
+            lanes.append([task])
+        else:
+            free.append(task)
+    return lanes
+
+
+def _span(task: TaskSummary) -> tuple[float, float]:
+    ended = task.ended or 0.0
+    return max(ended - task.seconds, 0.0), ended

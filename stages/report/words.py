@@ -1,0 +1,128 @@
+"""What a run was worth, in plain words. Shares become percent, differences points of accuracy."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Difference = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the specialists earned their cost.
+
+    Attributes:
+        answer: `yes`, `no` or `open`.
+        headline: One sentence.
+        reason: What it rests on, with its uncertainty.
+    """
+
+    answer: str
+    headline: str
+    reason: str
+
+
+def verdict(differences: Mapping[str, Difference]) -> Verdict:
+    """Return what the difference to the student without specialists says, accuracy first, then NLL.
+
+    Args:
+        differences: As results.json holds them: distilled minus each control.
+    """
+    if "generalist" not in differences:
+        return Verdict(
+            "open",
+            "Whether the specialists earned their cost cannot be said.",
+            "Nothing was trained to compare with: list `generalist` under `controls`, the same student taught by the"
+            " generalist alone.",
+        )
+    found = differences["generalist"]
+    compared = f"the same student taught by the generalist alone: {told(found)}"
+    if found["low"] > 0:
+        return Verdict("yes", "The specialists earned their cost.", f"The student is more often right than {compared}.")
+    if found["high"] < 0:
+        return Verdict("no", "The specialists did harm.", f"The student is less often right than {compared}.")
+    nll = found["nll"]
+    nats = f"NLL {_nats(nll['mean'])} (95 % interval {_nats(nll['low'])} to {_nats(nll['high'])})"
+    if nll["high"] < 0:
+        return Verdict(
+            "yes",
+            "The specialists made the student's probabilities better, its answers not for certain.",
+            f"Against {compared}, which may be chance; {nats}, which is not.",
+        )
+    if nll["low"] > 0:
+        return Verdict(
+            "no",
+            "The specialists made the student's probabilities worse, and its answers not for certain better.",
+            f"Against {compared}, which may be chance; {nats}, which is not.",
+        )
+    return Verdict(
+        "open",
+        "This run does not show that the specialists earned their cost.",
+        f"Against {compared}; {nats}. Both intervals hold zero: the difference may be chance.",
+    )
+
+
+def told(difference: Difference) -> str:
+    """Return a difference of accuracies with its uncertainty, such as `+1.39 points (95 % interval -0.56 to +3.34)`."""
+    return (
+        f"{points(difference['mean'])} points of accuracy"
+        f" (95 % interval {points(difference['low'])} to {points(difference['high'])})"
+    )
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Return a share in percent; there is none where there are no examples to count."""
+    return "none to count" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in points, signed; the sign of minus is a minus, not a hyphen."""
+    return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def times(ratio: float) -> str:
+    """Return a ratio as `3.2 times`, with two digits or more."""
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def size(n_bytes: float) -> str:
+    """Return bytes in the unit that leaves one to three digits before the point."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000 or unit == "GB":
+            break
+        n_bytes /= 1000
+    return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.3g} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the units a person would use."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 90:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def cover(of_classes: Sequence[int]) -> str:
+    """Return how many classes are in how many subsets: `8 classes in 1 subset, 2 classes in none.`."""
+    counts = Counter(of_classes)
+    parts = [
+        f"{counts[n]} class{'es' * (counts[n] != 1)} in {f'{n} subset' + 's' * (n != 1) if n else 'none'}"
+        for n in sorted(counts, reverse=True)
+    ]
+    return f"{', '.join(parts)}."
+
+
+def model_name(variant: str) -> str:
+    """Return what a student is called: the distilled one, or a control."""
+    return "student" if variant == "distilled" else f"control: {CONTROLS.get(variant, variant)}"
+
+
+def _nats(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+CONTROLS = {"hard": "labels alone", "generalist": "generalist alone"}
+"""What teaches the controls, by name."""

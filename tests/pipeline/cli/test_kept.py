@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import kept
+from pipeline.cli.report import summary
+from tests.pipeline.cli.conftest import Command, newest
+
+
+def test_report_writes_a_runs_files_again(finished: Path, command: Command) -> None:
+    run = newest(finished / "runs")
+    names = ("results.json", "report.html", "student.json", "student.safetensors")
+    before = {name: (run / name).read_bytes() for name in names}
+    for name in names:
+        (run / name).unlink()
+    done = command("report", "tiny")
+    assert (done.code, done.out, done.err) == (0, f"report: runs/{run.name}/report.html\n", "")
+    after = {name: (run / name).read_bytes() for name in names}
+    assert {name for name in names if after[name] != before[name]} <= {"report.html"}  # the timeline's last digits
+    assert len(after["report.html"]) == pytest.approx(len(before["report.html"]), rel=0.01)
+
+
+def test_summary_is_that_of_the_run(finished: Path) -> None:
+    found = summary(kept.find(finished / "runs", "tiny"))
+    results = json.loads((newest(finished / "runs") / "results.json").read_text())
+    assert found.seconds == results["seconds"]
+    assert found.reused == []
+    assert all(task.ended is not None and task.ended >= task.seconds for task in found.tasks)
+    assert "source: npz:tiny.npz" in found.config
+
+
+def test_report_of_a_reused_run_says_what_was_reused(finished: Path, command: Command) -> None:
+    command("run", "tiny.yaml", "--set", "student.epochs=2")
+    results = newest(finished / "runs") / "results.json"
+    before = json.loads(results.read_text())
+    assert command("report", "tiny").code == 0
+    assert json.loads(results.read_text()) == before
+    assert "generalist" in before["reused"]
+    assert "evaluate" not in before["reused"]
+
+
+def test_report_of_a_pruned_run_says_what_to_do(finished: Path, command: Command) -> None:
+    run = kept.find(finished / "runs", "tiny")
+    run.store.discard(run.keys["evaluate"], "a test")
+    done = command("report", "tiny")
+    assert done.code == 1
+    assert done.err.startswith(f"evaluate of {run.name} must be in ")
+    assert done.err.endswith(": do the run again\n")

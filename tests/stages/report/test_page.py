@@ -1,0 +1,186 @@
+"""The page for people."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pipeline.stage import Artifact, RunSummary, TaskSummary
+from stages.report import examples, words
+from stages.report.timeline import timeline
+from tests.stages.report.conftest import RUN, TASKS
+
+NASTY = [
+    "<script>alert(1)</script>",
+    '"onload="alert(2)',
+    "</script><img src=x onerror=alert(3)>",
+    "'&amp;{{7*7}}",
+    "\u202ex",
+]
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Structure(HTMLParser):
+    """Collects what a browser would see: tags that are open at the end, names of tags and of attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_page_is_well_formed_and_needs_nothing_beside_it(page):
+    seen = Structure(page)
+    assert seen.open == []
+    ids = [value for name, value in seen.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    for name, value in seen.attributes:
+        if name == "href":
+            assert value == "data:," or value.removeprefix("#") in ids
+        assert name != "src" or value.startswith("data:image/png;base64,")
+    assert not re.search(r"https?://", page)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_page_has_every_figure(page):
+    seen = Structure(page)
+    labels = [value for name, value in seen.attributes if name == "aria-label"]
+    for label in ("Confusion matrix", "Reliability of student", "seconds since the run began", "NLL on the holdout",
+                  "points of accuracy more", "ring: generalist", "specialists whose subset holds"):  # fmt: skip
+        assert any(found.startswith(label) for found in labels), label
+    assert seen.tags.count("figure") == 12
+    assert len([label for label in labels if label.startswith("Reliability")]) == 5
+
+
+def test_page_shows_every_model_class_and_result(page):
+    text = " ".join(Structure(page).text)
+    for expected in ("control: labels alone", "control: generalist alone", "generalist and 2 specialists", "class 3",
+                     "specialist[2-3]", "data[train] (reused)", "name: tiny", "S2", "1 class in none"):  # fmt: skip
+        assert expected in text, expected
+
+
+def test_names_are_shown_as_they_are_and_never_run(write, measure, test_half):
+    named = Artifact(test_half.arrays, test_half.facts | {"class_names": NASTY})
+    page = write(measure(test=named), names=NASTY, run=RunSummary("<b>", 3, "<i>", TASKS))["report.html"].decode()
+    seen = Structure(page)
+    assert seen.open == []
+    assert seen.tags.count("script") == 2  # the confusion counts, and the page's own
+    assert "onerror" not in dict(seen.attributes)
+    assert "onload" not in dict(seen.attributes)
+    assert not {"b", "i"} & {tag for tag in seen.tags if seen.tags.count(tag) == 1}
+    text = "".join(seen.text)
+    for name in NASTY:
+        assert name in text
+    hover = re.search(r'<script type="application/json" id="confusion">(.*?)</script>', page)
+    assert sorted(json.loads(hover[1])["names"]) == sorted(NASTY)
+
+
+def test_page_is_written_without_controls_and_with_one_specialist(write, measure, specialist_nets):
+    alone = measure(specialists=specialist_nets[:1], variants=("distilled",))
+    page = write(alone, subsets=([0, 1],))["report.html"].decode()
+    assert "cannot be said" in page
+    assert "control: " not in page
+    assert ">S2<" not in page
+
+
+def test_page_of_a_run_that_did_nothing_says_so(write, evaluation):
+    reused = RunSummary("tiny", 3, "", [TASKS[0]])
+    page = write(evaluation, run=reused)["report.html"].decode()
+    assert "Everything was in the store already" in page
+    assert "seconds since the run began" not in page
+
+
+def test_long_lists_of_classes_and_tasks_are_folded(write, evaluation):
+    many = [TaskSummary(f"targets[{i}]", "a" * 64, f"{i:064}", (), 0.1, 1, "2026-01-01T00:00:00+00:00", 1.0 + i)
+            for i in range(500)]  # fmt: skip
+    page = write(evaluation, run=RunSummary("tiny", 3, "", many))["report.html"].decode()
+    assert "and 100 more of this stage" in page
+    assert "task-targets[399]" in page
+    assert "task-targets[400]" not in page
+
+
+def test_timeline_keeps_tasks_apart_that_ran_together():
+    assert timeline(TASKS[:1]) is None
+    bars = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)"', timeline(TASKS))
+    assert len(bars) == 3
+    (_, first, _), (_, second, _) = bars[1:]
+    assert first != second
+    assert timeline([*TASKS[1:3], RUN.tasks[1]]).count("<rect") == 3
+
+
+def test_examples_say_what_the_models_say(evaluation, specialist_nets):
+    names = [f"class {c}" for c in range(5)]
+    found = list(examples.examples(evaluation, [net.facts for net in specialist_nets], names))
+    assert len(found) == len(evaluation.arrays["shown"]) == 12
+    for row, example in zip(evaluation.arrays["shown"], found, strict=True):
+        label = evaluation.arrays["labels"][row]
+        assert example.label == example.classes[example.truth] == names[label]
+        combined = next(column for column in example.columns if column.name == "combined")
+        assert combined.probs[example.truth] == pytest.approx(np.exp(evaluation.arrays["ensemble"][row, label]))
+        for column in example.columns:
+            assert sum(p for p in column.probs if p is not None) == pytest.approx(1, abs=1e-6)
+        specialists = [column for column in example.columns if column.name.startswith("S")]
+        assert len(specialists) + example.n_hidden == evaluation.arrays["active"][row].sum()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "answer", "headline"),
+    [
+        ((0.01, 0.03), (-1, 1), "yes", "The specialists earned their cost."),
+        ((-0.03, -0.01), (-1, -0.5), "no", "The specialists did harm."),
+        ((-0.01, 0.03), (-0.2, -0.1), "yes", "better, its answers not for certain"),
+        ((-0.01, 0.03), (0.1, 0.2), "no", "worse"),
+        ((-0.01, 0.03), (-0.1, 0.2), "open", "does not show"),
+        ((0.0, 0.0), (-0.1, 0.2), "open", "does not show"),
+    ],
+)
+def test_verdict_follows_the_intervals(accuracy, nll, answer, headline):
+    found = words.verdict({"generalist": _interval(*accuracy) | {"nll": _interval(*nll)}})
+    assert found.answer == answer
+    assert headline in found.headline
+    assert "95 % interval" in found.reason
+
+
+def _interval(low, high):
+    return {"mean": (low + high) / 2, "low": low, "high": high}
+
+
+def test_verdict_needs_the_control():
+    assert words.verdict({}).answer == "open"
+    assert "list `generalist` under `controls`" in words.verdict({}).reason
+
+
+@pytest.mark.parametrize(
+    ("words_of", "value", "expected"),
+    [
+        (words.size, 999, "999 bytes"),
+        (words.size, 1234, "1.23 kB"),
+        (words.size, 5e13, "5e+04 GB"),
+        (words.duration, 12.34, "12.3 s"),
+        (words.duration, 125, "2 min 5 s"),
+        (words.duration, 7300, "2 h 1 min"),
+        (words.times, 3.14, "3.1 times"),
+        (words.times, 220.4, "220 times"),
+        (words.percent, None, "none to count"),
+        (words.points, -0.0123, "\N{MINUS SIGN}1.23"),
+        (words.cover, [0, 1, 1, 2], "1 class in 2 subsets, 2 classes in 1 subset, 1 class in none."),
+    ],
+)
+def test_numbers_in_words(words_of, value, expected):
+    assert words_of(value) == expected
