@@ -165,8 +165,10 @@ class Runner:
             self.events.tell("executor_starting", reused=len(self._reused))
             self._executor = self.start()
         recipe = self.graph.recipe(task)
+        former = None
         if task.stage in self.scope.fresh:
-            self.store.discard(key_of(recipe), "to be done again, as the run was asked to")
+            # It stays until there is another: a run that is stopped, or fails, has lost nothing.
+            former = self.store.find(key_of(recipe))
             KeptCheckpoint(self.store, key_of(recipe), seconds=self.checkpoint_seconds).clear()
         self._submitted.add(task.id)
         self._executor.submit(
@@ -178,6 +180,7 @@ class Runner:
                 self.store.location,
                 self.seed,
                 self.checkpoint_seconds,
+                former,
             )
         )
 

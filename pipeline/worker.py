@@ -27,6 +27,7 @@ class Job:
         store: Location of the store.
         seed: The run's seed.
         checkpoint_seconds: How often a long task keeps what it has done so far.
+        former: A result of the same recipe that the new one takes the place of.
     """
 
     stage: Stage
@@ -36,6 +37,7 @@ class Job:
     store: str
     seed: int
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    former: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Man
         **job.task.arguments,
         work=work,
     )
-    manifest = store.save(job.recipe, artifact, seconds=checkpoint.spent + time.perf_counter() - started)
+    seconds = checkpoint.spent + time.perf_counter() - started
+    manifest = store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
     checkpoint.clear()
     return manifest
 

@@ -90,7 +90,7 @@ def top_k_within(budget: int, outputs: int) -> int | None:
 
 
 def open_store(location: str) -> Store:
-    """Open a store that is there, and make none.
+    """Open a store that is there, as it is.
 
     Args:
         location: A folder or the address of a place in an object store.
@@ -101,7 +101,7 @@ def open_store(location: str) -> Store:
     """
     if not Store.is_at(location):
         raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
-    return Store.open(location)
+    return Store.at(location)
 
 
 def tables_of(run: Run) -> list[Table]:

@@ -79,13 +79,14 @@ class Composition:
         return keys
 
 
-def compose(path: Path, overrides: Sequence[str], *, load: bool = False) -> Composition:
+def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: bool = False) -> Composition:
     """Return the run that a config file describes.
 
     Args:
         path: The config file.
         overrides: Values put in place of what it says.
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
+        make: Whether the store is made if it is not there.
 
     Raises:
         ConfigError: Lists all faults of the config.
@@ -94,7 +95,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False) -> Comp
     found: list[tuple[Store, DataSet]] = []
 
     def check(config: Config) -> list[Fault]:
-        store = Store.open(config.store)
+        store = Store.open(config.store) if make else Store.at(config.store)
         faults = check_threads(config.ray, _threads(config))
         try:
             data = dataset.find(config, store, load=load)

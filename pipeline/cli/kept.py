@@ -61,7 +61,7 @@ class KeptRun:
             raise ConfigError(
                 f"{location}: must be the store of {self.name}; got none there; give its place by --store"
             )
-        return Store.open(location)
+        return Store.at(location)
 
     def manifest(self, task_id: str) -> Manifest:
         """Return the manifest of a result.

@@ -74,7 +74,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         PipelineError: The config is wrong, a stage failed, or the run was interrupted.
     """
     with interruptible():
-        composition = compose(config, overrides)
+        composition = compose(config, overrides, make=True)
         composition.store.sweep()
         folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
         folder.write(CONFIG, dump(resolved(composition.config)))

@@ -72,7 +72,7 @@ class Commits:
 
         Args:
             contents: What each file holds.
-            path_for: Returns its path, given the hexadecimal SHA-256 of its bytes.
+            path_for: Returns its path, given the hexadecimal SHA-256 of its bytes; asked when all are written.
 
         Raises:
             StoreError: They cannot be written; of each there is all or nothing.

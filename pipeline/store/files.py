@@ -65,7 +65,7 @@ class LocalFiles:
 
         Args:
             chunks: The bytes.
-            path_for: Returns the path, given the hexadecimal SHA-256 of the bytes.
+            path_for: Returns the path, given the hexadecimal SHA-256 of the bytes; asked when they are written.
 
         Raises:
             StoreError: They cannot be written; nothing is left behind.

@@ -101,7 +101,7 @@ class ObjectFiles:
 
         Args:
             chunks: The bytes; they are put together in memory.
-            path_for: Returns the path, given the hexadecimal SHA-256 of the bytes.
+            path_for: Returns the path, given the hexadecimal SHA-256 of the bytes; asked when they are written.
 
         Raises:
             StoreError: They cannot be written; nothing is left behind. Or they are too many for one request.

@@ -11,9 +11,8 @@ from typing import Self, TypeVar
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import canonical, key_of, plain
 from pipeline.stage import Arrays, Artifact, Facts, Json
+from pipeline.store.checked import ATTEMPTS, CheckedObjects, damage, unstable
 from pipeline.store.commit import Chunks
-from pipeline.store.contents import Digest, Version
-from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
 from pipeline.store.places import Files, files_at
 from pipeline.store.records import Run, memory_path, read_run, run_path, seal, unseal
@@ -23,13 +22,7 @@ FACTS = "facts.json"
 FORMAT_PATH = "store.json"
 FORMAT = seal({"format": 1})
 
-_ATTEMPTS = 5
-"""How often something is published again after what was in its place turned out to be damaged."""
-
 _T = TypeVar("_T")
-
-_VERIFIED: set[tuple[str, Version]] = set()
-"""Digests and the files that this process has seen to match them."""
 
 
 class Store:
@@ -46,13 +39,13 @@ class Store:
 
     def __init__(self, files: Files) -> None:
         self.files = files
-        self._near = files if isinstance(files, LocalFiles) else files.cache
         self.damages: list[str] = []
         self.on_damage: Callable[[str], None] = self.damages.append
+        self._objects = CheckedObjects(files, self._tell)
 
     @classmethod
     def open(cls, location: str) -> Self:
-        """Open the store at a location, and make it if it is not there.
+        """Open the store at a location for writing, and make it if it is not there.
 
         Args:
             location: A folder, or the address of a place in an object store, such as `s3://bucket/prefix`.
@@ -63,7 +56,21 @@ class Store:
         """
         store = cls(files_at(location))
         store.files.prepare()
+        if store.files.stat(FORMAT_PATH) is None:
+            store.files.publish([FORMAT], lambda _: FORMAT_PATH)
         store._check_format()
+        return store
+
+    @classmethod
+    def at(cls, location: str) -> Self:
+        """Open the store at a location as it is, to read it; where there is none, it is empty and none is made.
+
+        Raises:
+            StoreError: The location cannot be read, or holds a store of another format.
+        """
+        store = cls(files_at(location))
+        if store.files.stat(FORMAT_PATH) is not None:
+            store._check_format()
         return store
 
     @classmethod
@@ -81,7 +88,7 @@ class Store:
         return self.files.root
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self).open, (self.location,)
+        return type(self).at, (self.location,)
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of a recipe, or None if there is no result, or none that is whole.
@@ -99,21 +106,25 @@ class Store:
         try:
             manifest = Manifest.unsealed(content.data, path)
         except ValueError as error:
-            self._put_aside(path, f"is damaged: {error}", content.version)
+            self._objects.put_aside(path, f"is damaged: {error}", content.version)
             return None
-        lacking = [item.name for item in manifest.objects if not self._has_size(item)]
+        lacking = [item.name for item in manifest.objects if not self._objects.has_size(item)]
         if lacking:
-            self._put_aside(path, f"lacks its {', '.join(lacking)}", content.version)
+            self._objects.put_aside(path, f"lacks its {', '.join(lacking)}", content.version)
             return None
         return manifest
 
-    def save(self, recipe: Mapping[str, Json], artifact: Artifact, *, seconds: float) -> Manifest:
+    def save(
+        self, recipe: Mapping[str, Json], artifact: Artifact, *, seconds: float, instead_of: Manifest | None = None
+    ) -> Manifest:
         """Keep an artifact under its recipe.
 
         Args:
             recipe: What it was made from.
             artifact: The artifact; its facts must be what JSON can hold, NaN excluded.
             seconds: How long making it took.
+            instead_of: A result of this recipe that is set aside for it, when all is written but its name. Nothing is
+                replaced in place: for a moment there is neither, and whoever looks then makes it once more.
 
         Returns:
             Its manifest; somebody else's if they were first, after verifying what it names.
@@ -122,15 +133,17 @@ class Store:
             StoreError: It cannot be kept; nothing is left behind but whole objects.
         """
         key = key_of(recipe)
-        for _ in range(_ATTEMPTS):
-            objects = self._keep(_contents(artifact))
+        for _ in range(ATTEMPTS):
+            objects = self._objects.keep(_contents(artifact))
             manifest = Manifest(key, dict(recipe), objects, float(seconds), _now())
-            kept = self._publish(manifest_path(key), manifest.sealed(), manifest, lambda: self._find_whole(key))
+            kept = self._publish(
+                manifest_path(key), manifest.sealed(), manifest, lambda: self._find_whole(key), instead_of
+            )
             # An old object that was there already may have been pruned before something named it. From now on
             # something does, so that this look is the last one needed: see `prune`.
             if all(self.files.stat(object_path(item.sha256)) for item in kept.objects):
                 return kept
-        raise self._unstable(manifest_path(key))
+        raise unstable(self.files, manifest_path(key))
 
     def load(self, manifest: Manifest) -> Artifact:
         """Return the artifact of a manifest.
@@ -171,29 +184,38 @@ class Store:
         if item is None:
             known = ", ".join(item.name for item in manifest.objects)
             raise StoreError(f"the object must be one of {known}; got {name!r}")
-        data = self._mapped(item)
-        if data is None and self._is_fetched(item):
-            data = self._mapped(item)
+        data = self._objects.mapped(item)
         if data is None:
             raise self._lost(manifest, item)
         return data
 
-    def discard(self, key: str, reason: str) -> None:
-        """Set the manifest of a recipe aside, if there is one, so that its result is made again.
+    def discard(self, manifest: Manifest, reason: str) -> str | None:
+        """Set a manifest aside, so that its result is made again; one that has taken its place stays.
 
         Args:
-            key: The SHA-256 of the recipe.
+            manifest: The manifest.
             reason: Kept beside it.
+
+        Returns:
+            Where it is now; None if it was not there.
         """
-        self.files.set_aside(manifest_path(key), reason)
+        path = manifest_path(manifest.key)
+        content = self.files.read(path)
+        if content is None or content.data != manifest.sealed():
+            return None
+        return self.files.set_aside(path, reason, content.version)
 
     def sweep(self) -> list[str]:
         """Delete what dead processes of this host have left half-written, and return the paths."""
         return self.files.sweep()
 
     def remember(self, name: str, value: Json) -> None:
-        """Remember a fact about the outside that can be found out again, such as a data file's digest."""
-        self.files.replace(memory_path(name), seal({"name": name, "value": value}))
+        """Remember a fact about the outside that can be found out again, such as a data file's digest.
+
+        Where there is no store, nothing is remembered, and none is made.
+        """
+        if self.files.stat(FORMAT_PATH) is not None:
+            self.files.replace(memory_path(name), seal({"name": name, "value": value}))
 
     def recall(self, name: str) -> Json:
         """Return what is remembered under a name, or None if that is nothing or damaged."""
@@ -226,8 +248,6 @@ class Store:
         return [run for run in runs if run is not None]
 
     def _check_format(self) -> None:
-        if self.files.stat(FORMAT_PATH) is None:
-            self.files.publish([FORMAT], lambda _: FORMAT_PATH)
         content = self.files.read(FORMAT_PATH)
         data = content.data if content else b""
         if data != FORMAT:
@@ -236,100 +256,46 @@ class Store:
                 " if another version of the program made this store name another one, else delete the file"
             )
 
-    def _publish(self, path: str, data: bytes, ours: _T, theirs: Callable[[], _T | None]) -> _T:
+    def _publish(
+        self, path: str, data: bytes, ours: _T, theirs: Callable[[], _T | None], instead_of: Manifest | None = None
+    ) -> _T:
         """Publish a document, or return somebody else's, which `theirs` verifies or sets aside."""
-        for _ in range(_ATTEMPTS):
-            if self.files.publish([data], lambda _: path).won:
+
+        def place(_: str) -> str:
+            if instead_of is not None:
+                self.discard(instead_of, "was made again, as somebody asked")
+            return path
+
+        for _ in range(ATTEMPTS):
+            if self.files.publish([data], place).won:
                 return ours
             found = theirs()
             if found is not None:
                 return found
-        raise self._unstable(path)
-
-    def _keep(self, contents: Mapping[str, Chunks]) -> tuple[KeptObject, ...]:
-        kept: dict[str, KeptObject] = {}
-        for _ in range(_ATTEMPTS):
-            lacking = [name for name in contents if name not in kept]
-            receipts = self.files.publish_all([contents[name] for name in lacking], object_path)
-            for name, receipt in zip(lacking, receipts, strict=True):
-                item = KeptObject(name, receipt.sha256, receipt.bytes)
-                if not receipt.won:
-                    # It may be old, and named by nothing until our manifest is published: `prune` spares what is young.
-                    self.files.freshen(receipt.path)
-                if receipt.won or self._is_whole(item, self.files):
-                    kept[name] = item
-            if len(kept) == len(contents):
-                return tuple(kept[name] for name in contents)
-        raise self._unstable(receipts[-1].path)
+        raise unstable(self.files, path)
 
     def _find_whole(self, key: str) -> Manifest | None:
         """Return the manifest of a recipe if all bytes of all its objects are right."""
         manifest = self.find(key)
-        damaged = [item for item in manifest.objects if not self._is_whole(item, self.files)] if manifest else []
+        damaged = [item for item in manifest.objects if not self._objects.is_whole(item)] if manifest else []
         if manifest is None or not damaged:
             return manifest
         self._put_manifest_aside(manifest, damaged)
         return None
-
-    def _has_size(self, item: KeptObject) -> bool:
-        path = object_path(item.sha256)
-        version = self.files.stat(path)
-        if version is not None and version.bytes != item.bytes:
-            self._put_aside(path, f"must have {item.bytes} bytes; got {version.bytes}", version)
-            return False
-        return version is not None
-
-    def _mapped(self, item: KeptObject) -> bytes | mmap | None:
-        for _ in range(_ATTEMPTS):
-            content = self._near.view(object_path(item.sha256))
-            if content is None or self._is_verified(item, content.version):
-                return None if content is None else content.data
-            # It was damaged and is aside now, or somebody freshened it while it was read.
-        return None
-
-    def _is_fetched(self, item: KeptObject) -> bool:
-        """Copy an object out of an object store, and return whether the copy is whole."""
-        if isinstance(self.files, LocalFiles):
-            return False
-        return self._matches(item, self.files.stage(object_path(item.sha256)), self.files)
-
-    def _is_whole(self, item: KeptObject, files: Files) -> bool:
-        return self._matches(item, files.digest(object_path(item.sha256)), files)
-
-    def _matches(self, item: KeptObject, found: Digest | None, files: Files) -> bool:
-        """Return whether an object that was read is right; set it aside if not."""
-        if found is not None and found.sha256 == item.sha256:
-            _VERIFIED.add((item.sha256, found.version))
-            return True
-        if found is not None:
-            path = object_path(item.sha256)
-            self._put_aside(path, "does not match the digest it is named by", found.version, files)
-        return False
-
-    def _is_verified(self, item: KeptObject, version: Version) -> bool:
-        """Return whether exactly this file is known to match, whatever is under the object's path by now."""
-        if (item.sha256, version) not in _VERIFIED:
-            self._is_whole(item, self._near)
-        return (item.sha256, version) in _VERIFIED
 
     def _lost(self, manifest: Manifest, item: KeptObject) -> DamagedError:
         self._put_manifest_aside(manifest, [item])
         where = f"{self.location}/{object_path(item.sha256)}"
         return DamagedError(f"{where}, {item.name} of {_maker(manifest)}, is missing or damaged", key=manifest.key)
 
-    def _put_manifest_aside(self, manifest: Manifest, damaged: Sequence[KeptObject]) -> None:
-        path = manifest_path(manifest.key)
-        content = self.files.read(path)
-        # Somebody else may have made the result again meanwhile.
-        if content is not None and content.data == manifest.sealed():
-            names = ", ".join(item.name for item in damaged)
-            self._put_aside(path, f"lacks its {names}", content.version)
+    def _tell(self, message: str) -> None:
+        self.on_damage(message)  # whoever that is by now
 
-    def _put_aside(self, path: str, why: str, version: Version, files: Files | None = None) -> None:
-        files = files or self.files
-        aside = files.set_aside(path, why, version)
+    def _put_manifest_aside(self, manifest: Manifest, damaged: Sequence[KeptObject]) -> None:
+        why = f"lacks its {', '.join(item.name for item in damaged)}"
+        aside = self.discard(manifest, why)
         if aside is not None:
-            self.on_damage(f"{files.root}/{path} {why}; it is now {files.root}/{aside}")
+            self._tell(damage(self.files, manifest_path(manifest.key), why, aside))
 
     def _run(self, path: str) -> Run | None:
         content = self.files.read(path)
@@ -338,12 +304,8 @@ class Store:
         try:
             return read_run(content.data, path)
         except ValueError as error:
-            self._put_aside(path, f"is damaged: {error}", content.version)
+            self._objects.put_aside(path, f"is damaged: {error}", content.version)
             return None
-
-    def _unstable(self, path: str) -> StoreError:
-        where = f"{self.location}/{path}"
-        return StoreError(f"{where} must stay as written; got damaged {_ATTEMPTS} times: check the disk")
 
 
 def _contents(artifact: Artifact) -> dict[str, Chunks]:

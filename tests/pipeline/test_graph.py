@@ -94,7 +94,7 @@ def test_lost_result_made_again_with_other_content_voids_what_followed(tmp_path:
     finish(graph, "parts[4]", tmp_path)
     finish(graph, "total", tmp_path, total=4)
     graph.lose(base.key)
-    Store.open(str(tmp_path)).discard(base.key, "a test")
+    Store.open(str(tmp_path)).discard(base, "a test")
     finish(graph, "base", tmp_path, numbers=[7])
     assert list(graph.results) == ["base"]
     graph.advance()

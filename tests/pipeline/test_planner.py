@@ -4,7 +4,6 @@ from typing import Any
 
 from pipeline.graph import Graph
 from pipeline.planner import Step, plan
-from pipeline.recipe import key_of
 from pipeline.store import Store
 from tests.pipeline.fakes import STAGES, Parameters
 from tests.pipeline.test_runner import make_runner
@@ -60,7 +59,7 @@ def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
     former = make_runner(tmp_path)
     former.run()
     store = Store.open(str(tmp_path))
-    store.discard(key_of(former.graph.results["parts[1]"].recipe), "a test")
+    store.discard(former.graph.results["parts[1]"], "a test")
     assert plan_of(tmp_path, former=former.graph)["parts[1]"].reasons == ("its result is not in the store",)
 
 

@@ -12,6 +12,7 @@ from pipeline.graph import Graph
 from pipeline.runner import Runner, Scope
 from pipeline.store import Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.worker import Job
 from tests.pipeline.fakes import CALLS, STAGES, Parameters
 
 ALL = frozenset(stage.name for stage in STAGES)
@@ -104,6 +105,22 @@ def test_force_redoes_a_stage_and_reuses_what_follows_from_equal_content(tmp_pat
     files = make_runner(tmp_path, fresh=frozenset({"base"})).run()
     assert CALLS.made == ["base"]
     assert files == {"page.txt": b"66 reused 4"}
+
+
+def test_force_that_is_interrupted_has_lost_nothing(tmp_path: Path) -> None:
+    class Interrupted(InlineExecutor):
+        def submit(self, job: Job) -> None:
+            raise KeyboardInterrupt
+
+    before = make_runner(tmp_path)
+    before.run()
+    runner = make_runner(tmp_path, fresh=frozenset({"base"}))
+    runner.start = lambda: Interrupted(lambda task, facts: None)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run()
+    again = make_runner(tmp_path)
+    assert again.run() == {"page.txt": b"66 reused 5"}
+    assert again.graph.results == before.graph.results
 
 
 def test_only_asks_for_inputs_that_are_not_there(tmp_path: Path) -> None:

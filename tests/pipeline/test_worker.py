@@ -26,6 +26,19 @@ def test_perform_keeps_the_result_and_passes_on_what_is_reported(tmp_path: Path)
     assert told == [{"state": "running"}, {"message": "hello", "threads": 1}]
 
 
+def test_perform_keeps_the_former_result_until_there_is_another(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    asked = job(store, "fail", "it must not")
+    former = store.save(asked.recipe, Artifact(facts={"message": "as before"}), seconds=0.0)
+    assert perform(dataclasses.replace(asked, former=former), print).fault == "it must not"
+    assert store.find(former.key) == former
+    asked = job(store, "tell", "hello")
+    former = store.save(asked.recipe, Artifact(facts={"message": "as before"}), seconds=0.0)
+    outcome = perform(dataclasses.replace(asked, former=former), print)
+    assert outcome.manifest is not None
+    assert store.find(former.key) == outcome.manifest != former
+
+
 def test_perform_makes_a_fault_of_an_error(tmp_path: Path) -> None:
     outcome = perform(job(Store.open(str(tmp_path)), "fail", "it must not"), print)
     assert (outcome.manifest, outcome.fault) == (None, "it must not")

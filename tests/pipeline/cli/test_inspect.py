@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.store import Store
 from stages import STAGES
 from tests.pipeline.cli.conftest import Command, make_arrays, newest
 
@@ -62,6 +63,13 @@ def test_validate_says_that_a_config_is_right(project: Path, command: Command) -
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.parametrize("look", ["plan", "validate"])
+def test_looking_makes_no_store(project: Path, command: Command, look: str) -> None:
+    before = sorted(project.rglob("*"))
+    assert command(look, "tiny.yaml").code == 0
+    assert sorted(project.rglob("*")) == before
+
+
 def test_validate_lists_all_faults_at_once(project: Path, command: Command) -> None:
     text = (project / "tiny.yaml").read_text().replace("epochs: 1}\nspec", "epochs: none}\nspec")
     (project / "tiny.yaml").write_text(text.replace("controls", "control").replace("count: 2", "count: -2"))
@@ -81,6 +89,7 @@ MISFIT = f"--set {MISSPELT}: specialists.subsets[0][1]: must be the name of a cl
 
 def test_validate_loads_the_data_to_know_its_class_names(project: Path, command: Command) -> None:
     np.savez(project / "tiny.npz", class_names=NAMES, **make_arrays())
+    Store.open("store")
     # Nobody has loaded the data: what is listed may be right.
     assert command("plan", "tiny.yaml", "--set", MISSPELT).code == 0
     done = command("validate", "tiny.yaml", "--set", MISSPELT)
@@ -122,6 +131,7 @@ def test_validate_runs_a_factory_to_know_how_many_classes_it_makes(
     text = "import numpy\n\ndef load():\n    return dict(numpy.load('tiny.npz'))\n"
     (project / "four_classes.py").write_text(text)
     monkeypatch.syspath_prepend(str(project))
+    Store.open("store")
     changes = ("--set", "data.source=python:four_classes:load", "--set", "specialists.count=3")
     assert command("plan", "tiny.yaml", *changes).code == 0
     done = command("validate", "tiny.yaml", *changes)

@@ -181,7 +181,7 @@ def test_save_replaces_a_winner_that_is_damaged(store, recipe, artifact):
 def test_a_result_made_again_meanwhile_is_not_set_aside(small_store, recipe, artifact):
     stale = small_store.find(key_of(recipe))
     flip(object_of(small_store, stale, "facts.json"))
-    small_store.discard(stale.key, "somebody else has noticed")
+    small_store.discard(stale, "somebody else has noticed")
     fresh = small_store.save(recipe, artifact, seconds=9.0)
     delete(object_of(small_store, stale, "facts.json"))
     with pytest.raises(DamagedError):

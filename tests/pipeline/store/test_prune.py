@@ -67,7 +67,7 @@ def test_delete_leaves_what_a_run_names(store, named):
 
 
 def test_runs_that_are_too_old_are_forgotten(store, named):
-    store.discard(save(store, 3).key, "a test")
+    store.discard(save(store, 3), "a test")
     age(store, 10)
     prune = Prune(store, days=5, grace=1)
     deleted = prune.delete(prune.doomed())
@@ -120,7 +120,7 @@ def test_a_run_that_was_killed_keeps_what_it_claims_for_some_days(store, named):
 
 
 def test_hold_tells_which_results_are_gone(store, named):
-    store.discard(named.key, "pruned")
+    store.discard(named, "pruned")
     assert Hold(store, "numbers-2").add({"numbers": named.key}) == [named.key]
 
 
@@ -317,8 +317,9 @@ def test_usage_tells_stages_runs_and_what_only_one_uses(store):
     shared = store.save({"stage": "other"}, Artifact(facts={"number": 1, "text": "x"}), seconds=1.0)
     store.record_run("a-1", {"one": one.key, "two": two.key, "gone": "0" * 64})
     Hold(store, "b-1").add({"shared": shared.key})
-    store.files.delete(object_path(store.save({"stage": "gone"}, Artifact(), seconds=1.0).objects[0].sha256))
-    store.discard(key_of({"stage": "gone"}), "a test")
+    gone = store.save({"stage": "gone"}, Artifact(), seconds=1.0)
+    store.files.delete(object_path(gone.objects[0].sha256))
+    store.discard(gone, "a test")
     (size, second, third) = (manifest.objects[0].bytes for manifest in (one, two, unnamed))
     store.files.publish([b"left over"], object_path)
     found = usage(store)

@@ -1,5 +1,7 @@
 import copy
+import errno
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -32,6 +34,29 @@ def test_open_refuses_another_format(store):
     (store.files._at("store.json")).write_text('{"format":2}')
     with pytest.raises(StoreError, match=r'store.json must be .*"format":1.*got .*"format":2'):
         Store.open(store.location)
+
+
+def test_at_makes_nothing(tmp_path, recipe, artifact):
+    store = Store.at(str(tmp_path / "store"))
+    store.remember("a", 1)
+    assert (store.find(key_of(recipe)), store.recall("a"), store.runs()) == (None, None, [])
+    assert list(tmp_path.iterdir()) == []
+    manifest = Store.open(store.location).save(recipe, artifact, seconds=1.0)
+    assert store.find(manifest.key) == manifest
+
+
+def test_at_reads_a_store_that_cannot_be_written(small_disk, recipe, artifact):
+    manifest = Store.open(str(small_disk / "store")).save(recipe, artifact, seconds=1.0)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    store = Store.at(str(small_disk / "store"))
+    assert store.load(store.find(manifest.key)).facts == artifact.facts
+    assert verify(store) == []
+
+
+def test_at_refuses_another_format(store):
+    (store.files._at("store.json")).write_text('{"format":2}')
+    with pytest.raises(StoreError, match=r'store.json must be .*"format":1.*got .*"format":2'):
+        Store.at(store.location)
 
 
 def test_store_is_opened_again_where_it_arrives(small_store, recipe):
@@ -80,6 +105,44 @@ def test_save_returns_the_first_to_have_saved(store, recipe, artifact):
     assert store.damages == []
 
 
+def test_save_instead_of_a_result_keeps_it_until_the_new_one_is_written(small_store, recipe):
+    former = small_store.find(key_of(recipe))
+    seen = []
+
+    def look(step):
+        found = small_store.find(former.key)
+        seen.append((step, found and found.seconds))
+
+    store = Store(LocalFiles(small_store.location, steps=look))
+    again = store.save(recipe, Artifact(facts={"accuracy": 0.95}), seconds=2.0, instead_of=former)
+    assert [seconds for _, seconds in seen] == [1.5] * (len(seen) - 3) + [2.0] * 3
+    assert seen[-3][0] == "linked"
+    assert small_store.find(former.key) == again
+    manifest, note = small_store.files.names("aside")
+    assert small_store.files.read(manifest).data == former.sealed()
+    assert b"was made again, as somebody asked" in small_store.files.read(note).data
+    assert store.damages == verify(store) == []
+
+
+def test_save_instead_of_a_result_leaves_what_took_its_place(small_store, recipe, artifact):
+    former = small_store.find(key_of(recipe))
+    theirs = small_store.save(recipe, Artifact(facts={"accuracy": 0.95}), seconds=2.0, instead_of=former)
+    assert small_store.save(recipe, artifact, seconds=3.0, instead_of=former) == theirs
+    assert small_store.find(former.key) == theirs
+
+
+def test_save_that_fails_leaves_what_it_was_to_replace(small_store, recipe):
+    former = small_store.find(key_of(recipe))
+
+    def write(descriptor, view):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = Store(LocalFiles(small_store.location, write=write))
+    with pytest.raises(StoreError, match="No space left"):
+        store.save(recipe, Artifact(facts={"accuracy": 0.95}), seconds=2.0, instead_of=former)
+    assert small_store.find(former.key) == former
+
+
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, np.float32(1), "\ud800"])
 def test_save_refuses_facts_that_are_not_json(store, recipe, value):
     with pytest.raises(StoreError, match="facts must be what JSON can hold; got"):
@@ -118,8 +181,9 @@ def test_raw_gives_the_bytes_of_one_object(small_store, recipe):
 
 
 def test_discard_keeps_the_manifest_for_inspection(small_store, recipe):
-    small_store.discard(key_of(recipe), "because")
-    small_store.discard(key_of(recipe), "twice is once")
+    manifest = small_store.find(key_of(recipe))
+    assert small_store.discard(manifest, "because").startswith("aside/")
+    assert small_store.discard(manifest, "twice is once") is None
     assert small_store.find(key_of(recipe)) is None
     manifest, note = small_store.files.names("aside")
     assert key_of(recipe) in manifest

@@ -86,7 +86,7 @@ def test_store_without_a_run_has_no_table(tmp_path):
 def test_open_says_what_is_no_longer_there(keep):
     kept = keep()
     store = Store.open(kept.location)
-    store.discard(store.runs()[0].keys["combined[1.0]"], "for the test")
+    store.discard(store.find(store.runs()[0].keys["combined[1.0]"]), "for the test")
     with pytest.raises(StoreError, match=rf"combined\[1.0\] of {RUN} must be in .*: do the run again"):
         kept.open()
 
@@ -97,7 +97,7 @@ def test_reading_says_what_went_missing_since_it_was_opened(keep):
     key = store.runs()[0].keys["combined[1.0]"]
     targets = kept.open()
     targets._shards._load.cache_clear()
-    store.discard(key, "for the test")
+    store.discard(store.find(key), "for the test")
     with pytest.raises(StoreError, match=f"the result {key} must be in"):
         targets.log_probs(300)
 

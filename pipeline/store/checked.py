@@ -1,0 +1,121 @@
+"""The objects of a store, each checked against the digest it is named by when this process first reads it."""
+
+from collections.abc import Callable, Mapping
+from mmap import mmap
+
+from pipeline.errors import StoreError
+from pipeline.store.commit import Chunks
+from pipeline.store.contents import Digest, Version
+from pipeline.store.files import LocalFiles
+from pipeline.store.manifest import KeptObject, object_path
+from pipeline.store.places import Files
+
+ATTEMPTS = 5
+"""How often something is published again after what was in its place turned out to be damaged."""
+
+_VERIFIED: set[tuple[str, Version]] = set()
+"""Digests and the files that this process has seen to match them."""
+
+
+class CheckedObjects:
+    """The objects of a store. What is damaged is set aside, and told.
+
+    Args:
+        files: Where they are.
+        report: Called with a message that names what was found damaged and where it is now.
+    """
+
+    def __init__(self, files: Files, report: Callable[[str], None]) -> None:
+        self._files = files
+        self._near = files if isinstance(files, LocalFiles) else files.cache
+        self._report = report
+
+    def keep(self, contents: Mapping[str, Chunks]) -> tuple[KeptObject, ...]:
+        """Publish objects; where they are already, make sure that they are whole.
+
+        Args:
+            contents: Their bytes, by name; asked for again if what is in their place turns out to be damaged.
+
+        Raises:
+            StoreError: They cannot be written, or do not stay as written.
+        """
+        kept: dict[str, KeptObject] = {}
+        for _ in range(ATTEMPTS):
+            lacking = [name for name in contents if name not in kept]
+            receipts = self._files.publish_all([contents[name] for name in lacking], object_path)
+            for name, receipt in zip(lacking, receipts, strict=True):
+                item = KeptObject(name, receipt.sha256, receipt.bytes)
+                if not receipt.won:
+                    # It may be old, and named by nothing until its manifest is published: `prune` spares what is young.
+                    self._files.freshen(receipt.path)
+                if receipt.won or self.is_whole(item):
+                    kept[name] = item
+            if len(kept) == len(contents):
+                return tuple(kept[name] for name in contents)
+        raise unstable(self._files, receipts[-1].path)
+
+    def has_size(self, item: KeptObject) -> bool:
+        """Return whether an object is there with the right number of bytes; which these are is seen by reading it."""
+        path = object_path(item.sha256)
+        version = self._files.stat(path)
+        if version is not None and version.bytes != item.bytes:
+            self.put_aside(path, f"must have {item.bytes} bytes; got {version.bytes}", version)
+            return False
+        return version is not None
+
+    def is_whole(self, item: KeptObject) -> bool:
+        """Read an object, and return whether all its bytes are right."""
+        return self._matches(item, self._files.digest(object_path(item.sha256)), self._files)
+
+    def mapped(self, item: KeptObject) -> bytes | mmap | None:
+        """Return the bytes of an object, checked unless this process has done that; None if it is not there whole."""
+        data = self._near_bytes(item)
+        return self._near_bytes(item) if data is None and self._is_fetched(item) else data
+
+    def put_aside(self, path: str, why: str, version: Version, files: Files | None = None) -> None:
+        """Set a file aside, unless another one has taken its place, and tell so."""
+        files = files or self._files
+        aside = files.set_aside(path, why, version)
+        if aside is not None:
+            self._report(damage(files, path, why, aside))
+
+    def _near_bytes(self, item: KeptObject) -> bytes | mmap | None:
+        for _ in range(ATTEMPTS):
+            content = self._near.view(object_path(item.sha256))
+            if content is None or self._is_verified(item, content.version):
+                return None if content is None else content.data
+            # It was damaged and is aside now, or somebody freshened it while it was read.
+        return None
+
+    def _is_fetched(self, item: KeptObject) -> bool:
+        """Copy an object out of an object store, and return whether the copy is whole."""
+        if isinstance(self._files, LocalFiles):
+            return False
+        return self._matches(item, self._files.stage(object_path(item.sha256)), self._files)
+
+    def _is_verified(self, item: KeptObject, version: Version) -> bool:
+        """Return whether exactly this file is known to match, whatever is under the object's path by now."""
+        if (item.sha256, version) not in _VERIFIED:
+            self._matches(item, self._near.digest(object_path(item.sha256)), self._near)
+        return (item.sha256, version) in _VERIFIED
+
+    def _matches(self, item: KeptObject, found: Digest | None, files: Files) -> bool:
+        """Return whether an object that was read is right; set it aside if not."""
+        if found is not None and found.sha256 == item.sha256:
+            _VERIFIED.add((item.sha256, found.version))
+            return True
+        if found is not None:
+            path = object_path(item.sha256)
+            self.put_aside(path, "does not match the digest it is named by", found.version, files)
+        return False
+
+
+def damage(files: Files, path: str, why: str, aside: str) -> str:
+    """Return the message about a file that was set aside."""
+    return f"{files.root}/{path} {why}; it is now {files.root}/{aside}"
+
+
+def unstable(files: Files, path: str) -> StoreError:
+    """Return the error for what is damaged again and again."""
+    where = f"{files.root}/{path}"
+    return StoreError(f"{where} must stay as written; got damaged {ATTEMPTS} times: check the disk")
