@@ -199,10 +199,15 @@ def _left(task: TaskState, now: float) -> str:
     return f"{(now - task.started) * (total - done) / done:.0f} s left"
 
 
+def says_more(title: str, name: str) -> bool:
+    """Return whether a task's title says more than its name: classes may be named by their ids."""
+    return title not in {"", name.partition("[")[2].removesuffix("]").replace("-", ", ")}
+
+
 def _label(name: str, task: TaskState) -> str:
     """Return what tells a task from its stage's others: its identity, and what people call it where that says more."""
     identity = name.partition("[")[2].removesuffix("]")
-    if task.title in {"", identity.replace("-", ", ")}:
+    if not says_more(task.title, name):
         label = identity
     elif len(identity) > LABEL // 2:
         label = task.title

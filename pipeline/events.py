@@ -60,11 +60,17 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(f"{path}: must be writable; got {error.strerror}: set `runs` to another folder")
 
 
-def read_events(path: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield the events of a run; a last line that a killed run left unfinished is no event."""
+def read_events(path: Path, *, but: str = "") -> Iterator[Mapping[str, Json]]:
+    """Yield the events of a run; a last line that a killed run left unfinished is no event.
+
+    Args:
+        path: The file.
+        but: A kind of event that is left out, and not even parsed: most events tell of progress.
+    """
+    unwanted = f'"event": "{but}"'  # in a text of an event the quotes would be escaped
     with path.open(encoding="utf-8") as file:
         for line in file:
-            if line.endswith("\n"):
+            if line.endswith("\n") and not (but and unwanted in line):
                 yield json.loads(line)
 
 

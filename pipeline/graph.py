@@ -87,6 +87,25 @@ class Graph:
             self._lost[task.id] = self.results.pop(task.id).digest
         return lost
 
+    def deciding_facts(self) -> dict[str, Facts]:
+        """Return what is known, by now, of all that decides which tasks there are."""
+        deciding = {name for stage in self.stages.values() for name in stage.decided_by}
+        found = {name: self.facts(name) for name in self.results if self.tasks[name].stage in deciding}
+        return {**self._known, **found}
+
+    def imagine(self, facts: Mapping[str, Facts]) -> dict[str, Task]:
+        """Return all tasks by id; of a stage that is not decided yet those that some facts would decide.
+
+        Args:
+            facts: By task id, known or assumed, of all that decides.
+        """
+        tasks: dict[str, Task] = {}
+        for stage in self.stages.values():
+            decided = stage.name in self._unfolded
+            listed = self.tasks_of(stage.name) if decided else imported(stage.tasks)(self._parameters, facts)
+            tasks |= {task.id: task for task in listed}
+        return tasks
+
     def is_complete(self, stage: str) -> bool:
         """Return whether a stage's tasks are known and all have results."""
         return stage in self._unfolded and all(task.id in self.results for task in self.tasks_of(stage))

@@ -22,12 +22,18 @@ class Step:
         stage: The stage's name.
         action: `reuse` or `run`.
         reasons: Why it is run.
+        title: What people call the task, where the id says little.
+        cpus: CPUs that it takes; of a stage that is not decided yet, not known.
+        gpus: The share of a GPU that it takes where there is one.
     """
 
     id: str
     stage: str
     action: str
     reasons: Sequence[str] = ()
+    title: str = ""
+    cpus: int | None = None
+    gpus: float = 0.0
 
 
 def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
@@ -58,13 +64,14 @@ def _advance(graph: Graph, fresh: frozenset[str]) -> None:
 def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) -> Iterator[Step]:
     if not graph.is_unfolded(stage.name):
         open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
-        yield Step(stage.name, stage.name, "run", (f"which tasks is decided by {', '.join(open_stages)}",))
+        reason = f"which tasks is decided by {', '.join(open_stages)}"
+        yield Step(stage.name, stage.name, "run", (reason,), gpus=stage.gpu)
         return
     for task in graph.tasks_of(stage.name):
-        if task.id in graph.results:
-            yield Step(task.id, stage.name, "reuse")
-        else:
-            yield Step(task.id, stage.name, "run", tuple(_reasons(graph, stage, task, fresh, history)))
+        is_done = task.id in graph.results
+        reasons = () if is_done else tuple(_reasons(graph, stage, task, fresh, history))
+        action = "reuse" if is_done else "run"
+        yield Step(task.id, stage.name, action, reasons, task.title, task.threads, stage.gpu)
 
 
 def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:
@@ -98,5 +105,10 @@ def _other_changes(graph: Graph, task: Task, former: Mapping[str, Json]) -> Iter
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+    """Return names of tasks as text: of many of a stage only how many they are."""
+    stages: dict[str, list[str]] = {}
+    for name in names:
+        stages.setdefault(name.partition("[")[0], []).append(name)
+    return ", ".join(
+        ", ".join(group) if len(group) < 3 else f"{stage} ({len(group)})" for stage, group in stages.items()
+    )

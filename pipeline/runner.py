@@ -9,7 +9,7 @@ from pipeline.events import Events
 from pipeline.executor import Executor
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
-from pipeline.stage import Json, RunSummary, Stage, Task, imported
+from pipeline.stage import Effort, Json, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
 from pipeline.summary import summarise
@@ -39,6 +39,15 @@ def _nothing_gone(_: Mapping[str, str]) -> Sequence[str]:
     return ()
 
 
+def _do_not_look() -> None:
+    """Look at nothing."""
+
+
+def _unmeasured(_: Task) -> Effort:
+    """Tell nothing of what a task is expected to take."""
+    return Effort()
+
+
 @dataclass
 class Runner:
     """Does the tasks of a graph.
@@ -54,6 +63,8 @@ class Runner:
         checkpoint_seconds: How often a long task keeps what it has done so far.
         config: The resolved config, as YAML, for the report.
         claim: Told the keys of all results so far, by task id, before they are relied on; returns those that are gone.
+        look_ahead: Called when more tasks are known; may refuse to go on.
+        measure: Tells the effort of a task, which is kept with the time that it took.
     """
 
     name: str
@@ -66,6 +77,8 @@ class Runner:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     claim: Callable[[Mapping[str, str]], Sequence[str]] = _nothing_gone
     config: str = ""
+    look_ahead: Callable[[], None] = _do_not_look
+    measure: Callable[[Task], Effort] = _unmeasured
     _started: float = field(default_factory=time.time)
     _executor: Executor | None = None
     _submitted: set[str] = field(default_factory=set)
@@ -133,7 +146,7 @@ class Runner:
         for name, manifest in self.graph.results.items():
             if name not in self._made and name not in self._reused:
                 self._reused.add(name)
-                self.events.tell("task_reused", task=name, seconds=manifest.seconds, key=manifest.key)
+                self._tell_result("task_reused", self.graph.tasks[name], manifest)
 
     def _tell_what_is_known(self) -> None:
         graph, wanted = self.graph, self.scope.stages
@@ -144,6 +157,19 @@ class Runner:
         if news != self._told:
             self._told = news
             self.events.tell("tasks_known", **news)
+            self.look_ahead()
+
+    def _tell_result(self, event: str, task: Task, manifest: Manifest) -> None:
+        effort = self.measure(task)
+        self.events.tell(
+            event,
+            task=task.id,
+            seconds=manifest.seconds,
+            key=manifest.key,
+            bytes=sum(item.bytes for item in manifest.objects),
+            kind=effort.kind,
+            units=effort.units,
+        )
 
     def _next(self) -> list[Task]:
         tasks = [
@@ -193,7 +219,7 @@ class Runner:
         elif outcome.manifest is not None:
             self.graph.finish(task, outcome.manifest)
             self._made[task.id] = time.time() - self._started
-            self.events.tell("task_finished", task=task.id, seconds=outcome.manifest.seconds, key=outcome.manifest.key)
+            self._tell_result("task_finished", task, outcome.manifest)
         elif outcome.lost:
             self.events.tell("task_lost", task=task.id)
             for key in outcome.lost:

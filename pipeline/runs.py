@@ -74,8 +74,12 @@ class RunFolder:
 
     def keys(self) -> Mapping[str, str]:
         """Return the recipe keys of the tasks that have a result, by task id."""
-        events = read_events(self.path / EVENTS)
-        return {event["task"]: event["key"] for event in events if event["event"] in {"task_reused", "task_finished"}}
+        return {event["task"]: event["key"] for event in self.endings()}
+
+    def endings(self) -> Iterator[Mapping[str, Json]]:
+        """Yield the events that tell of a result, made or reused, and what it took to make."""
+        events = read_events(self.path / EVENTS, but="task_progress")
+        return (event for event in events if event["event"] in {"task_reused", "task_finished"})
 
     def _told(self) -> RunState:
         state = RunState()

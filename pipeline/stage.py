@@ -133,6 +133,26 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a task is expected to take, as far as its sizes tell.
+
+    Attributes:
+        kind: Tasks of one stage and one kind take time in proportion to their units, such as the same training for
+            more epochs; empty where nothing is known of the time.
+        units: How much there is to do, such as epochs times examples.
+        least_bytes: Bytes that its result takes in the store for certain.
+        most_bytes: Bytes that it takes at most; None where sizes do not tell, as of weights.
+        memory: Bytes of memory that its process takes, about; None where sizes do not tell.
+    """
+
+    kind: str = ""
+    units: float = 0.0
+    least_bytes: int = 0
+    most_bytes: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
 class Stage:
     """One entry of the table of contents.
 

@@ -94,10 +94,10 @@ def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Man
     store = Store.open(job.store)
     store.on_damage = on_damage
     progress({"state": "running"})
-    started = time.perf_counter()
     function = imported(job.stage.function)
     checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)
     work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint)
+    started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(
         **load_inputs(store, job.inputs),
         **job.task.arguments,

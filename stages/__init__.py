@@ -3,7 +3,13 @@
 from pipeline.stage import Stage
 
 STAGES = (
-    Stage("data", "stages.data:load", tasks="stages.tasks:data", packages=("numpy", "pillow", "scikit-learn")),
+    Stage(
+        "data",
+        "stages.data:load",
+        tasks="stages.tasks:data",
+        version=2,
+        packages=("numpy", "pillow", "scikit-learn"),
+    ),
     Stage("views", "stages.views:draw", tasks="stages.tasks:views", packages=("numpy",)),
     Stage(
         "generalist",

@@ -43,8 +43,8 @@ def load(  # noqa: PLR0913  # what a data set is, and where
 
     Returns:
         Arrays `images` uint8 (examples, height, width, channels) and `labels` int64 (examples,); of the training half
-        also `holdout` bool (examples,). Facts: `class_names`, the counts, and the `mean` and `std` of each channel over
-        the training part without the holdout, in [0, 1].
+        also `holdout` bool (examples,). Facts: `class_names`, `image_shape`, the counts, and the `mean` and `std` of
+        each channel over the training part without the holdout, in [0, 1].
 
     Raises:
         LearningError: The data set is not what it must be; the message lists all faults.
@@ -62,21 +62,24 @@ def transfer_rows(dataset: Artifact) -> NDArray[np.int64]:
 
 
 def _test_half(data: sources.Examples) -> Artifact:
-    facts = {"class_names": list(data.class_names), "test": len(data.labels)}
+    facts = _shared_facts(data) | {"test": len(data.labels)}
     return Artifact({"images": data.images, "labels": data.labels}, facts)
 
 
 def _train_half(data: sources.Examples, holdout: float, seed: int) -> Artifact:
     held_out = sources.split_holdout(data.labels, holdout, seed)
     mean, std = _channel_statistics(data.images[~held_out])
-    facts = {
-        "class_names": list(data.class_names),
+    facts = _shared_facts(data) | {
         "transfer": int((~held_out).sum()),
         "holdout": int(held_out.sum()),
         "mean": mean.tolist(),
         "std": np.maximum(std, 1e-3).tolist(),  # a channel that never varies is only centred
     }
     return Artifact({"images": data.images, "labels": data.labels, "holdout": held_out}, facts)
+
+
+def _shared_facts(data: sources.Examples) -> dict[str, Json]:
+    return {"class_names": list(data.class_names), "image_shape": list(data.images.shape[1:])}
 
 
 def _channel_statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

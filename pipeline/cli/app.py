@@ -33,6 +33,7 @@ Force = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do this 
 KeepGoing = Annotated[
     bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
 ]
+DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Only show what would be done, as `plan` does.")]
 StoreArgument = Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder or URL.")]
 StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
 TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
@@ -63,31 +64,38 @@ def main(arguments: list[str] | None = None) -> int:
 @app.command()
 def run(
     config: ConfigPath,
+    *,
     overrides: Overrides = None,
     only: Only = None,
     until: Until = None,
     force: Force = None,
     keep_going: KeepGoing = None,
+    dry_run: DryRun = None,
 ) -> None:
     """Do a run: what is not in the store yet is computed, everything else is reused.
 
     Example: python -m pipeline run pipeline.yaml --set student.epochs=80
     """
+    from pipeline.cli import planned, selection  # noqa: PLC0415
     from pipeline.cli import run as command  # noqa: PLC0415
 
-    selection = command.select(only=only, until=until, force=force or [], keep_going=bool(keep_going))
-    command.execute(config, overrides or [], selection)
+    selected = selection.select(only=only, until=until, force=force or [], keep_going=bool(keep_going))
+    if dry_run:
+        planned.show(config, overrides or [], selected, as_json=False)
+    else:
+        command.execute(config, overrides or [], selected)
 
 
 @app.command()
 def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, as_json: AsJson = None) -> None:
-    """Show what a run would do: reuse or run every task, and why.
+    """Show what a run would do: reuse or run every task, why, and what it will take.
 
     Example: python -m pipeline plan pipeline.yaml --set specialists.count=4
     """
-    from pipeline.cli import inspect  # noqa: PLC0415
+    from pipeline.cli import planned, selection  # noqa: PLC0415
 
-    inspect.show_plan(config, overrides or [], force or [], as_json=bool(as_json))
+    selected = selection.select(only=None, until=None, force=force or [], keep_going=False)
+    planned.show(config, overrides or [], selected, as_json=bool(as_json))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What is known of a run's data set before any work: from its files, from what was remembered, or by loading it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,13 @@ class Contents:
 
     Attributes:
         class_names: Of every class, in the order of the ids.
-        train: Number of training examples.
+        class_counts: Training examples of each class.
         test: Number of test examples.
         image_shape: Height, width and channels.
     """
 
     class_names: Sequence[str]
-    train: int
+    class_counts: Sequence[int]
     test: int
     image_shape: Sequence[int]
 
@@ -93,10 +94,15 @@ def _contents(source: str, root: Path, options: sources.Options, known: Mapping[
     train = sources.load(source, root, "train", **planned)
     return {
         "class_names": list(train.class_names),
-        "train": len(train.labels),
+        "class_counts": _counts(train.labels.tolist(), len(train.class_names)),
         "test": test,
         "image_shape": list(train.images.shape[1:]),
     }
+
+
+def _counts(labels: Sequence[int], n_classes: int) -> list[int]:
+    counted = Counter(labels)
+    return [counted[label] for label in range(n_classes)]
 
 
 def _data_set(known: Mapping[str, Json], source: str, root: Path) -> DataSet:

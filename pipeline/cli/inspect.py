@@ -1,4 +1,4 @@
-"""The commands that look and change nothing: `plan`, `validate`, `status`."""
+"""The commands that look and change nothing: `validate` and `status`."""
 
 import time
 from collections.abc import Sequence
@@ -8,24 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline import runs
-from pipeline.cli.compose import compose, stages_named
-from pipeline.cli.tables import plan_table, say
+from pipeline.cli.compose import compose
+from pipeline.cli.tables import say
 from pipeline.display import faults_of, render
-from pipeline.planner import plan
-
-
-def show_plan(config: Path, overrides: Sequence[str], force: Sequence[str], *, as_json: bool) -> None:
-    """Print what a run would do about every task, and why."""
-    composition = compose(config, overrides)
-    with composition.placing():
-        steps = plan(composition.graph(), fresh=frozenset(stages_named("--force", force)), history=composition.history)
-    console = Console()
-    if as_json:
-        console.print_json(data=[asdict(step) for step in steps])
-        return
-    console.print(plan_table(steps))
-    n_reused = sum(step.action == "reuse" for step in steps)
-    say(f"{n_reused} to reuse, {len(steps) - n_reused} to run")
 
 
 def validate(config: Path, overrides: Sequence[str]) -> None:
@@ -35,7 +20,7 @@ def validate(config: Path, overrides: Sequence[str]) -> None:
     contents = composition.data.contents
     if contents is not None:
         size = " x ".join(map(str, contents.image_shape))
-        counts = f"{contents.train:,} training and {contents.test:,} test images of {size}"
+        counts = f"{sum(contents.class_counts):,} training and {contents.test:,} test images of {size}"
         say(f"{composition.config.data.source}: {counts}, {len(contents.class_names)} classes")
 
 

@@ -6,65 +6,26 @@ import signal
 import socket
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
-from pipeline.cli.compose import STAGE_NAMES, Composition, compose, stages_named
+from pipeline.cli import planned
+from pipeline.cli.compose import Composition, compose
+from pipeline.cli.outlook import Outlook, Watch
+from pipeline.cli.selection import Selection
 from pipeline.cli.tables import results_table, say
 from pipeline.config import dump
 from pipeline.display import display
-from pipeline.errors import ConfigError, Interrupted, StageError
+from pipeline.errors import Interrupted, StageError
 from pipeline.events import EventLog, Events
 from pipeline.executor import Executor, start
-from pipeline.planner import plan
-from pipeline.runner import Runner, Scope
+from pipeline.runner import Runner
 from pipeline.runs import CONFIG, EVENTS, LOGS, RunFolder
 from pipeline.store import Hold
 from pipeline.store.processes import temporary_name
 from stages.parameters import resolved
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which stages the command line asks for.
-
-    Attributes:
-        until: The last stage; all where it is None.
-        only: Whether that stage alone is done.
-        force: Stages that are done again.
-        keep_going: Whether a fault stops only what depends on it.
-    """
-
-    until: str | None = None
-    only: bool = False
-    force: frozenset[str] = frozenset()
-    keep_going: bool = False
-
-    def scope(self, names: Sequence[str]) -> Scope:
-        """Return the scope in a graph of these stages."""
-        stages = frozenset(names[-1:] if self.only else names)
-        return Scope(stages, self.force, self.keep_going)
-
-
-def select(*, only: str | None, until: str | None, force: Sequence[str], keep_going: bool) -> Selection:
-    """Return the selection that options ask for.
-
-    Raises:
-        ConfigError: Both `only` and `until` are given, or a stage is not known.
-    """
-    if only and until:
-        raise ConfigError("--only and --until: only one of them must be given; got both")
-    stages_named("--only", [only] if only else [])
-    stages_named("--until", [until] if until else [])
-    last = only or until
-    done = (only,) if only else STAGE_NAMES[: STAGE_NAMES.index(until) + 1] if until else STAGE_NAMES
-    outside = [name for name in stages_named("--force", force) if name not in done]
-    if outside:
-        raise ConfigError(f"--force: must be a stage that this command does; got {', '.join(outside)}")
-    return Selection(last, bool(only), frozenset(force), keep_going)
 
 
 def execute(config: Path, overrides: Sequence[str], selection: Selection) -> None:
@@ -100,8 +61,9 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         folder, events, store=_from(folder, settings.store), stages=list(graph.stages), wanted=scope.stages
     )
     with recorded, composition.placing():
-        steps = plan(graph, fresh=selection.force, history=composition.history)
-        folder.write("plan.json", json.dumps([asdict(step) for step in steps], indent=2))
+        plan = planned.look(composition, graph, scope)
+        folder.write("plan.json", json.dumps(plan.as_json(composition), indent=2))
+        outlook = Outlook(composition, graph, scope.stages)
         hold = Hold(store, folder.path.name)
         runner = Runner(
             settings.name,
@@ -110,10 +72,12 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             store,
             scope,
             events,
-            lambda: _executor(composition, events),
-            settings.checkpoint_seconds,
-            hold.add,
-            dump(resolved(settings)),
+            start=lambda: _executor(composition, events),
+            checkpoint_seconds=settings.checkpoint_seconds,
+            claim=hold.add,
+            config=dump(resolved(settings)),
+            look_ahead=Watch(outlook, store.location, settings.ray, events),
+            measure=outlook.measure,
         )
         files = runner.run()
         for name, content in files.items():

@@ -7,8 +7,6 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.planner import Step
-
 
 def results_table(results: Mapping[str, Any]) -> Group:
     """Return what a run came to: the models side by side, the subsets, the times."""
@@ -95,15 +93,6 @@ def _percent(share: float | None) -> str:
 
 def _student_name(variant: str) -> str:
     return "student, distilled" if variant == "distilled" else f"student, control: {variant}"
-
-
-def plan_table(steps: Sequence[Step]) -> Table:
-    """Return what a run would do about every task, and why."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for step in steps:
-        style = "green" if step.action == "reuse" else "bold"
-        table.add_row(Text(step.id), Text(step.action, style=style), Text("; ".join(step.reasons)))
-    return table
 
 
 def table_of(*headings: str) -> Table:

@@ -45,7 +45,7 @@ def test_plan_names_the_changed_parameter_with_both_values(tmp_path: Path) -> No
     steps = plan_of(tmp_path, Parameters(add=12), former=former.graph)
     assert steps["base"].action == "reuse"
     assert steps["parts[2]"].reasons == ("parts.add 10 -> 12",)
-    assert steps["total"].reasons == ("follows parts[1], parts[2], parts[3]",)
+    assert steps["total"].reasons == ("follows parts (3)",)
 
 
 def test_plan_names_the_seed(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -13,43 +12,6 @@ import pytest
 from pipeline.store import Store
 from stages import STAGES
 from tests.pipeline.cli.conftest import Command, make_arrays, newest
-
-
-def reasons(out: str) -> dict[str, str]:
-    """Return the reasons of a plan printed as JSON, by task id."""
-    return {step["id"]: "; ".join(step["reasons"]) for step in json.loads(out) if step["action"] == "run"}
-
-
-def test_plan_before_the_first_run(project: Path, command: Command) -> None:
-    done = command("plan", "tiny.yaml")
-    assert done.code == 0
-    assert "data[train]" in done.out
-    assert "which tasks is decided by subsets" in done.out
-    assert re.search(r"\n0 to reuse, \d+ to run\n$", done.out)
-    assert not (project / "runs").exists()
-
-
-def test_plan_says_what_changed(finished: Path, command: Command) -> None:
-    done = command("plan", "tiny.yaml", "--set", "student.epochs=2", "--json")
-    assert reasons(done.out) == {
-        "student[distilled]": "student.epochs 1 -> 2",
-        "student[hard]": "student.epochs 1 -> 2",
-        "evaluate": "follows student[distilled], student[hard]",
-        "report": "written by every run",
-    }
-
-
-def test_plan_as_a_table_names_every_task(finished: Path, command: Command) -> None:
-    done = command("plan", "tiny.yaml", "--set", "student.epochs=2")
-    assert done.out.count("student.epochs 1 -> 2") == 2
-    for name in ("data[train]", "targets[generalist/0.0]", "student[hard]"):
-        assert name in done.out
-    assert re.search(r"\n\d+ to reuse, 4 to run\n$", done.out)
-
-
-def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:
-    done = command("plan", "tiny.yaml", "--force", "evaluate", "--json")
-    assert reasons(done.out)["evaluate"].startswith("asked for with --force")
 
 
 def test_validate_says_that_a_config_is_right(project: Path, command: Command) -> None:

@@ -147,5 +147,5 @@ def test_a_run_that_needs_what_is_damaged_makes_it_again(finished: Path, command
 
 
 def made_again(folder: Path) -> set[str]:
-    tasks = {step["id"] for step in json.loads((newest(folder / "runs") / "plan.json").read_text())}
+    tasks = {step["id"] for step in json.loads((newest(folder / "runs") / "plan.json").read_text())["steps"]}
     return tasks - set(results(folder)["reused"])

@@ -9,7 +9,7 @@ from stages import STAGES, tasks
 from stages.parameters import Parameters
 
 KNOWN = {
-    "data[train]": {"transfer": 240, "class_names": list("abcde")},
+    "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
 }
 TABLES = ("targets[generalist/0.0]", "targets[0-1/0.0]", "combined[0.0]")

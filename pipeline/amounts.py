@@ -1,0 +1,21 @@
+"""How amounts are written for people."""
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it, such as `4.2 s`, `1 min 20 s` or `3 h 5 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes in the largest unit that it has one of, such as `640 kB` or `1.2 GB`."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= 0.9995 * factor:
+            amount = n_bytes / factor
+            return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
+    return f"{n_bytes:.0f} bytes"

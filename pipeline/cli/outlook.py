@@ -1,0 +1,137 @@
+"""What a run will take, looked at before it begins and anew whenever more of it is decided."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from pipeline import room
+from pipeline.cli.compose import Composition
+from pipeline.events import Events
+from pipeline.executor import RayOptions, available_cpus
+from pipeline.forecast import Cost, Forecast, Past, foresee
+from pipeline.graph import Graph
+from pipeline.runs import newest_first
+from pipeline.stage import Effort, Facts, Task
+from stages import estimates
+from stages.parameters import resolved
+
+RUNS = 20
+"""How many of the latest runs tell what tasks take."""
+
+
+class Outlook:
+    """What the tasks of a run will take.
+
+    Args:
+        composition: The run.
+        graph: Its tasks.
+        wanted: Stages that are to be done.
+    """
+
+    def __init__(self, composition: Composition, graph: Graph, wanted: frozenset[str]) -> None:
+        self._composition = composition
+        self._graph = graph
+        self._wanted = wanted
+        self._parameters = resolved(composition.config)
+        self._facts: Mapping[str, Facts] = {}
+        self._past: Past | None = None
+
+    def measure(self, task: Task) -> Effort:
+        """Return what a task is expected to take, by what was known at the last look."""
+        return estimates.effort(task, self._parameters, self._facts)
+
+    def look(self) -> Forecast | None:
+        """Return what is to be done and will take; None where everything is done."""
+        graph = self._graph
+        self._facts = graph.deciding_facts()
+        kept = [name for name in self._wanted if graph.stages[name].kept]
+        if all(map(graph.is_complete, kept)):
+            return None
+        if self._past is None:
+            self._past = _past(Path(self._composition.config.runs))
+        return foresee(
+            graph,
+            kept,
+            measure=lambda task, facts: estimates.effort(task, self._parameters, facts),
+            past=self._past,
+            assumed=self._assumed(),
+            cpus=cpus_of(self._composition.config.ray),
+        )
+
+    def _assumed(self) -> Mapping[str, Facts] | None:
+        """Return facts that stand in for those that are not known yet; None before the data set has been looked at."""
+        contents, train = self._composition.data.contents, self._facts.get("data[train]")
+        if contents is not None:
+            data = estimates.assumed_data(self._parameters.data.holdout, **asdict(contents))
+        elif train is not None:
+            data = {}
+        else:
+            return None
+        n_classes = len((train or data["data[train]"])["class_names"])
+        return data | estimates.assumed_subsets(self._parameters, n_classes)
+
+
+class Watch:
+    """Tells of what a run will take, and refuses it where there is no room.
+
+    Args:
+        outlook: What it will take.
+        location: Where its store is.
+        options: Where its tasks run.
+        events: Told of it.
+    """
+
+    def __init__(self, outlook: Outlook, location: str, options: RayOptions, events: Events) -> None:
+        self._outlook = outlook
+        self._location = location
+        self._options = options
+        self._events = events
+        self._warned: set[str] = set()
+
+    def __call__(self) -> None:
+        """Look.
+
+        Raises:
+            StoreError: What is to be kept certainly does not fit.
+        """
+        forecast = self._outlook.look()
+        if forecast is None:
+            return
+        self._events.tell(
+            "foreseen",
+            seconds=None if forecast.whole_seconds is None else round(forecast.whole_seconds, 3),
+            tasks={name: round(e.seconds, 3) for name, e in forecast.estimates.items() if e.seconds is not None},
+            least_bytes=forecast.total.least_bytes,
+            most_bytes=forecast.total.most_bytes,
+        )
+        room.check_disk(forecast, self._location, room.free_disk(self._location))
+        for message in warnings_of(forecast, self._location, self._options):
+            if message not in self._warned:
+                self._warned.add(message)
+                self._events.tell("warning", message=message)
+
+
+def warnings_of(forecast: Forecast, location: str, options: RayOptions) -> list[str]:
+    """Return what may not go well with a run."""
+    cpus = cpus_of(options)
+    memory = room.free_memory() if cpus is not None else None
+    return list(room.warnings(forecast, location, disk=room.free_disk(location), memory=memory, cpus=cpus))
+
+
+def cpus_of(options: RayOptions) -> int | None:
+    """Return how many CPUs the tasks share; None for a cluster, which is looked at when the run begins."""
+    if options.address == "inline":
+        return 1
+    return (options.cpus or available_cpus()) if options.address == "local" else None
+
+
+def _past(base: Path) -> Past:
+    costs: dict[str, Cost] = {}
+    for folder in islice(newest_first(base), RUNS):
+        for event in folder.endings():
+            if event.get("kind"):  # runs of earlier versions did not tell
+                stage = event["task"].partition("[")[0]
+                cost = Cost(stage, event["kind"], event["units"], event["seconds"], event["bytes"])
+                costs.setdefault(event["key"], cost)
+    return Past(costs.values())

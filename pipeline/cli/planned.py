@@ -1,0 +1,220 @@
+"""`plan` and `run --dry-run`: what a run would do about every task, why, and what it will take."""
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline import room
+from pipeline.amounts import duration, size
+from pipeline.cli.compose import Composition, compose
+from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
+from pipeline.cli.selection import Selection
+from pipeline.cli.tables import say
+from pipeline.display import says_more
+from pipeline.forecast import Estimate, Forecast
+from pipeline.graph import Graph
+from pipeline.planner import Step, plan
+from pipeline.runner import Scope
+from pipeline.stage import Json
+
+FOLDED = 8
+"""So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
+
+NAME, NEEDS = 30, 15
+"""Columns of a task's name, and of what it takes of a node."""
+
+
+def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_json: bool) -> None:
+    """Print what a run would do.
+
+    Raises:
+        ConfigError: The config is wrong.
+        StoreError: What is to be kept certainly does not fit; raised when all is printed.
+    """
+    composition = compose(config, overrides)
+    graph = composition.graph(selection.until)
+    with composition.placing():
+        planned = look(composition, graph, selection.scope(list(graph.stages)))
+    if as_json:
+        Console().print_json(data=planned.as_json(composition))
+    else:
+        _print(planned, composition, config)
+    if planned.forecast is not None:
+        room.check_disk(planned.forecast, composition.store.location, room.free_disk(composition.store.location))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run would do, and what it will take.
+
+    Attributes:
+        steps: About every task, in the order of the stages.
+        forecast: What those to be done take; None where all results are there.
+    """
+
+    steps: Sequence[Step]
+    forecast: Forecast | None
+
+    def estimate(self, step: Step) -> Estimate | None:
+        """Return what a step takes; None where it takes nothing worth telling, or nothing is known."""
+        if self.forecast is None or step.action == "reuse":
+            return None
+        if step.id in self.forecast.estimates:
+            return self.forecast.estimates[step.id]
+        estimate = self.forecast.of_stage(step.stage)
+        return estimate if estimate.tasks else None
+
+    def needs(self, step: Step) -> str:
+        """Return what a task of a step takes of a node."""
+        tasks = [task for task in self.forecast.tasks.values() if task.stage == step.stage] if self.forecast else []
+        cpus = step.cpus if step.cpus is not None else max((task.threads for task in tasks), default=None)
+        parts = [f"{cpus} CPU"] if cpus is not None else []
+        return ", ".join(parts + ([f"{step.gpus:g} GPU"] if step.gpus else []))
+
+    @property
+    def n_reused(self) -> int:
+        """The number of tasks whose results are there."""
+        return sum(step.action == "reuse" for step in self.steps)
+
+    @property
+    def n_run(self) -> int:
+        """The number of tasks to be done; a stage of which that is not known counts as one."""
+        estimates = [self.estimate(step) for step in self.steps if step.action == "run"]
+        return sum(estimate.tasks if estimate else 1 for estimate in estimates)
+
+    def as_json(self, composition: Composition) -> Json:
+        """Return all of it for scripts."""
+        location, options = composition.store.location, composition.config.ray
+        total = self.forecast.total if self.forecast else Estimate(0, 0.0, 0, 0, None)
+        return {
+            "steps": [asdict(step) | _facts(self.estimate(step)) for step in self.steps],
+            "total": {
+                "reuse": self.n_reused,
+                "run": self.n_run,
+                **_facts(total),
+                "whole_seconds": self.forecast.whole_seconds if self.forecast else 0.0,
+                "untimed": self.forecast.untimed if self.forecast else [],
+                "is_complete": self.forecast is None or self.forecast.is_complete,
+                "cpus": cpus_of(options),
+                "free_disk": room.free_disk(location),
+                "free_memory": room.free_memory(),
+            },
+            "warnings": warnings_of(self.forecast, location, options) if self.forecast else [],
+        }
+
+
+def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
+    """Return what a run would do; what is in the store is taken into its graph.
+
+    Args:
+        composition: The run.
+        graph: Its tasks.
+        scope: Which of them are wanted.
+    """
+    steps = plan(graph, fresh=scope.fresh, history=composition.history)
+    forecast = Outlook(composition, graph, scope.stages).look()
+    return Planned(
+        [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)], forecast
+    )
+
+
+def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:
+    """Return whether a step stands for a stage that is not decided yet, and is known to get no tasks."""
+    if forecast is None or not forecast.is_complete or graph.is_unfolded(step.stage):
+        return False
+    return graph.stages[step.stage].kept and forecast.of_stage(step.stage).tasks == 0
+
+
+def _facts(estimate: Estimate | None) -> dict[str, Json]:
+    return asdict(estimate) if estimate else dict.fromkeys(("tasks", "seconds", "least_bytes", "most_bytes", "memory"))
+
+
+def _print(planned: Planned, composition: Composition, config: Path) -> None:
+    console = Console()
+    console.print(Text(_columns("task, and why", "", "needs", "time", "memory", "writes"), style="bold"))
+    for steps in _folded(planned.steps):
+        _print_steps(console, planned, steps)
+    say("")
+    say(f"{planned.n_reused} to reuse, {planned.n_run} to run")
+    for line in _totals(planned.forecast, composition, config) if planned.forecast else ():
+        say(line)
+
+
+def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Yield what is shown together: tasks without a name of which the same is said, or very many of a stage."""
+    sizes = Counter((step.stage, step.action) for step in steps)
+    groups: dict[tuple[str, ...], list[Step]] = {}
+    for step in steps:
+        is_one_of_many = sizes[step.stage, step.action] > FOLDED
+        which = (step.id,) if step.title else () if is_one_of_many else tuple(step.reasons)
+        groups.setdefault((step.stage, step.action, *which), []).append(step)
+    yield from groups.values()
+
+
+def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> None:
+    first, estimates = steps[0], [planned.estimate(step) for step in steps]
+    n_tasks = sum(estimate.tasks if estimate else 1 for estimate in estimates)
+    name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
+    if says_more(first.title, first.id):
+        name += f" {first.title}"
+    amounts = [planned.needs(first), *_amounts(estimates)] if first.action == "run" else []
+    line = Text(_columns(_cut(name, NAME), first.action, *amounts))
+    line.stylize("green" if first.action == "reuse" else "bold", NAME + 1, NAME + 6)
+    console.print(line)
+    reasons = list(dict.fromkeys("; ".join(step.reasons) for step in steps if step.reasons))
+    if len(reasons) > 3:
+        reasons = [*reasons[:2], f"and {len(reasons) - 2} reasons more"]
+    for reason in reasons:
+        told = textwrap.fill(reason, max(40, console.width), initial_indent="    ", subsequent_indent="    ")
+        console.print(Text(told, style="dim"))
+
+
+def _columns(name: str, action: str, *amounts: str) -> str:
+    needs, *others = amounts or ("",)
+    return f"{name:{NAME}} {action:5} {needs:{NEEDS}}{''.join(f'{amount:>9}' for amount in others)}".rstrip()
+
+
+def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
+    """Return time, memory and bytes to write of tasks together, as text; nothing of what takes nothing."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    if len(known) < len(estimates):
+        return []
+    seconds = [estimate.seconds for estimate in known if estimate.seconds is not None]
+    most = [estimate.most_bytes for estimate in known if estimate.most_bytes is not None]
+    memory = [estimate.memory for estimate in known if estimate.memory is not None]
+    return [
+        duration(sum(seconds)).replace(" min", "m").replace(" s", "s").replace(" h", "h")
+        if len(seconds) == len(known)
+        else "?",
+        size(max(memory)) if memory else "?",
+        size(sum(most)) if len(most) == len(known) else "?",
+    ]
+
+
+def _totals(forecast: Forecast, composition: Composition, config: Path) -> Iterator[str]:
+    total, cpus = forecast.total, cpus_of(composition.config.ray)
+    if forecast.whole_seconds is not None:
+        yield f"time: about {duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
+    elif total.seconds is not None and forecast.is_complete:
+        yield f"time: about {duration(total.seconds)} of work, shared by the cluster"
+    elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
+        yield "time: unknown, for no run has done the like"
+    elif forecast.untimed:
+        yield f"time: unknown for {', '.join(forecast.untimed)}, for no run has done the like"
+    location = composition.store.location
+    free = room.free_disk(location)
+    least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"
+    most = f"{size(total.most_bytes)} at most" if total.most_bytes is not None else least
+    yield f"to write: {most}" + (f"; {size(free)} free in {location}" if free is not None else "")
+    if not forecast.is_complete:
+        yield f"stages not decided yet are left out: `python -m pipeline validate {config}` looks at the data"
+    yield from (f"warning: {message}" for message in warnings_of(forecast, location, composition.config.ray))
+
+
+def _cut(text: str, columns: int) -> str:
+    return text if len(text) <= columns else f"{text[: columns - 3]}..."

@@ -1,0 +1,222 @@
+"""What the tasks of each stage are expected to take, from the sizes of the data. Imports neither torch nor numpy.
+
+Times are not known here: tasks of one kind are alike, so that what an earlier one took tells of the next.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.recipe import canonical, plain, sha256
+from pipeline.stage import Effort, Facts, Task
+from stages import tables
+from stages.parameters import Parameters, TrainingParameters
+from stages.tasks import shards_of, subset_name
+
+Known = Mapping[str, Facts]
+
+PROCESS_BYTES = 600_000_000
+"""Resident memory of a process that has imported torch and the stages, as measured with torch 2.15 on a CPU."""
+
+_LABEL_BYTES = 8
+_FLAG_BYTES = 1
+_VIEW_BYTES = 8 + 3
+"""Of a row of a view: the example's id, and three amounts."""
+
+_UNLIKE = {"epochs", "learning_rate", "momentum", "weight_decay", "warmup", "temperature", "alpha"}
+"""Settings of a training that do not change what one example costs."""
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes that decide what tasks take.
+
+    Attributes:
+        digest: Of the data set.
+        classes: Number of classes.
+        transfer: Examples of the transfer set.
+        holdout: Examples of the holdout.
+        test: Examples of the test split, 0 where that is not known.
+        image_bytes: Bytes of an image.
+        subsets: By the name of a specialist, the number of its classes, where that is known.
+    """
+
+    digest: str
+    classes: int
+    transfer: int
+    holdout: int
+    test: int
+    image_bytes: int
+    subsets: Mapping[str, int]
+
+    @property
+    def images(self) -> int:
+        """Bytes of the training half's images."""
+        return (self.transfer + self.holdout) * self.image_bytes
+
+
+def assumed_data(
+    share: float, *, class_names: Sequence[str], class_counts: Sequence[int], test: int, image_shape: Sequence[int]
+) -> dict[str, Facts]:
+    """Return the facts, by task id, that the halves of a data set will hold, as far as sizes tell.
+
+    Args:
+        share: That is held out.
+        class_names: Of every class, in the order of the ids.
+        class_counts: Training examples of each class.
+        test: Number of test examples.
+        image_shape: Height, width and channels.
+    """
+    # As `stages.learning.split` holds them out.
+    holdout = sum(min(max(round(share * n), 1), n - 1) for n in class_counts)
+    shared = {"class_names": list(class_names), "image_shape": list(image_shape)}
+    return {
+        "data[train]": shared | {"transfer": sum(class_counts) - holdout, "holdout": holdout},
+        "data[test]": shared | {"test": test},
+    }
+
+
+def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
+    """Return facts, by task id, of subsets as many and as large as is asked for; of which classes is not known."""
+    wanted = parameters.specialists
+    sizes = [len(subset) for subset in wanted.subsets or ()]
+    sizes = sizes or [wanted.size or max(2, math.ceil(n_classes / wanted.count))] * wanted.count
+    starts = [i * n_classes // len(sizes) for i in range(len(sizes))]
+    pairs = zip(starts, sizes, strict=True)
+    subsets = [sorted((start + j) % n_classes for j in range(size)) for start, size in pairs]
+    return {"subsets": {"subsets": [{"classes": subset} for subset in subsets]}}
+
+
+def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
+    """Return what a task is expected to take.
+
+    Args:
+        task: The task.
+        parameters: The parameters of the run.
+        known: Facts of the data set's `source` and halves, and of the subsets, as far as they are known.
+
+    Returns:
+        The effort; one that says nothing where the sizes are not known.
+    """
+    measure = _MEASURES.get(task.stage)
+    if measure is None or "data[train]" not in known:
+        return Effort()
+    return measure(task, parameters, _sizes(known))
+
+
+def _sizes(known: Known) -> _Sizes:
+    train = known["data[train]"]
+    return _Sizes(
+        known["source"]["digest"],
+        len(train["class_names"]),
+        train["transfer"],
+        train["holdout"],
+        known.get("data[test]", {}).get("test", 0),
+        math.prod(train["image_shape"]),
+        {
+            subset_name(subset["classes"]): len(subset["classes"])
+            for subset in known.get("subsets", {}).get("subsets", ())
+        },
+    )
+
+
+def _data(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    n, extra = (sizes.test, 0) if task.identity == "test" else (sizes.transfer + sizes.holdout, _FLAG_BYTES)
+    size = n * (sizes.image_bytes + _LABEL_BYTES + extra)
+    memory = PROCESS_BYTES + 2 * n * sizes.image_bytes
+    return Effort(_like(sizes.digest, task.identity), 1.0, size, size + 100 * sizes.classes, memory)
+
+
+def _views(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    size = sizes.transfer * _VIEW_BYTES
+    return Effort(_like(""), sizes.transfer, size, size, PROCESS_BYTES)
+
+
+def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    wanted = parameters.generalist
+    return _training(sizes, wanted, wanted.epochs * sizes.transfer, wanted.model)
+
+
+def _confusion(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    size = sizes.holdout * (4 * sizes.classes + _LABEL_BYTES) + 8 * sizes.classes**2
+    memory = PROCESS_BYTES + sizes.holdout * (sizes.image_bytes + 16 * sizes.classes)
+    return Effort(_like(sizes.digest, parameters.generalist.model), sizes.holdout, size, size, memory)
+
+
+def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    wanted = parameters.specialists
+    return Effort(_like(sizes.classes, wanted.method, wanted.count), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
+
+
+def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    wanted = parameters.specialists
+    inside = sizes.transfer * len(task.parameters["subset"]) / sizes.classes
+    shown = min(inside / wanted.fraction, sizes.transfer)
+    return _training(sizes, wanted, wanted.epochs * shown, parameters.generalist.model, wanted.regularize)
+
+
+def _calibration(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    memory = PROCESS_BYTES + sizes.holdout * (sizes.image_bytes + 16 * sizes.classes)
+    return Effort(_like(sizes.digest, parameters.generalist.model), sizes.holdout, 0, 1000, memory)
+
+
+def _targets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    start, stop = task.parameters["rows"]
+    rows, name = stop - start, task.identity.partition("/")[0]
+    kind = _like(sizes.digest, parameters.generalist.model, name == "generalist")
+    memory = PROCESS_BYTES + sizes.images + rows * (sizes.image_bytes + 12 * sizes.classes)
+    if name == "generalist":
+        size = rows * tables.row_bytes(sizes.classes)
+        return Effort(kind, rows, size, size, memory)
+    # On how many rows a specialist is active is seen when the generalist has scored them.
+    outputs = sizes.subsets.get(name, sizes.classes) + 1
+    return Effort(kind, rows, 0, rows * (tables.row_bytes(outputs) + _LABEL_BYTES), memory)
+
+
+def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    start, stop = shards_of(sizes.transfer, sizes.classes)[int(task.identity.rpartition(".")[2])]
+    rows, budget = stop - start, parameters.targets.bytes_per_row
+    k = None if budget is None else tables.top_k_within(budget, sizes.classes)
+    size = rows * tables.row_bytes(sizes.classes, k)
+    memory = PROCESS_BYTES + 5 * 8 * rows * sizes.classes
+    return Effort(_like(sizes.classes, len(sizes.subsets), parameters.combine.divergence), rows, size, size, memory)
+
+
+def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    wanted = parameters.student
+    return _training(sizes, wanted, wanted.epochs * sizes.transfer, task.identity == "hard")
+
+
+def _evaluate(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    kind = _like(sizes.digest, parameters.generalist.model, parameters.student.model, len(sizes.subsets))
+    memory = PROCESS_BYTES + sizes.test * (2 * sizes.image_bytes + 6 * 8 * sizes.classes)
+    n_scores = 2 + len(task.parameters["variants"])
+    size = sizes.test * (_LABEL_BYTES + 4 * sizes.classes * n_scores)
+    return Effort(kind, sizes.test, size, size + 20 * sizes.classes**2, memory)
+
+
+def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *others: object) -> Effort:
+    """Return the effort of a training that shows so many examples in all; its result is as large as its network."""
+    alike = {name: value for name, value in plain(training).items() if name not in _UNLIKE}
+    alike = {name: alike[name] for name in ("model", *TrainingParameters.model_fields) if name in alike}
+    return Effort(_like(sizes.digest, alike, *others), n_shown, memory=PROCESS_BYTES + 2 * sizes.images)
+
+
+def _like(*parts: object) -> str:
+    """Return a short name for tasks that have all of this in common."""
+    return sha256(canonical(plain(parts)))[:12]
+
+
+_MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
+    "data": _data,
+    "views": _views,
+    "generalist": _generalist,
+    "confusion": _confusion,
+    "subsets": _subsets,
+    "specialist": _specialist,
+    "calibration": _calibration,
+    "targets": _targets,
+    "combined": _combined,
+    "student": _student,
+    "evaluate": _evaluate,
+}

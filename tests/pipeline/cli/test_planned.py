@@ -1,0 +1,140 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli.compose import compose
+from stages import estimates
+from tests.conftest import Disk
+from tests.pipeline.cli.conftest import Command, make_arrays, newest
+from tests.pipeline.cli.test_run import ALL
+
+
+def reasons(out: str) -> dict[str, str]:
+    """Return the reasons of a plan printed as JSON, by task id."""
+    return {step["id"]: "; ".join(step["reasons"]) for step in json.loads(out)["steps"] if step["action"] == "run"}
+
+
+def test_plan_before_the_first_run(project: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml")
+    assert done.code == 0
+    assert "data[train]" in done.out
+    assert "which tasks is decided by subsets" in done.out
+    assert "\n0 to reuse, 13 to run\ntime: unknown, for no run has done the like\n" in done.out
+    assert done.out.endswith("`python -m pipeline validate tiny.yaml` looks at the data\n")
+    assert not (project / "runs").exists()
+
+
+def test_plan_says_what_changed(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--set", "student.epochs=2", "--json")
+    assert reasons(done.out) == {
+        "student[distilled]": "student.epochs 1 -> 2",
+        "student[hard]": "student.epochs 1 -> 2",
+        "evaluate": "follows student[distilled], student[hard]",
+        "report": "written by every run",
+    }
+
+
+def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--set", "specialists.epochs=2")
+    lines = done.out.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("to write: ")) <= 80
+    first = next(number for number, line in enumerate(lines) if line.startswith("specialist[0-1] "))
+    assert re.search(r" run +1 CPU, 0.25 GPU +[\d.]+s +600 MB +[\d.]+ kB$", lines[first])
+    assert lines[first + 1] == "    specialists.epochs 1 -> 2"
+    assert any(line.startswith("data (2 tasks)                 reuse") for line in lines)
+    assert "student[distilled]" in done.out
+    assert re.search(r"\n8 to reuse, 8 to run\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
+
+
+def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(project: Path, command: Command) -> None:
+    assert command("validate", "tiny.yaml").code == 0
+    told = json.loads(command("plan", "tiny.yaml", "--json").out)
+    assert told["total"]["run"] == len(ALL) + 1  # and the report
+    assert told["total"]["is_complete"]
+    assert "calibration" not in [step["stage"] for step in told["steps"]]
+    combined = next(step for step in told["steps"] if step["id"] == "combined")
+    assert combined["least_bytes"] == combined["most_bytes"] == 136 * (2 * 4 + 8)
+    table = command("plan", "tiny.yaml").out
+    assert "specialist (2 tasks)" in table
+    assert "calibration" not in table
+
+
+def test_plan_of_named_classes_names_them(project: Path, command: Command) -> None:
+    np.savez(project / "tiny.npz", class_names=np.array(["cat", "dog", "car", "truck"]), **make_arrays())
+    assert command("run", "tiny.yaml", "--until", "subsets").code == 0
+    assert "specialist[0-1] cat, dog " in command("plan", "tiny.yaml").out
+
+
+def test_dry_run_is_the_plan_of_what_is_asked_for(finished: Path, command: Command) -> None:
+    changes = ("--set", "student.epochs=2")
+    runs = list((finished / "runs").iterdir())
+    whole = command("run", "tiny.yaml", "--dry-run", *changes)
+    assert whole.out == command("plan", "tiny.yaml", *changes).out
+    only = command("run", "tiny.yaml", "--dry-run", "--only", "student", *changes)
+    assert "\n0 to reuse, 2 to run\n" in only.out
+    assert "data" not in only.out
+    assert list((finished / "runs").iterdir()) == runs
+
+
+def test_run_is_refused_before_any_work_where_its_tables_cannot_be_kept(
+    project: Path, command: Command, make_disk: Disk
+) -> None:
+    disk = make_disk("size=64k")
+    (disk / "other").write_bytes(b"0" * 2**14)
+    settings = ("tiny.yaml", "--set", f"store={disk}/store", "--set", "data.views=40")
+    assert command("validate", *settings).code == 0
+    told = f"{disk}/store must have room for "
+    for look in (("run",), ("plan",), ("run", "--dry-run")):
+        done = command(*look, *settings)
+        assert done.code == 1
+        assert done.err.startswith(told)
+        assert "free space on that filesystem, or name a store elsewhere" in done.err
+        assert ": done in" not in done.out
+    assert told in command("status").out
+
+
+def test_run_of_unknown_data_is_refused_as_soon_as_its_sizes_are_known(
+    project: Path, command: Command, make_disk: Disk
+) -> None:
+    disk = make_disk("size=100k")
+    done = command("run", "tiny.yaml", "--set", f"store={disk}", "--set", "data.views=60")
+    assert done.code == 1
+    assert f"{disk} must have room for " in done.err
+    assert "data[train]: done in" in done.out
+    assert "views" not in done.out
+
+
+def test_results_take_as_many_bytes_as_was_expected(finished: Path) -> None:
+    composition = compose(Path("tiny.yaml"), [])
+    graph = composition.graph()
+    graph.advance()
+    facts = graph.deciding_facts()
+    for name, manifest in graph.results.items():
+        effort = estimates.effort(graph.tasks[name], composition.config, facts)
+        arrays = manifest.object("arrays.safetensors")
+        kept = 0 if arrays is None else arrays.bytes
+        assert effort.least_bytes <= kept or not effort.least_bytes
+        if effort.most_bytes is not None:
+            # Names, shapes and facts do not grow with the examples.
+            assert sum(item.bytes for item in manifest.objects) <= effort.most_bytes + 6000, name
+        if name.startswith(("combined", "targets[generalist")):
+            assert effort.least_bytes == effort.most_bytes == pytest.approx(kept, abs=400)
+
+
+def test_run_keeps_what_its_tasks_took_for_the_next_plan(finished: Path, command: Command) -> None:
+    events = [json.loads(line) for line in (newest(finished / "runs") / "events.jsonl").read_text().splitlines()]
+    took = {event["task"]: event["seconds"] for event in events if event["event"] == "task_finished"}
+    told = json.loads(command("plan", "tiny.yaml", "--set", "student.epochs=3", "--json").out)
+    steps = {step["id"]: step for step in told["steps"]}
+    assert steps["student[hard]"]["seconds"] == pytest.approx(3 * took["student[hard]"])
+    assert steps["evaluate"]["seconds"] == pytest.approx(took["evaluate"])
+    assert told["total"]["untimed"] == []
+    assert told["total"]["whole_seconds"] > 0
+
+
+def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:
+    done = command("plan", "tiny.yaml", "--force", "evaluate", "--json")
+    assert reasons(done.out)["evaluate"].startswith("asked for with --force")

@@ -1,0 +1,25 @@
+import pytest
+
+from pipeline.amounts import duration, size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min"), (80, "1 min 20 s"),
+        (3599.6, "1 h"), (3660, "1 h 1 min"), (7200, "2 h"), (360000, "100 h"),
+    ],
+)  # fmt: skip
+def test_duration_is_what_people_say(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [
+        (0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (9949, "9.9 kB"), (9951, "10 kB"), (999_499, "999 kB"),
+        (999_600, "1.0 MB"), (1.25e9, "1.2 GB"), (4e12, "4.0 TB"), (4e15, "4000 TB"),
+    ],
+)  # fmt: skip
+def test_size_is_in_the_largest_unit(n_bytes: float, text: str) -> None:
+    assert size(n_bytes) == text

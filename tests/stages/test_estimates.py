@@ -1,0 +1,95 @@
+"""What tasks are expected to take. What they do take is compared with it in tests/pipeline/cli/test_planned.py."""
+
+import numpy as np
+import pytest
+
+from pipeline.graph import Graph
+from pipeline.stage import Task
+from pipeline.store import Store
+from stages import STAGES, estimates
+from stages.learning.split import split_holdout
+from stages.parameters import Parameters
+
+SOURCE = {"source": {"digest": "d" * 64}}
+
+
+def parameters(**sections):
+    return Parameters.model_validate({"data": {"source": "npz:x.npz"}} | sections)
+
+
+def known(wanted, n_classes=10, n=100):
+    data = estimates.assumed_data(
+        wanted.data.holdout,
+        class_names=[str(c) for c in range(n_classes)],
+        class_counts=[n] * n_classes,
+        test=50,
+        image_shape=[8, 8, 1],
+    )
+    return SOURCE | data | estimates.assumed_subsets(wanted, n_classes)
+
+
+def test_assumed_holdout_is_what_is_held_out():
+    wanted = parameters(data={"source": "npz:x.npz", "holdout": 0.17})
+    counts = [2, 3, 10, 101, 7]
+    labels = np.repeat(np.arange(5), counts)
+    facts = estimates.assumed_data(
+        wanted.data.holdout, class_names=list("abcde"), class_counts=counts, test=3, image_shape=[2, 2, 1]
+    )
+    assert facts["data[train]"]["holdout"] == split_holdout(labels, 0.17, seed=5).sum()
+    assert facts["data[train]"]["transfer"] + facts["data[train]"]["holdout"] == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("specialists", "sizes"),
+    [
+        ({"count": 3}, [4, 4, 4]),
+        ({"count": 4, "size": 6}, [6] * 4),
+        ({"method": "manual", "subsets": [[0, 1], [2, 3, 4]]}, [2, 3]),
+    ],
+)
+def test_assumed_subsets_are_as_many_and_as_large_as_asked_for(specialists, sizes):
+    subsets = estimates.assumed_subsets(parameters(specialists=specialists), 10)["subsets"]["subsets"]
+    assert [len(set(subset["classes"])) for subset in subsets] == sizes
+    assert len({tuple(subset["classes"]) for subset in subsets}) == len(sizes)
+
+
+def test_units_of_a_training_are_the_examples_it_shows():
+    wanted = parameters(generalist={"epochs": 7}, student={"epochs": 3}, specialists={"epochs": 5, "fraction": 0.5})
+    facts = known(wanted)
+    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
+    assert estimates.effort(Task("student", "hard"), wanted, facts).units == 3 * 850
+    task = Task("specialist", "0-1", parameters={"subset": [0, 1]})
+    assert estimates.effort(task, wanted, facts).units == 5 * 340
+
+
+@pytest.mark.parametrize(
+    ("section", "is_like"),
+    [
+        ({"epochs": 9}, True),
+        ({"learning_rate": 0.5}, True),
+        ({"batch_size": 32}, False),
+        ({"threads": 2}, False),
+        ({"precision": "bf16"}, False),
+        ({"model": {"name": "mlp"}}, False),
+    ],
+)
+def test_trainings_are_alike_where_an_example_costs_the_same(section, is_like):
+    before, after = parameters(), parameters(generalist=section)
+    kinds = {estimates.effort(Task("generalist"), wanted, known(wanted)).kind for wanted in (before, after)}
+    assert (len(kinds) == 1) == is_like
+
+
+def test_nothing_is_expected_of_a_stage_or_sizes_that_are_not_known():
+    wanted = parameters()
+    for task, facts in ((Task("imported"), known(wanted)), (Task("generalist"), SOURCE)):
+        effort = estimates.effort(task, wanted, facts)
+        assert (effort.kind, effort.most_bytes, effort.memory) == ("", None, None)
+
+
+def test_every_kept_stage_is_measured(tmp_path):
+    wanted = parameters(combine={"calibrate": True})
+    graph = Graph(STAGES, wanted, seed=0, store=Store.open(str(tmp_path)), known={})
+    facts = known(wanted) | {"source": {"kind": "npz", "digest": "d" * 64, "root": "/"}}
+    tasks = graph.imagine(facts)
+    unmeasured = {task.stage for task in tasks.values() if not estimates.effort(task, wanted, facts).kind}
+    assert unmeasured == {"report"}
