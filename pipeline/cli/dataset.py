@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pipeline.cli.schema import Config
@@ -82,7 +82,7 @@ def find(config: Config, store: Store, *, load: bool) -> DataSet:
         identity = sources.identify(source, root, options=options)
         known = {"stamp": identity.stamp, "digest": identity.digest, "classes": identity.classes}
         store.remember(name, known)
-    if load and known.get("contents") is None:
+    if load and _remembered(known) is None:
         known = known | {"contents": _contents(source, root, options, known)}
         store.remember(name, known)
     return _data_set(known, source, root)
@@ -100,12 +100,18 @@ def _contents(source: str, root: Path, options: sources.Options, known: Mapping[
     }
 
 
+def _remembered(known: Mapping[str, Json]) -> Contents | None:
+    kept = known.get("contents", {})
+    # Another version of the program may have kept less.
+    return Contents(**kept) if kept.keys() == {field.name for field in fields(Contents)} else None
+
+
 def _counts(labels: Sequence[int], n_classes: int) -> list[int]:
     counted = Counter(labels)
     return [counted[label] for label in range(n_classes)]
 
 
 def _data_set(known: Mapping[str, Json], source: str, root: Path) -> DataSet:
-    contents = Contents(**known["contents"]) if known.get("contents") else None
+    contents = _remembered(known)
     classes = known["classes"] if contents is None else len(contents.class_names)
     return DataSet(source.partition(":")[0], known["digest"], known["stamp"], str(root), classes, contents)
