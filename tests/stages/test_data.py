@@ -53,7 +53,9 @@ def test_load_draws_the_holdout_from_the_seed(source, dataset):
 def test_load_gives_the_test_half_whatever_the_seed(source, test_half):
     other = data.load(split="test", work=Work(seed=99), **source)
     assert all(np.array_equal(other.arrays[name], test_half.arrays[name]) for name in ("images", "labels"))
-    assert other.facts == test_half.facts == {"class_names": [f"class {c}" for c in range(5)], "test": 100}
+    names = [f"class {c}" for c in range(5)]
+    image_shape = list(test_half.arrays["images"].shape[1:])
+    assert other.facts == test_half.facts == {"class_names": names, "image_shape": image_shape, "test": 100}
 
 
 def test_load_refuses_another_digest(source):
