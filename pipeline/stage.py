@@ -7,6 +7,7 @@ artifact; the runner does all reading and writing:
 """
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -80,12 +81,14 @@ class Work:
         threads: CPU threads the task may use; part of its recipe, because it changes the last bits of sums.
         progress: Called with a small mapping whenever there is something to show, such as the epoch and accuracy.
         checkpoint: What a long task goes on from when it is begun again.
+        warn: Called with what the user should know although the task goes on.
     """
 
     seed: int = 0
     threads: int = 1
     progress: Progress = _ignore
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
+    warn: Callable[[str], None] = warnings.warn
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Outcome:
         lost: Recipe keys of inputs that turned out to be damaged and were set aside.
         fault: One line for the user, where the stage failed.
         details: The traceback that belongs to the fault.
-        warnings: What was found damaged in the store, and set aside.
+        warnings: What was found damaged in the store, and set aside, and what the stage warned of.
     """
 
     task: Task
@@ -72,14 +72,14 @@ def perform(job: Job, progress: Progress) -> Outcome:
         The outcome. Nothing but the wish to stop is raised: a fault becomes part of the outcome, so that the other
         tasks of the run are not disturbed.
     """
-    damages: list[str] = []
+    warnings: list[str] = []
     try:
-        outcome = Outcome(job.task, manifest=_keep(job, progress, damages.append))
+        outcome = Outcome(job.task, manifest=_keep(job, progress, warnings.append))
     except DamagedError as error:
         outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
         outcome = failed(job.task, error)
-    return replace(outcome, warnings=tuple(damages))
+    return replace(outcome, warnings=tuple(warnings))
 
 
 def failed(task: Task, error: Exception) -> Outcome:
@@ -90,13 +90,13 @@ def failed(task: Task, error: Exception) -> Outcome:
     return Outcome(task, fault=fault, details="".join(traceback.format_exception(error)))
 
 
-def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Manifest:
+def _keep(job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
     store = Store.open(job.store)
-    store.on_damage = on_damage
+    store.on_damage = warn
     progress({"state": "running"})
     function = imported(job.stage.function)
     checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)
-    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint)
+    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn))
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(
         **load_inputs(store, job.inputs),
@@ -107,6 +107,11 @@ def _keep(job: Job, progress: Progress, on_damage: Callable[[str], None]) -> Man
     manifest = store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
     checkpoint.clear()
     return manifest
+
+
+def _named(task: Task, warn: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what warns in the name of a task."""
+    return lambda message: warn(f"{task.id}: {message}")
 
 
 def load_inputs(store: Store, inputs: Mapping[str, Manifest | list[Manifest]]) -> dict[str, Artifact | list[Artifact]]:

@@ -27,7 +27,7 @@ def fit(*, dataset: Artifact, teacher: Artifact, work: Work) -> Artifact:
     held_out = dataset.arrays["holdout"]
     labels = as_tensor(dataset.arrays["labels"][held_out])
     images = as_tensor(dataset.arrays["images"][held_out]).to(training.device())
-    logits = network.predict(teacher, images).cpu().double()
+    logits = network.predict(teacher, images, warn=work.warn).cpu().double()
     if "subset" in teacher.facts:
         labels = subset_labels(labels, torch.tensor(teacher.facts["subset"]), len(dataset.facts["class_names"]))
         logits = soft_targets.corrected(logits, teacher.facts["prior_correction"])

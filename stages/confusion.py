@@ -25,7 +25,7 @@ def measure(*, dataset: Artifact, generalist: Artifact, work: Work) -> Artifact:
     held_out = dataset.arrays["holdout"]
     labels = dataset.arrays["labels"][held_out]
     images = as_tensor(dataset.arrays["images"][held_out]).to(training.device())
-    log_probs = network.predict(generalist, images).log_softmax(dim=1).numpy(force=True)
+    log_probs = network.predict(generalist, images, warn=work.warn).log_softmax(dim=1).numpy(force=True)
     probs = np.exp(log_probs)
     return Artifact(
         {"probs": probs, "labels": labels, "confusion": subsets.soft_confusion(probs, labels)},

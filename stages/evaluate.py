@@ -63,15 +63,15 @@ def evaluate(
     training.use_threads(work.threads)
     labels = np.asarray(test.arrays["labels"])
     images = as_tensor(test.arrays["images"]).to(training.device())
-    logits = network.predict(generalist, images).cpu()
-    outputs = [network.predict(specialist, images).cpu() for specialist in specialists]
+    logits = network.predict(generalist, images, warn=work.warn).cpu()
+    outputs = [network.predict(specialist, images, warn=work.warn).cpu() for specialist in specialists]
     subsets = [specialist.facts["subset"] for specialist in specialists]
     temperatures = [calibration.facts["temperature"] for calibration in calibrations]
     asked = _Teachers(logits, outputs, specialists, combine)
     prediction = asked.combined(temperatures)
     alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
     scores = {
-        variant: _log_probs(network.predict(student, images))
+        variant: _log_probs(network.predict(student, images, warn=work.warn))
         for variant, student in zip(variants, students, strict=True)
     }
     shown = changes.shown_examples(alone, together, labels)

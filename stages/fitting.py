@@ -1,7 +1,7 @@
 """What the three stages that train have in common: pixels on the device, epochs of augmented batches, the holdout."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from pipeline.recipe import derive_seed
 from pipeline.stage import Artifact, Work
 from stages.learning import metrics, models, training, views
+from stages.learning.batches import Batch, batch_slices
+from stages.learning.prediction import predict_logits
 from stages.learning.settings import Settings
 from stages.learning.state import History
-from stages.learning.training import Batch, Objective
+from stages.learning.training import Objective
 from stages.parameters import AugmentParameters, TrainingParameters
 
 Ids = NDArray[np.int64]
@@ -77,7 +79,7 @@ class Epoch:
     def batches(self, pixels: Pixels, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the epoch in batches on the device, from the first one wanted on."""
         labels = torch.from_numpy(self.labels).to(pixels.images.device)
-        for rows in training.batch_slices(len(self.examples), batch_size)[first:]:
+        for rows in batch_slices(len(self.examples), batch_size)[first:]:
             seen = pixels.seen(self.examples[rows], {name: values[rows] for name, values in self.view.items()})
             images = views.normalise(seen, pixels.mean, pixels.std)
             yield Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
@@ -156,7 +158,7 @@ def fit(
         pixels: The data set.
         epoch: Returns what an epoch shows, counted from 0: the same each time, and all of one length.
         objective: What is minimised.
-        holdout: What each epoch is judged on; decides nothing.
+        holdout: What each epoch is judged on; decides nothing unless the best epoch is to be kept.
         parameters: How the training goes.
         work: Its seed draws what is drawn in a step; its threads, progress and checkpoint.
 
@@ -169,7 +171,7 @@ def fit(
     n_shown = len(epoch(0).examples)
 
     def validate() -> dict[str, float]:
-        return holdout.judge(training.predict_logits(model, held_out, mean=pixels.mean, std=pixels.std))
+        return holdout.judge(predict_logits(model, held_out, mean=pixels.mean, std=pixels.std, warn=work.warn))
 
     return training.fit(
         model.to(pixels.images.device),
@@ -183,9 +185,7 @@ def fit(
 
 
 def _settings(parameters: TrainingParameters, n_examples: int, work: Work) -> Settings:
-    options: dict[str, Any] = {
-        name: getattr(parameters, name)
-        for name in ("epochs", "learning_rate", "momentum", "weight_decay", "warmup", "precision")
-    }
-    n_steps = len(training.batch_slices(n_examples, parameters.batch_size))
+    names = {field.name for field in fields(Settings)} & set(TrainingParameters.model_fields)
+    options: dict[str, Any] = {name: getattr(parameters, name) for name in names}
+    n_steps = len(batch_slices(n_examples, parameters.batch_size))
     return Settings(steps_per_epoch=n_steps, seed=work.seed, **options)

@@ -1,5 +1,7 @@
 """Stage `generalist`: a teacher over all classes."""
 
+from functools import partial
+
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import transfer_rows
@@ -32,7 +34,7 @@ def train(*, dataset: Artifact, generalist: TeacherParameters, augment: AugmentP
         model,
         fitting.Pixels.of(dataset),
         epoch,
-        labels_loss,
+        partial(labels_loss, smoothing=generalist.label_smoothing),
         fitting.Holdout.of(dataset),
         parameters=generalist,
         work=work,

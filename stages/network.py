@@ -1,5 +1,6 @@
 """Trained networks as artifacts: the weights, and all that is needed to use them."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NotRequired, TypedDict
@@ -9,8 +10,11 @@ from torch import Tensor, nn
 
 from pipeline.stage import Artifact, Json
 from specialists.dustbin import folded
-from stages.learning import models, training
+from stages.learning import models
+from stages.learning.prediction import Images, predict_logits
 from stages.parameters import ModelParameters
+
+Warn = Callable[[str], None]
 
 
 class Description(TypedDict):
@@ -67,23 +71,24 @@ def from_artifact(artifact: Artifact) -> nn.Module:
     return network
 
 
-def predict(artifact: Artifact, images: Tensor) -> Tensor:
+def predict(artifact: Artifact, images: Images, *, warn: Warn = warnings.warn) -> Tensor:
     """Return the logits of a trained network.
 
     Args:
         artifact: The network.
         images: uint8 (batch, height, width, channels), on any device.
+        warn: Told what was done where the memory did not suffice.
 
     Returns:
         float32 (batch, outputs), or with `inside` (batch, inside + 1), on the device of the images.
     """
-    return predictor(artifact, images.device)(images)
+    return predictor(artifact, images.device, warn=warn)(images)
 
 
-def predictor(artifact: Artifact, device: torch.device) -> Callable[[Tensor], Tensor]:
+def predictor(artifact: Artifact, device: torch.device, *, warn: Warn = warnings.warn) -> Callable[[Images], Tensor]:
     """Return what `predict` does, as a function of the images alone: the network is built and moved once, now."""
     description = artifact.facts["network"]
     network = from_artifact(artifact).to(device)
-    predict = partial(training.predict_logits, network, mean=description["mean"], std=description["std"])
+    predict = partial(predict_logits, network, mean=description["mean"], std=description["std"], warn=warn)
     inside = description.get("inside")
     return predict if inside is None else lambda images: folded(predict(images), inside)

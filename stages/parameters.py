@@ -150,18 +150,54 @@ class SmallModelParameters(ModelParameters):
 
 
 class TrainingParameters(Section):
-    """One training: SGD with Nesterov momentum, a linear warm-up, then a cosine to zero."""
+    """One training."""
 
     epochs: Epochs = 20
     learning_rate: LearningRate = 0.1
     batch_size: int = Field(default=128, ge=2, description="Examples a step; batch normalisation needs two.")
-    weight_decay: float = Field(default=5e-4, ge=0, description="Weight decay, off for norms and biases.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD.")
+    optimiser: Literal["sgd", "adamw"] = Field(
+        default="sgd", description="sgd with Nesterov's momentum, or adamw, which wants a far smaller learning rate."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd, beta1 of adamw.")
+    weight_decay: float = Field(
+        default=5e-4, ge=0, description="Weight decay, off for norms and biases; that of adamw is decoupled."
+    )
+    schedule: Literal["cosine", "one_cycle"] = Field(
+        default="cosine",
+        description="The learning rate after the warm-up: half a cosine to zero; one_cycle also begins at 1/25, and "
+        "lowers the momentum by 0.1 meanwhile.",
+    )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    clip: float | None = Field(default=None, gt=0, description="Largest norm of the gradient of all weights together.")
+    max_norm: float | None = Field(
+        default=None, gt=0, description="Largest norm of the weights into one unit, kept to after every step."
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of a label that all classes get in equal parts."
+    )
+    mixup: float = Field(
+        default=0.0, ge=0, description="Images and targets are mixed in pairs by a share from Beta(mixup, mixup)."
+    )
+    ema: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Where it is not 0, the exponential mean of the weights counts, not the last ones; it keeps this "
+        "share of itself at each step, such as 0.999.",
+    )
+    keep: Literal["last", "best"] = Field(
+        default="last",
+        description="Which epoch's weights: the last, or that of the highest accuracy on the holdout, which then "
+        "flatters them a little.",
+    )
     threads: int = Field(default=1, ge=1, description="CPU threads; they change the last bits of the weights.")
     precision: Precision = Field(
         default="fp32",
         description="Arithmetic of forward and backward: auto is bf16 where the hardware has it.",
+    )
+    compile: bool = Field(default=False, description="Whether torch.compile makes a long training faster.")
+    deterministic: bool = Field(
+        default=False, description="Whether a GPU too gives the same bits each time; slower. A CPU always does."
     )
 
 
@@ -212,6 +248,16 @@ class SpecialistsParameters(TrainingParameters):
         if isinstance(values, dict) and isinstance(values.get("subsets"), list | tuple) and values["subsets"]:
             return {"count": len(values["subsets"])} | values
         return values
+
+    @field_validator("regularize")
+    @classmethod
+    def _labels_smoothed_without_it(cls, regularize: str, info: ValidationInfo) -> str:
+        """Return the value where it leaves labels to be smoothed, or none are."""
+        smoothing = info.data.get("label_smoothing")
+        if regularize == "soft_targets" and smoothing:
+            rule = "be none with specialists.label_smoothing, which has no labels to smooth then"
+            raise ValueError(f"must {rule}; got soft_targets with {smoothing:g}")
+        return regularize
 
     @field_validator("subsets")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,8 +13,8 @@ from specialists import dustbin
 from stages import fitting, network
 from stages.data import transfer_rows
 from stages.learning import models
+from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
-from stages.learning.training import Batch
 from stages.parameters import AugmentParameters, TrainingParameters
 from stages.tasks import subset_name
 
@@ -67,7 +68,7 @@ def train(
         model,
         pixels,
         epoch,
-        _objective,
+        partial(_objective, smoothing=specialists.label_smoothing),
         fitting.Holdout.of_subset(dataset, list(subset)),
         parameters=specialists,
         work=work,
@@ -110,10 +111,10 @@ class _Regularized:
         return dustbin.regularized_targets(torch.from_numpy(labels).to(device), logits, self.subset.to(device))
 
 
-def _objective(logits: Tensor, batch: Batch) -> Tensor:
+def _objective(logits: Tensor, batch: Batch, *, smoothing: float) -> Tensor:
     """Return the cross-entropy with the labels, or with the targets of `_Regularized` where there are any."""
     if batch.log_q is None:
-        return labels_loss(logits, batch)
+        return labels_loss(logits, batch, smoothing=smoothing)
     return soft_targets_loss(logits, batch.labels, batch.log_q, temperature=1.0, alpha=1.0)
 
 

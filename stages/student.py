@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Work
 from stages import fitting, network, soft_targets
+from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
-from stages.learning.training import Batch
 from stages.parameters import StudentParameters
 
 
@@ -51,9 +51,14 @@ def train(
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
         if batch.log_q is None:
-            return labels_loss(logits, batch)
+            return labels_loss(logits, batch, smoothing=student.label_smoothing)
         return soft_targets_loss(
-            logits, batch.labels, batch.log_q, temperature=student.temperature, alpha=student.alpha
+            logits,
+            batch.labels,
+            batch.log_q,
+            temperature=student.temperature,
+            alpha=student.alpha,
+            smoothing=student.label_smoothing,
         )
 
     history = fitting.fit(

@@ -49,7 +49,7 @@ def score(
         chosen = torch.nonzero(active[:, 0]).squeeze(1).numpy()
         arrays["rows"] = chosen
     pixels = fitting.Pixels.of(dataset)
-    logits = network.predict(teacher, pixels.seen(*fitting.replayed_view(view, start + chosen)))
+    logits = network.predict(teacher, pixels.seen(*fitting.replayed_view(view, start + chosen)), warn=work.warn)
     arrays |= soft_targets.encode(logits)
     prior_correction = teacher.facts.get("prior_correction", 0.0)
     return Artifact(

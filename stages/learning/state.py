@@ -1,6 +1,7 @@
 """Where a training stands: all that its next step depends on, as arrays and facts and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from stages.learning.averaging import Average
 from stages.learning.errors import LearningError
 from stages.learning.models import arrays_to_state, as_tensor, state_to_arrays
+from stages.learning.optimisers import make_optimiser
+from stages.learning.settings import Settings
 
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
@@ -55,6 +59,9 @@ class State:
     Attributes:
         model: The network.
         optimiser: Of its weights.
+        average: The mean of its weights, where that is what counts.
+        keep_best: Whether the best epoch's weights are wanted.
+        best: These, by name, once an epoch is done.
         step: Steps done.
         losses: Of each step of the epoch that is under way, scalars on the device: reading one waits for it.
         history: Of each epoch done, what is known of it.
@@ -62,9 +69,45 @@ class State:
 
     model: nn.Module
     optimiser: Optimizer
+    average: Average | None = None
+    keep_best: bool = False
+    best: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     losses: list[Tensor] = field(default_factory=list)
     history: History = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, model: nn.Module, settings: Settings) -> "State":
+        """Return the state of a training before its first step."""
+        average = Average(model, settings.ema) if settings.ema else None
+        return cls(model, make_optimiser(model, settings), average, settings.keep == "best")
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, counted from 0."""
+        return len(self.history)
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Let the network have the weights that it would be returned with now, in evaluation mode."""
+        self.model.eval()
+        with self.average.shown() if self.average else nullcontext():
+            yield
+
+    def end_epoch(self, facts: dict[str, float]) -> None:
+        """Add an epoch to the history, and keep its weights if they are the best so far; within `judged`."""
+        self.history.append(facts)
+        self.losses = []
+        if self.keep_best and best_epoch(self.history) == len(self.history):
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def settle(self) -> None:
+        """Give the network the weights to be returned, in evaluation mode."""
+        self.model.eval()
+        if self.average:
+            self.average.give()
+        if self.best:
+            self.model.load_state_dict(self.best)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from what a checkpoint holds, if it holds anything that fits."""
@@ -79,17 +122,33 @@ class State:
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keep all of it."""
         arrays = _under("model", state_to_arrays(self.model)) | _under("optimiser", _optimiser_arrays(self.optimiser))
+        if self.average:
+            arrays |= _under("average", _to_arrays(self.average.values))
+        arrays |= _under("best", _to_arrays(self.best))
         if self.losses:
             arrays["losses"] = torch.stack(self.losses).numpy(force=True)
         checkpoint.save(arrays, {"step": self.step, "history": self.history}, position=self.step)
 
     def _restore(self, snapshot: Snapshot) -> None:
-        arrays_to_state(self.model, _below("model", snapshot.arrays))
-        _restore_optimiser(self.optimiser, _below("optimiser", snapshot.arrays))
+        arrays = snapshot.arrays
+        arrays_to_state(self.model, _below("model", arrays))
+        _restore_optimiser(self.optimiser, _below("optimiser", arrays))
+        if self.average:
+            for name, array in _below("average", arrays).items():
+                self.average.values[name].copy_(as_tensor(array))
+        like = self.model.state_dict()
+        self.best = {
+            name: torch.empty_like(like[name]).copy_(as_tensor(array)) for name, array in _below("best", arrays).items()
+        }
         self.step = snapshot.facts["step"]
         self.history = list(snapshot.facts["history"])
         device = next(self.model.parameters()).device
-        self.losses = list(as_tensor(snapshot.arrays["losses"]).to(device)) if "losses" in snapshot.arrays else []
+        self.losses = list(as_tensor(arrays["losses"]).to(device)) if "losses" in arrays else []
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
+    """Return the epoch, counted from 1, of the highest accuracy, of several the lowest NLL, of several the first."""
+    return 1 + max(range(len(history)), key=lambda epoch: (history[epoch]["accuracy"], -history[epoch]["nll"], -epoch))
 
 
 def _under(name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -100,15 +159,16 @@ def _below(name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:
     return {key.removeprefix(f"{name}/"): arrays[key] for key in arrays if key.startswith(f"{name}/")}
 
 
+def _to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return copies of tensors as arrays, in the order of C whatever their strides are."""
+    return {name: np.array(value.numpy(force=True), order="C") for name, value in tensors.items()}
+
+
 def _optimiser_arrays(optimiser: Optimizer) -> dict[str, NDArray[Any]]:
     """Return the state of an optimiser: what it knows of the weight of number n is named `n/...`."""
     state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
-    return {
-        f"{number}/{name}": np.array(value.numpy(force=True), order="C")
-        for number, values in state.items()
-        for name, value in values.items()
-        if value is not None  # such as the momentum where there is none
-    }
+    named = ((f"{number}/{name}", value) for number, values in state.items() for name, value in values.items())
+    return _to_arrays({name: value for name, value in named if value is not None})  # such as the momentum of none
 
 
 def _restore_optimiser(optimiser: Optimizer, arrays: Arrays) -> None:

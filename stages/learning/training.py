@@ -1,36 +1,22 @@
-"""The training loop, the only one, and prediction."""
+"""The training loop, the only one."""
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from stages.learning.batches import Batch
 from stages.learning.errors import TrainingError
-from stages.learning.optimisers import learning_rate_at, make_optimiser
-from stages.learning.settings import Precision, Settings
+from stages.learning.mixing import mixed_loss
+from stages.learning.optimisers import clip_gradients, constrain, follow_schedule
+from stages.learning.prediction import forward_logits
+from stages.learning.settings import Settings
 from stages.learning.state import Checkpoint, History, State
-from stages.learning.views import normalise
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees, all on one device.
-
-    Attributes:
-        images: Normalised, float32 (batch, channels, height, width).
-        labels: int64 (batch,).
-        log_q: Logarithm of the soft targets at temperature 1, float32 (batch, classes), if there are any.
-    """
-
-    images: Tensor
-    labels: Tensor
-    log_q: Tensor | None = None
-
 
 Facts = Mapping[str, float]
 Objective = Callable[[Tensor, Batch], Tensor]
@@ -50,17 +36,6 @@ def use_threads(n_threads: int) -> None:
     torch.set_num_threads(n_threads)
 
 
-def batch_slices(n_examples: int, batch_size: int) -> list[slice]:
-    """Return the batches of an epoch as slices of its order, none dropped.
-
-    A last batch of one example, which batch normalisation cannot learn from, joins the one before.
-    """
-    starts = list(range(0, n_examples, batch_size))
-    if len(starts) > 1 and batch_size > 1 and n_examples - starts[-1] == 1:
-        starts.pop()
-    return [slice(start, end) for start, end in pairwise([*starts, n_examples])]
-
-
 def fit(
     model: nn.Module,
     batches: Batches,
@@ -71,7 +46,7 @@ def fit(
     validate: Validate | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train a network with SGD.
+    """Train a network.
 
     The result depends on the arguments alone: on the CPU, for one number of threads, to the last bit. That holds
     also where it goes on from a checkpoint.
@@ -90,125 +65,152 @@ def fit(
         Of each epoch `epoch` (from 1), `loss` (the mean over its steps) and the facts of `validate`.
 
     Raises:
-        TrainingError: A loss was not finite, or an epoch had another number of batches than was said.
+        TrainingError: A loss was not finite, a step did not fit into the GPU's memory, or an epoch had another number
+            of batches than was said.
     """
     model.to(memory_format=torch.channels_last)
-    state = State(model, make_optimiser(model, settings))
+    run = _Run(
+        State.begin(model, settings),
+        torch.compile(model, dynamic=False) if settings.compile else model,
+        batches,
+        objective,
+        settings,
+        checkpoint,
+    )
     if checkpoint:
-        state.resume(checkpoint)
-    if progress and state.history:
-        progress({"epochs": settings.epochs, **state.history[-1]})
-    with _random_numbers_of_its_own(model):
-        for epoch in range(state.step // settings.steps_per_epoch, settings.epochs):
-            _train_epoch(state, batches, objective, settings, checkpoint)
-            facts = {"epoch": epoch + 1, "loss": _finite_mean(state, settings)}
-            model.eval()
-            state.history.append(facts | dict(validate() if validate else {}))
-            state.losses = []
-            _keep_if_due(state, settings, checkpoint)
+        run.state.resume(checkpoint)
+    if progress and run.state.history:
+        progress({"epochs": settings.epochs, **run.state.history[-1]})
+    with _numerics_of_its_own(model, settings), _memory_told(run):
+        while run.state.epoch < settings.epochs:
+            _train_epoch(run)
+            _judge_epoch(run, validate)
+            _keep_if_due(run)
             if progress:
-                progress({"epochs": settings.epochs, **state.history[-1]})
-    model.eval()
-    return state.history
+                progress({"epochs": settings.epochs, **run.state.history[-1]})
+    run.state.settle()
+    return run.state.history
 
 
-def predict_logits(
-    model: nn.Module,
-    images: Tensor,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    batch_size: int = 1024,
-    precision: Precision = "fp32",
-) -> Tensor:
-    """Return the logits of images.
+@dataclass(frozen=True)
+class _Run:
+    """One training: where it stands, and what `fit` was given.
 
-    Args:
-        model: On the device of the images; left in evaluation mode.
-        images: uint8 (examples, height, width, channels).
-        mean: Of each channel, of pixels scaled to [0, 1].
-        std: Of each channel.
-        batch_size: Examples at a time; the last bits of the logits may differ with it.
-        precision: What the network computes in.
-
-    Returns:
-        float32 (examples, outputs), on the device of the images.
+    Attributes:
+        state: Where it stands.
+        network: The network, compiled or not.
+        batches: As `fit` takes them.
+        objective: As `fit` takes it.
+        settings: As `fit` takes them.
+        checkpoint: As `fit` takes it.
     """
-    model.eval()
-    starts = range(0, max(len(images), 1), batch_size)  # no images make one empty batch: none, but of full width
-    with torch.inference_mode():
-        parts = [_logits(model, normalise(images[i : i + batch_size], mean, std), precision) for i in starts]
-    # Outside of the inference mode, so that what is returned may take part in a training.
-    return torch.cat(parts)
+
+    state: State
+    network: Callable[[Tensor], Tensor]
+    batches: Batches
+    objective: Objective
+    settings: Settings
+    checkpoint: Checkpoint | None
+
+    def loss(self, batch: Batch, seed: int) -> Tensor:
+        """Return the loss of a batch."""
+        if self.settings.mixup:
+            return mixed_loss(batch, self.forward, self.objective, alpha=self.settings.mixup, seed=seed)
+        return self.objective(self.forward(batch.images), batch)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of normalised images."""
+        return forward_logits(self.network, images, self.settings.precision)
 
 
-def _train_epoch(
-    state: State, batches: Batches, objective: Objective, settings: Settings, checkpoint: Checkpoint | None
-) -> None:
+def _train_epoch(run: _Run) -> None:
     """Do the steps that are left of an epoch."""
-    epoch, first = divmod(state.step, settings.steps_per_epoch)
+    state, n_steps = run.state, run.settings.steps_per_epoch
     state.model.train()
-    for batch in batches(epoch, first):
-        _train_step(state, batch, objective, settings)
-        if len(state.losses) < settings.steps_per_epoch:  # the end of an epoch is kept with what is known of it
-            _keep_if_due(state, settings, checkpoint)
+    for batch in run.batches(state.epoch, len(state.losses)):
+        _train_step(run, batch)
+        if len(state.losses) < n_steps:  # the end of an epoch is kept with what is known of it
+            _keep_if_due(run)
+    if len(state.losses) != n_steps:
+        rule = f"have {n_steps} batches, as the schedule counts them"
+        raise TrainingError(f"epoch {state.epoch + 1} must {rule}; got {len(state.losses)}")
 
 
-def _train_step(state: State, batch: Batch, objective: Objective, settings: Settings) -> None:
-    _seed_step(settings.seed, state.step, batch.images.device)
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate_at(state.step, settings)
-    loss = objective(_logits(state.model, batch.images, settings.precision), batch)
+def _train_step(run: _Run, batch: Batch) -> None:
+    state, settings = run.state, run.settings
+    seed = _seed_step(settings.seed, state.step, batch.images.device)
+    follow_schedule(state.optimiser, state.step, settings)
+    loss = run.loss(batch, seed)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    if settings.clip is not None:
+        clip_gradients(state.model.parameters(), settings.clip)
     state.optimiser.step()
+    if settings.max_norm is not None:
+        constrain(state.model.parameters(), settings.max_norm)
+    if state.average is not None:
+        state.average.update(state.step)
     state.losses.append(loss.detach())
     state.step += 1
 
 
-def _keep_if_due(state: State, settings: Settings, checkpoint: Checkpoint | None) -> None:
-    if checkpoint is not None and checkpoint.is_due():
-        _finite(state, settings)  # what has diverged is not worth going on from
-        state.keep(checkpoint)
+def _judge_epoch(run: _Run, validate: Validate | None) -> None:
+    """Add what is known of an epoch to the history, and keep its weights where they are the best so far."""
+    losses = _finite_losses(run)
+    facts = {"epoch": run.state.epoch + 1, "loss": math.fsum(losses) / len(losses)}
+    with run.state.judged():
+        facts |= dict(validate() if validate else {})
+        run.state.end_epoch(facts)
 
 
-@contextmanager
-def _random_numbers_of_its_own(model: nn.Module) -> Iterator[None]:
-    """Leave the generators of torch as they were."""
-    devices = {parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)):
-        yield
+def _keep_if_due(run: _Run) -> None:
+    if run.checkpoint is not None and run.checkpoint.is_due():
+        _finite_losses(run)  # what has diverged is not worth going on from
+        run.state.keep(run.checkpoint)
 
 
-def _seed_step(seed: int, step: int, device: torch.device) -> None:
+def _finite_losses(run: _Run) -> list[float]:
+    """Return the losses of the epoch that is under way."""
+    losses, settings = run.state.losses, run.settings
+    values: list[float] = torch.stack(losses).tolist() if losses else []
+    for step, value in enumerate(values, start=1):
+        if not math.isfinite(value):
+            where = f"epoch {run.state.epoch + 1} of {settings.epochs}, step {step} of {settings.steps_per_epoch}"
+            raise TrainingError(f"loss must be finite; got {value} in {where}; a smaller learning rate may help")
+    return values
+
+
+def _seed_step(seed: int, step: int, device: torch.device) -> int:
     """Let what a step draws depend on its number, not on the steps before: so there is no generator to keep."""
     drawn = int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:8], "big") >> 1
     torch.default_generator.manual_seed(drawn)
     if device.type == "cuda":
         torch.cuda.manual_seed(drawn)
+    return drawn
 
 
-def _logits(model: nn.Module, images: Tensor, precision: Precision) -> Tensor:
-    """Return float32 logits of normalised images."""
-    # On a CPU, channels_last made a step on 32 x 32 colour images 1.6 times as fast, in fp32 and in bf16.
-    images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits: Tensor = model(images)
-    return logits.float()
+@contextmanager
+def _numerics_of_its_own(model: nn.Module, settings: Settings) -> Iterator[None]:
+    """Set what torch keeps for the whole process, and leave it, and the generators, as they were."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    cudnn, before = torch.backends.cudnn, torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by what is deterministic, and of no cost
+    torch.use_deterministic_algorithms(settings.deterministic)
+    try:
+        # The fastest of all algorithms, each tried once, need not be the same one each time.
+        with cudnn.flags(benchmark=not settings.deterministic), torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
-def _finite_mean(state: State, settings: Settings) -> float:
-    if len(state.losses) != settings.steps_per_epoch:
-        rule = f"have {settings.steps_per_epoch} batches, as the schedule counts them"
-        raise TrainingError(f"epoch {len(state.history) + 1} must {rule}; got {len(state.losses)}")
-    return math.fsum(_finite(state, settings)) / settings.steps_per_epoch
-
-
-def _finite(state: State, settings: Settings) -> list[float]:
-    """Return the losses of the epoch that is under way."""
-    values: list[float] = torch.stack(state.losses).tolist() if state.losses else []
-    for step, value in enumerate(values, start=1):
-        if not math.isfinite(value):
-            where = f"epoch {len(state.history) + 1} of {settings.epochs}, step {step} of {settings.steps_per_epoch}"
-            raise TrainingError(f"loss must be finite; got {value} in {where}; a smaller learning rate may help")
-    return values
+@contextmanager
+def _memory_told(run: _Run) -> Iterator[None]:
+    """Say what can be done where the GPU's memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        where = f"epoch {run.state.epoch + 1} of {run.settings.epochs}, step {len(run.state.losses) + 1}"
+        got = str(error).splitlines()[0]
+        advice = "a smaller batch_size, precision bf16 or a smaller model needs less"
+        raise TrainingError(f"a step must fit into the GPU's memory; got, in {where}: {got}; {advice}") from error

@@ -124,4 +124,21 @@ def die(often: str, work: Work) -> Artifact:
     return Artifact(facts={"lives": lived + 1})
 
 
-ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die}
+def warn(message: str, work: Work) -> Artifact:
+    work.warn(message)
+    return Artifact()
+
+
+def go_on(until: str, work: Work) -> Artifact:
+    """Count up to what is ordered from what was counted before, keeping every number; fail at multiples of 3."""
+    kept = work.checkpoint.load()
+    first = kept.facts["counted"] if kept else 0
+    for number in range(first + 1, int(until) + 1):
+        work.checkpoint.save({"number": np.array(number)}, {"counted": number}, position=number)
+        if number % 3 == 0:
+            msg = f"the count must not be {number}"
+            raise ValueError(msg)
+    return Artifact(facts={"first": first})
+
+
+ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die, "warn": warn, "go on": go_on}

@@ -8,6 +8,7 @@ from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import recipe
 from pipeline.stage import Artifact, Stage, Task
 from pipeline.store import Store
+from pipeline.store.checkpoints import CHECKPOINTS
 from pipeline.worker import Job, failed, load_inputs, perform
 from tests.pipeline.fakes import ORDERED
 
@@ -43,6 +44,23 @@ def test_perform_makes_a_fault_of_an_error(tmp_path: Path) -> None:
     outcome = perform(job(Store.open(str(tmp_path)), "fail", "it must not"), print)
     assert (outcome.manifest, outcome.fault) == (None, "it must not")
     assert "in fail" in outcome.details
+
+
+def test_perform_passes_on_warnings_in_the_name_of_the_task(tmp_path: Path) -> None:
+    outcome = perform(job(Store.open(str(tmp_path)), "warn", "it is hot"), print)
+    assert outcome.warnings == ("ordered: it is hot",)
+    assert outcome.manifest is not None
+
+
+def test_perform_goes_on_from_a_checkpoint_and_deletes_it_at_the_end(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    ordered = dataclasses.replace(job(store, "go on", "5"), checkpoint_seconds=0.0)
+    assert perform(ordered, print).fault == "the count must not be 3"
+    assert len(store.files.names(CHECKPOINTS)) == 1
+    outcome = perform(ordered, print)
+    assert outcome.manifest is not None
+    assert store.facts(outcome.manifest) == {"first": 3}
+    assert store.files.names(CHECKPOINTS) == []
 
 
 def test_perform_names_the_input_that_is_lost(tmp_path: Path) -> None:

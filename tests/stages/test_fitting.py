@@ -1,5 +1,7 @@
 """What the stages that train have in common."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from stages.data import transfer_rows
 from stages.learning import views
 from stages.learning.errors import TrainingError
 from stages.learning.objectives import labels_loss
+from stages.learning.settings import Settings
 from stages.parameters import AugmentParameters, ModelParameters, TrainingParameters
 
 
@@ -95,6 +98,14 @@ def test_fit_tells_its_progress_and_the_holdout(dataset, two_views, pixels):
     )
     assert [set(facts) for facts in history] == [{"epoch", "loss", "accuracy", "nll"}] * 2
     assert told == [{"epochs": 2, **facts} for facts in history]
+
+
+def test_every_setting_of_a_training_can_be_asked_for():
+    asked = set(TrainingParameters.model_fields)
+    assert {field.name for field in dataclasses.fields(Settings)} - asked == {"steps_per_epoch", "seed"}
+    assert asked - {field.name for field in dataclasses.fields(Settings)} == {
+        "batch_size", "threads", "label_smoothing",
+    }  # fmt: skip
 
 
 def test_fit_refuses_epochs_of_different_lengths(dataset, two_views, pixels):

@@ -86,6 +86,12 @@ def test_specialists_have_all_fields_of_a_training():
     assert (training.epochs, training.momentum) == (10, 0.5)
 
 
+def test_labels_are_not_smoothed_where_soft_targets_take_their_place():
+    with pytest.raises(ValidationError, match=r"must be none with specialists.label_smoothing.*; got soft_targets"):
+        SpecialistsParameters(label_smoothing=0.1, regularize="soft_targets")
+    assert SpecialistsParameters(label_smoothing=0.1).label_smoothing == 0.1
+
+
 @pytest.mark.parametrize("source", ["sklearn:digits", "npz:a/b c.npz", r"npz:C:\x.npz", "python:my.data:load"])
 def test_source_of_the_right_shape_is_taken(source):
     assert DataParameters(source=source).source == source

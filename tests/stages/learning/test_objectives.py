@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stages.learning import objectives
-from stages.learning.training import Batch
+from stages.learning.batches import Batch
 
 N_CLASSES = 6
 
@@ -83,3 +83,15 @@ def test_temper_changes_nothing_at_one_and_goes_to_uniform():
     assert torch.allclose(objectives.temper(log_q, 1.0), log_q)
     assert torch.allclose(objectives.temper(log_q, 1e6).exp(), torch.full_like(log_q, 1 / N_CLASSES), atol=1e-6)
     assert torch.allclose(objectives.temper(log_q, 3.0).exp().sum(dim=1), torch.ones(4, dtype=torch.float64))
+
+
+def test_label_smoothing_mixes_the_label_with_all_classes():
+    logits, labels = torch.tensor([[2.0, -1.0, 0.5]]), torch.tensor([1])
+    targets = 0.7 * torch.nn.functional.one_hot(labels, 3) + 0.1
+    expected = torch.nn.functional.cross_entropy(logits, targets).item()
+    batch = Batch(torch.zeros(1, 1, 1, 1), labels)
+    assert objectives.labels_loss(logits, batch, smoothing=0.3).item() == pytest.approx(expected)
+    mixed = objectives.soft_targets_loss(
+        logits, labels, logits.log_softmax(dim=1), temperature=2.0, alpha=0.0, smoothing=0.3
+    )
+    assert mixed.item() == pytest.approx(expected)

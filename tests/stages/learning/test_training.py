@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.stage import Artifact
-from stages.learning import models, objectives, optimisers, training, views
+from stages.learning import models, objectives, prediction, training, views
+from stages.learning.batches import Batch
 from stages.learning.errors import TrainingError
 from stages.learning.settings import Settings
-from stages.learning.training import Batch
+from stages.learning.state import best_epoch
 
 MEAN, STD = [0.5], [0.3]
 SETTINGS = Settings(epochs=8, steps_per_epoch=3, learning_rate=0.1)
@@ -28,9 +27,9 @@ def _one_thread():
     training.use_threads(before)
 
 
-def stripes():
+def stripes(seed=0):
     """Return 48 images of 8 x 8 pixels, bright above, below or in between, and which: three easy classes."""
-    noise = torch.randint(0, 60, (48, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    noise = torch.randint(0, 60, (48, 8, 8, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
     labels = torch.arange(48) % 3
     for label, rows in enumerate((slice(0, 3), slice(3, 5), slice(5, 8))):
         noise[labels == label, rows] += 180
@@ -47,10 +46,17 @@ def batches_of(images, labels, batch_size=16):
 
 
 def trained(settings=SETTINGS, name="cnn"):
-    images, labels = stripes()
     model = models.build(name, classes=3, channels=1, image_size=(8, 8), width=8, seed=1)
-    history = training.fit(model, batches_of(images, labels), objectives.labels_loss, settings)
+    history = training.fit(model, batches_of(*stripes()), objectives.labels_loss, settings)
     return model, history
+
+
+def judged(model):
+    """Return accuracy and NLL on other images of the same kind."""
+    images, labels = stripes(seed=9)
+    log_probs = prediction.predict_logits(model, images, mean=MEAN, std=STD).log_softmax(dim=1)
+    nll = torch.nn.functional.nll_loss(log_probs, labels).item()
+    return {"accuracy": (log_probs.argmax(dim=1) == labels).float().mean().item(), "nll": nll}
 
 
 def assert_same_weights(model, other):
@@ -64,7 +70,7 @@ def test_fit_learns_an_easy_set(name, precision):
     images, labels = stripes()
     settings = Settings(epochs=12, steps_per_epoch=3, learning_rate=0.1, precision=precision)
     model, history = trained(settings, name)
-    logits = training.predict_logits(model, images, mean=MEAN, std=STD, precision=precision)
+    logits = prediction.predict_logits(model, images, mean=MEAN, std=STD, precision=precision)
     assert logits.dtype == torch.float32
     assert torch.equal(logits.argmax(dim=1), labels)
     assert history[-1]["loss"] < history[0]["loss"]
@@ -147,43 +153,6 @@ def test_fit_refuses_another_number_of_batches_than_was_said(steps):
         trained(settings)
 
 
-@given(epochs=st.integers(1, 5), steps=st.integers(1, 9), warmup=st.floats(0, 0.99))
-def test_learning_rate_at_rises_then_falls_towards_zero(epochs, steps, warmup):
-    settings = Settings(epochs, steps, learning_rate=2.0, warmup=warmup)
-    rates = [optimisers.learning_rate_at(step, settings) for step in range(epochs * steps + 1)]
-    peak = rates.index(max(rates))
-    assert max(rates) == 2.0
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert min(rates[:-1]) > 0
-    assert rates[-1] == pytest.approx(0)
-
-
-@given(n_examples=st.integers(0, 40), batch_size=st.integers(1, 12))
-def test_batch_slices_drop_nothing_and_leave_no_single_example(n_examples, batch_size):
-    batches = training.batch_slices(n_examples, batch_size)
-    assert [row for rows in batches for row in range(n_examples)[rows]] == list(range(n_examples))
-    sizes = [rows.stop - rows.start for rows in batches]
-    assert 1 not in sizes or 1 in (n_examples, batch_size)
-    assert max(sizes, default=0) <= batch_size + 1
-
-
-def test_predict_logits_does_not_depend_on_the_batches():
-    images, _ = stripes()
-    model, _ = trained()
-    options = {"mean": MEAN, "std": STD}
-    whole = training.predict_logits(model, images, **options)
-    parts = training.predict_logits(model, images, batch_size=7, **options)
-    assert torch.allclose(whole, parts, atol=1e-5)
-    assert not whole.is_inference()
-
-
-def test_predict_logits_of_no_image_has_all_outputs():
-    model = models.build("cnn", classes=3, channels=1, image_size=(8, 8), width=2)
-    images = torch.zeros(0, 8, 8, 1, dtype=torch.uint8)
-    assert training.predict_logits(model, images, mean=MEAN, std=STD).shape == (0, 3)
-
-
 def test_device_is_one_that_computes():
     assert torch.ones(1, device=training.device()).item() == 1
 
@@ -215,13 +184,36 @@ def with_dropout():
 
 
 def fit_with(model, checkpoint, *, told=None, settings=SETTINGS):
-    options = {"checkpoint": checkpoint, "progress": told.append if told is not None else None}
-    return training.fit(model, batches_of(*stripes()), objectives.labels_loss, settings, **options)
+    return training.fit(
+        model,
+        batches_of(*stripes()),
+        objectives.labels_loss,
+        settings,
+        checkpoint=checkpoint,
+        progress=None if told is None else told.append,
+        validate=lambda: judged(model),
+    )
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_fit_goes_on_from_any_step_with_the_same_bits(momentum):
-    settings = dataclasses.replace(SETTINGS, epochs=4, momentum=momentum)
+EVERYTHING = {
+    "schedule": "one_cycle",
+    "clip": 1.0,
+    "max_norm": 0.9,
+    "mixup": 0.4,
+    "ema": 0.9,
+    "keep": "best",
+    "precision": "bf16",
+}
+"""Options that may all be on at once."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": 0.0}, {"optimiser": "adamw", "learning_rate": 0.01}, EVERYTHING],
+    ids=["sgd", "no momentum", "adamw", "everything"],
+)
+def test_fit_goes_on_from_any_step_with_the_same_bits(options):
+    settings = dataclasses.replace(SETTINGS, epochs=4, **options)
     whole, kept = with_dropout(), Kept()
     history = fit_with(whole, kept, settings=settings)
     assert sorted(kept.saved) == list(range(1, 13))
@@ -273,3 +265,119 @@ def test_fit_keeps_nothing_that_has_diverged():
     with pytest.raises(TrainingError, match=r"got nan in epoch 2 of 8, step 2 of 3"):
         training.fit(with_dropout(), batches_of(*stripes()), objective, SETTINGS, checkpoint=kept)
     assert sorted(kept.saved) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", [*EVERYTHING, "optimiser", "deterministic"])
+def test_every_option_still_learns(name):
+    values = EVERYTHING | {"optimiser": "adamw", "deterministic": True}
+    settings = dataclasses.replace(SETTINGS, epochs=12, **{name: values[name]})
+    if name == "optimiser":
+        settings = dataclasses.replace(settings, learning_rate=0.01)
+    model = models.build("cnn", classes=3, channels=1, image_size=(8, 8), width=8, seed=1)
+    fit_with(model, None, settings=settings)
+    assert judged(model)["accuracy"] > 0.95
+
+
+def test_fit_leaves_what_torch_keeps_for_all_as_it_was():
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    seen = []
+    settings = dataclasses.replace(SETTINGS, epochs=1, deterministic=True)
+    training.fit(
+        with_dropout(),
+        batches_of(*stripes()),
+        objectives.labels_loss,
+        settings,
+        validate=lambda: {"seen": seen.append(torch.are_deterministic_algorithms_enabled()) or 0.0},
+    )
+    assert seen == [True]
+    assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
+
+
+def test_fit_keeps_the_norms_of_weights_within_bounds():
+    model = with_dropout()
+    training.fit(model, batches_of(*stripes()), objectives.labels_loss, dataclasses.replace(SETTINGS, max_norm=0.3))
+    norms = [weights.detach().flatten(1).norm(dim=1) for weights in (model[0].weight, model[5].weight)]
+    assert max(float(norm.max()) for norm in norms) <= 0.3 + 1e-5
+    assert min(float(norm.max()) for norm in norms) > 0.29  # the bound is reached, and not gone below
+
+
+def test_fit_clips_the_gradient_of_all_weights_together():
+    def change(clip):
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+        before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+        settings = Settings(1, 1, learning_rate=1.0, momentum=0, weight_decay=0, warmup=0, clip=clip)
+        batch = Batch(torch.ones(1, 1, 2, 2), torch.tensor([0]))
+        training.fit(model, lambda epoch, first: [batch], lambda logits, _: logits.sum(), settings)
+        return before - torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+    assert torch.allclose(change(None), torch.ones(10), atol=1e-5)
+    assert change(1.0).norm().item() == pytest.approx(1.0, abs=1e-5)
+    assert torch.allclose(change(100.0), torch.ones(10), atol=1e-5)
+
+
+def test_fit_returns_the_epoch_that_was_judged_best():
+    settings = dataclasses.replace(SETTINGS, epochs=5, keep="best")
+    said = iter([(0.5, 1.0), (0.9, 0.7), (0.9, 0.4), (0.9, 0.4), (0.8, 0.1)])
+    seen = []
+
+    def validate():
+        seen.append(models.state_to_arrays(model))
+        return dict(zip(("accuracy", "nll"), next(said), strict=True))
+
+    model = with_dropout()
+    history = training.fit(model, batches_of(*stripes()), objectives.labels_loss, settings, validate=validate)
+    assert best_epoch(history) == 3
+    found = models.state_to_arrays(model)
+    assert all(np.array_equal(found[name], seen[2][name]) for name in found)
+    assert not all(np.array_equal(found[name], seen[4][name]) for name in found)
+
+
+def test_fit_judges_and_returns_the_mean_of_the_weights():
+    seen = []
+    model, last = with_dropout(), with_dropout()
+
+    def validate():
+        seen.append(models.state_to_arrays(model))
+        return {}
+
+    training.fit(
+        model,
+        batches_of(*stripes()),
+        objectives.labels_loss,
+        dataclasses.replace(SETTINGS, ema=0.9),
+        validate=validate,
+    )
+    training.fit(last, batches_of(*stripes()), objectives.labels_loss, SETTINGS)
+    found = models.state_to_arrays(model)
+    assert all(np.array_equal(found[name], seen[-1][name]) for name in found)
+    assert not np.array_equal(found["0.weight"], models.state_to_arrays(last)["0.weight"])
+
+
+def test_fit_says_what_to_do_where_the_memory_does_not_suffice():
+    calls = []
+
+    def objective(logits, batch):
+        calls.append(len(calls))
+        if len(calls) == 5:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore of it")
+        return logits.sum() * 1e-3
+
+    with pytest.raises(TrainingError) as caught:
+        training.fit(with_dropout(), batches_of(*stripes()), objective, SETTINGS)
+    assert str(caught.value) == (
+        "a step must fit into the GPU's memory; got, in epoch 2 of 8, step 2: CUDA out of memory. Tried to allocate"
+        " 2 GiB.; a smaller batch_size, precision bf16 or a smaller model needs less"
+    )
+
+
+def test_compiled_training_changes_the_weights_of_the_network_itself():
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    plain, compiled = with_dropout(), with_dropout()
+    training.fit(plain, batches_of(*stripes()), objectives.labels_loss, settings)
+    # Compiling takes a C++ compiler and a minute; that the network goes through it is seen without.
+    with torch.compiler.set_stance("force_eager"):
+        training.fit(
+            compiled, batches_of(*stripes()), objectives.labels_loss, dataclasses.replace(settings, compile=True)
+        )
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert_same_weights(compiled, plain)
