@@ -59,6 +59,8 @@ class Lines:
                 line = f"run in {event['folder']}"
             case "executor_starting":
                 line = f"{event['reused']} results are in the store; starting to compute the others"
+            case "executor_ready":
+                line = f"Ray is up: {_counted(event)}"
             case "task_finished":
                 line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
             case "task_failed":
@@ -78,6 +80,12 @@ class Lines:
             return ""
         self._shown[name] = event["time"]
         return f"{name}: running{_told(self._state.tasks[name])}"
+
+
+def _counted(event: Mapping[str, Json]) -> str:
+    """Return what a Ray has, such as `3 nodes, 12 CPUs, 2 GPUs`."""
+    amounts = {"node": event["nodes"], "CPU": event["cpus"], "GPU": event["gpus"]}
+    return ", ".join(f"{amount:g} {name}{'' if amount == 1 else 's'}" for name, amount in amounts.items() if amount)
 
 
 class LiveTable:

@@ -18,7 +18,7 @@ class Events:
     def __init__(self, *listeners: Listener) -> None:
         self._listeners = listeners
 
-    def tell(self, event: str, **facts: Json) -> None:
+    def tell(self, event: str, /, **facts: Json) -> None:
         """Tell all listeners of an event."""
         for listener in self._listeners:
             listener({"time": time.time(), "event": event, **facts})

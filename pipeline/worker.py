@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.errors import DamagedError, PipelineError
+from pipeline.errors import DamagedError, PipelineError, StoreError
 from pipeline.recipe import key_of, task_seed
 from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
 from pipeline.store import Manifest, Store
@@ -51,6 +51,7 @@ class Outcome:
         fault: One line for the user, where the stage failed.
         details: The traceback that belongs to the fault.
         warnings: What was found damaged in the store, and set aside, and what the stage warned of.
+        may_pass: Whether the fault is of storage or network, and may be gone when the task is done again.
     """
 
     task: Task
@@ -59,6 +60,7 @@ class Outcome:
     fault: str = ""
     details: str = ""
     warnings: tuple[str, ...] = ()
+    may_pass: bool = False
 
 
 def perform(job: Job, progress: Progress) -> Outcome:
@@ -78,7 +80,7 @@ def perform(job: Job, progress: Progress) -> Outcome:
     except DamagedError as error:
         outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
-        outcome = failed(job.task, error)
+        outcome = replace(failed(job.task, error), may_pass=_may_pass(error))
     return replace(outcome, warnings=tuple(warnings))
 
 
@@ -88,6 +90,15 @@ def failed(task: Task, error: Exception) -> Outcome:
     is_sentence = isinstance(error, PipelineError | ValueError | RuntimeError)
     fault = text if text and is_sentence else f"{kind}: {text}" if text else kind
     return Outcome(task, fault=fault, details="".join(traceback.format_exception(error)))
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether an error is one of input or output, and not of what was asked for."""
+    lasting = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
+    if isinstance(error, StoreError):
+        # It is raised from what the filesystem raised; object stores have errors of many kinds.
+        return error.__cause__ is not None and not isinstance(error.__cause__, lasting)
+    return isinstance(error, OSError) and not isinstance(error, lasting)
 
 
 def _keep(job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:

@@ -6,24 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.executor import LocalRay, RayOptions, start
+from pipeline.executor import RayOptions, start
+from pipeline.executor.tasks import RayExecutor
 
 Disk = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
 def reported() -> list[tuple[str, dict[str, object]]]:
-    """What the tasks on the session's Ray have reported."""
+    """The events that the session's Ray has told, each a name and its facts."""
     return []
 
 
 @pytest.fixture(scope="session")
-def ray(reported: list[tuple[str, dict[str, object]]]) -> Iterator[LocalRay]:
+def ray(reported: list[tuple[str, dict[str, object]]]) -> Iterator[RayExecutor]:
     """A Ray for all tests, started where the environment names somebody else's."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_ADDRESS", "127.0.0.1:1")
-        executor = start(RayOptions(cpus=2), lambda task, facts: reported.append((task, dict(facts))))
-        assert isinstance(executor, LocalRay)
+        executor = start(RayOptions(cpus=2), lambda event, **facts: reported.append((event, facts)))
+        assert isinstance(executor, RayExecutor)
         yield executor
         executor.close()
 

@@ -1,10 +1,11 @@
 """Puts a run together from its config: the one place where the pipeline meets the stages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pipeline import config as config_file
 from pipeline.cli import dataset
@@ -12,7 +13,7 @@ from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.config import Loaded
 from pipeline.errors import ConfigError, Fault, MisfitError, did_you_mean
-from pipeline.executor import check_threads
+from pipeline.executor import Needs, check_options
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
 from pipeline.stage import Json
@@ -22,6 +23,9 @@ from stages.learning.errors import LearningError
 from stages.parameters import check_classes, resolved
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+OUR_PACKAGES = ("pipeline", "specialists", "stages")
+"""What tasks import of ours."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class Composition:
         key = self._former_keys.get(task_id)
         manifest = self.store.find(key) if key else None
         return manifest.recipe if manifest else None
+
+    def needs(self, stages: Collection[str]) -> Needs:
+        """Return what these stages need of the machines that do them."""
+        wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in stages)
+        modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
+        return Needs(wanted, dict(_threads(self.config).values()), modules, self.store.location)
 
     @contextmanager
     def placing(self) -> Iterator[None]:
@@ -96,7 +106,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
 
     def check(config: Config) -> list[Fault]:
         store = Store.open(config.store) if make else Store.at(config.store)
-        faults = check_threads(config.ray, _threads(config))
+        faults = check_options(config.ray, STAGES, _threads(config))
         try:
             data = dataset.find(config, store, load=load)
         except LearningError as error:
@@ -130,9 +140,19 @@ def _lines(error: LearningError) -> Iterator[str]:
     yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
 
 
-def _threads(config: Config) -> dict[tuple[str | int, ...], int]:
+def _threads(config: Config) -> dict[tuple[str | int, ...], tuple[str, int]]:
+    """Return by config path the stage that a number of threads is for, and the number."""
     return {
-        ("generalist", "threads"): config.generalist.threads,
-        ("specialists", "threads"): config.specialists.threads,
-        ("student", "threads"): config.student.threads,
+        ("generalist", "threads"): ("generalist", config.generalist.threads),
+        ("specialists", "threads"): ("specialist", config.specialists.threads),
+        ("student", "threads"): ("student", config.student.threads),
     }
+
+
+def _named_modules(value: Any) -> set[str]:
+    """Return the top modules that nested values name as `python:MODULE:FACTORY`."""
+    if isinstance(value, Mapping):
+        return set().union(*map(_named_modules, value.values()))
+    if isinstance(value, str) and value.startswith("python:"):
+        return {value.split(":")[1].partition(".")[0]}
+    return set()

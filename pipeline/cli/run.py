@@ -20,7 +20,7 @@ from pipeline.config import dump
 from pipeline.display import display
 from pipeline.errors import Interrupted, StageError
 from pipeline.events import EventLog, Events
-from pipeline.executor import Executor, start
+from pipeline.executor import start
 from pipeline.runner import Runner
 from pipeline.runs import CONFIG, EVENTS, LOGS, RunFolder
 from pipeline.store import Hold
@@ -72,7 +72,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             store,
             scope,
             events,
-            start=lambda: _executor(composition, events),
+            start=lambda: start(settings.ray, events.tell, composition.needs(scope.stages)),
             checkpoint_seconds=settings.checkpoint_seconds,
             claim=hold.add,
             config=dump(resolved(settings)),
@@ -132,10 +132,6 @@ def _recorded(
 def _from(folder: RunFolder, store: str) -> str:
     """Return a store's location as seen from a run's folder, so that a relative one may be moved with it."""
     return store if "://" in store or Path(store).is_absolute() else os.path.relpath(store, folder.path)
-
-
-def _executor(composition: Composition, events: Events) -> Executor:
-    return start(composition.config.ray, lambda task, facts: events.tell("task_progress", task=task, **facts))
 
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)

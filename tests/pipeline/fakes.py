@@ -3,6 +3,7 @@
 And `ORDERED`, whose tasks do what a test orders, wherever they run.
 """
 
+import errno
 import os
 import signal
 import time
@@ -141,4 +142,14 @@ def go_on(until: str, work: Work) -> Artifact:
     return Artifact(facts={"first": first})
 
 
-ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die, "warn": warn, "go on": go_on}
+def falter(often: str, work: Work) -> Artifact:
+    """Fail as a disk does, as often as `N in FILE` says."""
+    times, _, path = often.partition(" in ")
+    with Path(path).open("a") as tries:
+        tries.write("x")
+    if Path(path).stat().st_size <= int(times):
+        raise OSError(errno.EIO, "Input/output error")
+    return Artifact(facts={"tries": Path(path).stat().st_size})
+
+
+ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die, "warn": warn, "go on": go_on, "falter": falter}

@@ -29,9 +29,7 @@ def make_runner(folder: Path, parameters: Parameters | None = None, *, seed: int
         store,
         Scope(**({"stages": ALL} | scope)),
         Events(told.append),
-        start=lambda: InlineExecutor(
-            lambda task, facts: told.append({"event": "task_progress", "task": task, **facts})
-        ),
+        start=lambda: InlineExecutor(lambda event, **facts: told.append({"event": event, **facts})),
     )
     runner.told = told  # type: ignore[attr-defined]
     return runner

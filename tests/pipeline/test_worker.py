@@ -1,9 +1,11 @@
 import dataclasses
+import errno
 import pickle
 from pathlib import Path
 
 import pytest
 
+from pipeline import worker
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import recipe
 from pipeline.stage import Artifact, Stage, Task
@@ -114,3 +116,26 @@ def test_load_inputs_gives_lists_where_manifests_are_lists(tmp_path: Path) -> No
 def test_damage_travels_between_processes_with_its_key() -> None:
     error = pickle.loads(pickle.dumps(DamagedError("it is damaged", key="abc")))
     assert (str(error), error.key) == ("it is damaged", "abc")
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "may_pass"),
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (TimeoutError(), True),
+        (FileNotFoundError(), False),
+        (ValueError(), False),
+        (raised(StoreError("full"), OSError(errno.ENOSPC, "No space left on device")), True),
+        (raised(StoreError("closed"), PermissionError()), False),
+        (raised(StoreError("far"), RuntimeError("an object store's own error")), True),
+        (raised(StoreError("far"), ImportError()), False),
+        (StoreError("an array must be a numpy array"), False),
+    ],
+)
+def test_only_faults_of_storage_and_network_may_pass(error: Exception, may_pass: bool) -> None:
+    assert worker._may_pass(error) == may_pass

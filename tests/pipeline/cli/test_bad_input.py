@@ -27,7 +27,10 @@ Change = Callable[[Arrays], None]
         ("data.source=npz:tiny.yaml", "npz:tiny.yaml must be an archive that numpy.savez wrote"),
         ("data.source=sklearn:digit", "must name one of digits after 'sklearn:'; got 'digit'"),
         ("data.source=python:nowhere:load", "module nowhere must be one that Python can import; got none in"),
-        ("ray.address=inlin", "ray.address: must be 'local' or 'inline'; got 'inlin'"),
+        ("ray.address=inlin", "ray.address: must be local, inline, auto or ray://HOST:PORT; got 'inlin'"),
+        ("ray.resources.specialit={gpus: 1}", "calibration, targets, combined, student, evaluate; got 'specialit'"),
+        ("ray.resources.student={gpu: 1}", "ray.resources.student.gpu: "),
+        ("ray.wait_for={GPU: 1}", "ray.wait_for.seconds: must be given; got nothing"),
         ("student.epochs", "must be PATH=VALUE, such as student.epochs=30; got 'student.epochs'"),
     ],
 )

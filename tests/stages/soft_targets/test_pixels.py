@@ -52,7 +52,7 @@ def test_pixels_are_the_same_in_other_processes(kept, expected, seed):
 
 @pytest.mark.parametrize("where", ["inline", "ray"])
 def test_pixels_are_the_same_under_every_executor(kept, expected, where, request):
-    executor = InlineExecutor(lambda task, facts: None) if where == "inline" else request.getfixturevalue("ray")
+    executor = InlineExecutor(lambda event, **facts: None) if where == "inline" else request.getfixturevalue("ray")
     store = Store.open(kept.location)
     keys = store.runs()[0].keys
     inputs = {"dataset": store.find(keys["data[train]"]), "view": store.find(keys["views[1]"])}

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-from pipeline import executor
-from pipeline.executor import InlineExecutor, LocalRay, RayOptions, available_cpus, check_threads, start
+from pipeline.executor import InlineExecutor, RayOptions, start
+from pipeline.executor.connecting import signals_put_off
+from pipeline.executor.own import make_folder
+from pipeline.executor.tasks import RayExecutor
 from pipeline.recipe import recipe
 from pipeline.stage import Task
 from pipeline.store import Store
@@ -32,9 +35,13 @@ def job(store: Path, order: str, argument: object, identity: str = "a", threads:
 def outcomes(of: Any, *jobs: Job) -> list[Outcome]:
     for item in jobs:
         of.submit(item)
+    return outcomes_of(of, len(jobs))
+
+
+def outcomes_of(of: Any, n: int) -> list[Outcome]:
     ended: list[Outcome] = []
     until = time.monotonic() + 60
-    while len(ended) < len(jobs):
+    while len(ended) < n:
         assert time.monotonic() < until, "the jobs must end within a minute"
         ended += of.wait()
     return sorted(ended, key=lambda outcome: outcome.task.id)
@@ -62,7 +69,7 @@ def listens_at() -> set[str]:
 
 def test_inline_does_jobs_in_order_and_forgets_the_rest_when_closed(tmp_path: Path) -> None:
     told: Told = []
-    inline = start(RayOptions(address="inline"), lambda task, facts: told.append((task, dict(facts))))
+    inline = start(RayOptions(address="inline"), lambda event, **facts: told.append((event, facts)))
     assert isinstance(inline, InlineExecutor)
     assert inline.wait() == []
     inline.submit(job(tmp_path, "tell", "hello"))
@@ -71,21 +78,13 @@ def test_inline_does_jobs_in_order_and_forgets_the_rest_when_closed(tmp_path: Pa
     assert facts(tmp_path, outcome) == {"message": "hello"}
     inline.close()
     assert inline.wait() == []
-    assert told == [("ordered[a]", {"state": "running"}), ("ordered[a]", {"message": "hello", "threads": 1})]
+    assert told == [
+        ("task_progress", {"task": "ordered[a]", "state": "running"}),
+        ("task_progress", {"task": "ordered[a]", "message": "hello", "threads": 1}),
+    ]
 
 
-def test_check_threads_names_what_no_worker_offers() -> None:
-    wanted = {("student", "threads"): 3, ("generalist", "threads"): 2}
-    (fault,) = check_threads(RayOptions(cpus=2), wanted)
-    assert fault == (("student", "threads"), "must be at most 2, the CPUs of the local Ray; got 3")
-    assert check_threads(RayOptions(address="inline", cpus=2), wanted) == []
-
-
-def test_available_cpus_are_those_of_this_process() -> None:
-    assert 1 <= available_cpus() <= (os.cpu_count() or 1)
-
-
-def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: LocalRay, tmp_path: Path) -> None:
+def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: RayExecutor, tmp_path: Path) -> None:
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     store = tmp_path / "store"
@@ -95,36 +94,49 @@ def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: LocalRay, tmp_
     assert os.getpid() not in processes
 
 
-def test_ray_passes_on_what_tasks_report(ray: LocalRay, reported: Told, tmp_path: Path) -> None:
+def test_ray_passes_on_what_tasks_report(ray: RayExecutor, reported: Told, tmp_path: Path) -> None:
     reported.clear()
     (outcome,) = outcomes(ray, job(tmp_path, "tell", "hello", threads=2))
     assert facts(tmp_path, outcome) == {"message": "hello"}
     until = time.monotonic() + 10
     while len(reported) < 2 and time.monotonic() < until:
         ray.wait()
-    assert reported == [("ordered[a]", {"state": "running"}), ("ordered[a]", {"message": "hello", "threads": 2})]
+    assert reported == [
+        ("task_progress", {"task": "ordered[a]", "state": "running", "node": f"{os.uname().nodename} (127.0.0.1)"}),
+        ("task_progress", {"task": "ordered[a]", "message": "hello", "threads": 2}),
+    ]
 
 
-def test_ray_goes_on_reporting_after_its_mailbox_was_killed(ray: LocalRay, reported: Told, tmp_path: Path) -> None:
-    (mailbox,) = (process for process in family() if process.name().startswith("ray::_Mailbox"))
+def test_ray_goes_on_reporting_after_its_mailbox_was_killed(ray: RayExecutor, reported: Told, tmp_path: Path) -> None:
+    (mailbox,) = (process for process in family() if process.name().startswith("ray::Mailbox"))
     mailbox.kill()
     (outcome,) = outcomes(ray, job(tmp_path, "tell", "still there"))
     assert facts(tmp_path, outcome) == {"message": "still there"}
 
 
-def test_ray_makes_a_fault_of_what_a_stage_raises(ray: LocalRay, tmp_path: Path) -> None:
+def test_ray_makes_a_fault_of_what_a_stage_raises(ray: RayExecutor, tmp_path: Path) -> None:
     (outcome,) = outcomes(ray, job(tmp_path, "fail", "the colour must be red; got blue"))
     assert outcome.fault == "the colour must be red; got blue"
     assert outcome.manifest is None
     assert 'tests/pipeline/fakes.py", line' in outcome.details
 
 
-def test_ray_does_a_task_again_whose_worker_was_killed(ray: LocalRay, tmp_path: Path) -> None:
+def test_ray_does_a_task_again_whose_worker_was_killed_and_says_so(
+    ray: RayExecutor, reported: Told, tmp_path: Path
+) -> None:
+    reported.clear()
     (outcome,) = outcomes(ray, job(tmp_path, "die", f"2 in {tmp_path / 'lives'}"))
     assert facts(tmp_path, outcome) == {"lives": 3}
+    said = [facts["message"] for event, facts in reported if event == "warning"]
+    # The last words of a worker may be lost with it, and then where it was is not known.
+    where = f" on {os.uname().nodename} (127.0.0.1)"
+    assert [message.replace(where, "") for message in said] == [
+        f"ordered[a]: its worker process died; it is started again ({n} of 2)" for n in (1, 2)
+    ]
+    assert [facts["task"] for event, facts in reported if event == "task_lost"] == ["ordered[a]"] * 2
 
 
-def test_ray_gives_up_a_task_that_kills_every_worker(ray: LocalRay, tmp_path: Path) -> None:
+def test_ray_gives_up_a_task_that_kills_every_worker(ray: RayExecutor, tmp_path: Path) -> None:
     (outcome,) = outcomes(ray, job(tmp_path, "die", f"9 in {tmp_path / 'lives'}"))
     assert (tmp_path / "lives").read_text() == "3"
     assert outcome.task.id == "ordered[a]"
@@ -132,13 +144,45 @@ def test_ray_gives_up_a_task_that_kills_every_worker(ray: LocalRay, tmp_path: Pa
     assert outcome.details
 
 
-def test_ray_listens_on_the_loopback_interface_alone(ray: LocalRay) -> None:
+def test_ray_does_a_task_again_after_a_pause_where_storage_failed(
+    ray: RayExecutor, reported: Told, tmp_path: Path
+) -> None:
+    reported.clear()
+    (outcome,) = outcomes(ray, job(tmp_path, "falter", f"1 in {tmp_path / 'tries'}"))
+    assert facts(tmp_path, outcome) == {"tries": 2}
+    (said,) = (facts["message"] for event, facts in reported if event == "warning")
+    assert said == "ordered[a]: OSError: [Errno 5] Input/output error; it is started again in 1 s (1 of 4)"
+
+
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+def test_ray_whose_own_processes_were_killed_is_started_anew(
+    ray: RayExecutor, reported: Told, tmp_path: Path, name: str
+) -> None:
+    reported.clear()
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    store = tmp_path / "store"
+    ray.submit(job(store, "meet", meeting))
+    until = time.monotonic() + 30
+    while not list(meeting.iterdir()) and time.monotonic() < until:
+        ray.wait()
+    (worker,) = (psutil.Process(int(path.name)) for path in meeting.iterdir())
+    (victim,) = (process for process in family() if process.name() == name)
+    victim.kill()
+    (outcome,) = outcomes_of(ray, 1)
+    assert worker.pid != facts(store, outcome)["process"]
+    assert psutil.wait_procs([worker], timeout=10)[1] == []
+    (said,) = (facts["message"] for event, facts in reported if event == "warning")
+    assert said == f"Ray's {name} was killed; Ray is started anew, and with it ordered[a]"
+
+
+def test_ray_listens_on_the_loopback_interface_alone(ray: RayExecutor) -> None:
     addresses = listens_at()
     assert addresses
     assert addresses <= LOOPBACK
 
 
-def test_ray_leaves_the_signal_handlers_alone(ray: LocalRay) -> None:
+def test_ray_leaves_the_signal_handlers_alone(ray: RayExecutor) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -146,10 +190,10 @@ def test_ray_leaves_the_signal_handlers_alone(ray: LocalRay) -> None:
 LIVE_AND_DIE = """
 import os, sys, psutil
 from pathlib import Path
-from pipeline.executor import LocalRay
-from tests.pipeline.test_executor import job
+from pipeline.executor import RayOptions, start
+from tests.pipeline.executor.test_local import job
 if __name__ == "__main__":
-    ray = LocalRay(1, print)
+    ray = start(RayOptions(cpus=1), lambda event, **facts: None)
     folders = set(Path("/tmp").glob(f"pipeline-{os.getpid()}-*"))
     children = psutil.Process().children(recursive=True)
     ray.submit(job(Path(sys.argv[1]), "die", f"0 in {sys.argv[1]}/lives"))
@@ -162,7 +206,7 @@ if __name__ == "__main__":
 
 def in_process(script: str, *arguments: str, **environment: str) -> tuple[int, subprocess.CompletedProcess[str]]:
     """Run a script in a process of its own; return its id, and how it ended."""
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     process = subprocess.Popen(
         [sys.executable, "-c", script, *arguments],
         env=os.environ | {"PYTHONPATH": root} | environment,
@@ -184,7 +228,7 @@ def test_closed_ray_leaves_no_process_and_no_folder_though_a_task_runs(tmp_path:
 
 
 def test_ray_that_cannot_start_says_so_and_leaves_nothing() -> None:
-    process, done = in_process("from pipeline.executor import LocalRay; LocalRay(-1, print)", TMPDIR="/tmp")
+    process, done = in_process("from pipeline.executor.own import OwnRay; OwnRay(-1)", TMPDIR="/tmp")
     assert "StageError: Ray must be able to start on this machine; got " in done.stderr
     assert done.stderr.rstrip().endswith("; `ray.address: inline` does without it")
     assert list(Path("/tmp").glob(f"pipeline-{process}-*")) == []
@@ -194,7 +238,7 @@ def test_signals_that_come_while_ray_starts_are_delivered_afterwards() -> None:
     steps: list[str] = []
     former = signal.signal(signal.SIGTERM, lambda *_: steps.append("delivered"))
     try:
-        with executor._signals_put_off():
+        with signals_put_off():
             signal.raise_signal(signal.SIGTERM)
             steps.append("started")
         assert steps == ["started", "delivered"]
@@ -204,7 +248,7 @@ def test_signals_that_come_while_ray_starts_are_delivered_afterwards() -> None:
 
 def test_folders_of_killed_drivers_are_deleted_and_those_of_living_ones_kept() -> None:
     script = (
-        "import os; from pipeline import executor; print(executor._make_folder(), flush=True); os.kill(os.getpid(), 9)"
+        "import os; from pipeline.executor.own import make_folder as f; print(f(), flush=True); os.kill(os.getpid(), 9)"
     )
     _, killed = in_process(script)
     left = Path(killed.stdout.strip())
@@ -216,7 +260,7 @@ def test_folders_of_killed_drivers_are_deleted_and_those_of_living_ones_kept() -
         (remade / "session_latest").symlink_to("session")
     for folder in (remade, strange):
         os.utime(folder, (0, 0))
-    first, second = Path(executor._make_folder()), Path(executor._make_folder())
+    first, second = Path(make_folder()), Path(make_folder())
     try:
         assert not left.exists()
         assert not remade.exists()

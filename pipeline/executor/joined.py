@@ -1,0 +1,54 @@
+"""A cluster that is there already, joined for the time of a run: our code is sent along, and all nodes are checked."""
+
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.executor.connecting import Connection, first_line, import_ray
+from pipeline.executor.preflight import source_of
+
+
+class JoinedRay:
+    """This process as a driver of somebody's cluster. What it started there ends with it; the cluster goes on.
+
+    Args:
+        address: `auto`, or `ray://HOST:PORT`.
+        modules: The packages and modules that the tasks import.
+
+    Attributes:
+        ray: The module `ray`, connected.
+
+    Raises:
+        ConfigError: There is no such cluster, or it has another Python or Ray.
+    """
+
+    grace = 3.0
+    """Seconds that tasks are given to end by themselves before their processes are killed."""
+
+    def __init__(self, address: str, modules: Iterable[str]) -> None:
+        self.ray = import_ray(loopback=False)
+        sent = {"py_modules": sent_along(modules), "excludes": ["__pycache__/"]}
+        try:
+            self._connection = Connection(self.ray, address=address, runtime_env=sent)
+        except Exception as error:
+            rule = "must be the address of a Ray cluster of the same Python and Ray as here"
+            raise ConfigError(
+                f"ray.address {address}: {rule}; got {first_line(error)}: start one with `ray start --head`, name it in"
+                " RAY_ADDRESS, or set `ray.address: local`"
+            ) from error
+
+    def broken(self) -> str:
+        """Return which of its processes have died: not to be seen, nor to be mended, from here."""
+        return ""
+
+    def close(self) -> None:
+        """Part from the cluster."""
+        self._connection.close()
+
+
+def sent_along(modules: Iterable[str]) -> list[str]:
+    """Return the files and folders of modules that are not installed: what is installed has to be so everywhere."""
+    installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    sources = (source_of(module) for module in modules)
+    return [str(source) for source in sources if source and not any(map(source.is_relative_to, installed))]

@@ -1,0 +1,201 @@
+"""Where the tasks of a run are done, and what each reserves there: the `ray` section of the config."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.errors import Fault, did_you_mean
+from pipeline.executor.cpus import available_cpus
+from pipeline.stage import Stage
+
+Amount = Annotated[float, Field(gt=0)]
+
+GIB = 2**30
+_WORDS = ("local", "inline", "auto")
+_PREDEFINED = {"CPU": "cpus", "GPU": "gpus", "memory": "memory"}
+
+
+def _address(value: str) -> str:
+    host, _, port = value.removeprefix("ray://").rpartition(":")
+    if value in _WORDS or (value.startswith("ray://") and host and port.isdecimal()):
+        return value
+    hint = did_you_mean(value, _WORDS)
+    raise ValueError(f"must be local, inline, auto or ray://HOST:PORT; got '{value}'{hint}")
+
+
+def _share(value: float) -> float:
+    if value > 1 and not value.is_integer():
+        raise ValueError(f"must be a share of one GPU, or whole GPUs; got {value:g}")
+    return value
+
+
+def _own_names(value: dict[str, float]) -> dict[str, float]:
+    for name in value:
+        if name in _PREDEFINED:
+            raise ValueError(f"must name resources of your own; got {name}; did you mean '{_PREDEFINED[name]}'?")
+    return value
+
+
+class Section(BaseModel):
+    """The base of this section and its parts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Reserved(Section):
+    """What a task of one stage reserves on a node. It changes where tasks are done, and no result."""
+
+    cpus: float | None = Field(
+        default=None, ge=0, description="CPUs; by default as many as the task has threads, and never fewer."
+    )
+    gpus: Annotated[float, AfterValidator(_share)] | None = Field(
+        default=None, ge=0, description="GPUs, such as 0.25, where four tasks share one; by default the stage's share."
+    )
+    memory: float | None = Field(default=None, gt=0, description="Memory, in GiB; by default none is reserved.")
+    custom: Annotated[dict[str, Amount], AfterValidator(_own_names)] = Field(
+        default={}, description="Resources that nodes were started with, such as {a100: 1}."
+    )
+
+
+class WaitFor(Section):
+    """What a cluster will have once it has started more nodes."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Amount] = Field(init=False)
+
+    seconds: float = Field(gt=0, description="How long to wait for it before the run is refused.")
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """What the whole cluster must have, by Ray's names, such as GPU."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.resources:
+            raise ValueError("must name what to wait for, such as {GPU: 4, seconds: 600}; got seconds alone")
+        return self
+
+
+class RayOptions(Section):
+    """Where the tasks run."""
+
+    address: Annotated[str, AfterValidator(_address)] = Field(
+        default="local",
+        description="`local`: a Ray of this run's own on this machine; `inline`: in this process, one by one; `auto`: "
+        "the cluster of this machine, or that of RAY_ADDRESS; `ray://HOST:PORT`: a cluster, from outside.",
+    )
+    cpus: int | None = Field(
+        default=None, ge=1, description="CPUs that a local Ray may use; by default all of this process."
+    )
+    resources: dict[str, Reserved] = Field(
+        default={}, description="By stage, what each of its tasks reserves, such as {specialist: {gpus: 0.25}}."
+    )
+    wait_for: WaitFor | None = Field(
+        default=None,
+        description="What nodes that are still to come will bring, such as {GPU: 4, seconds: 600}: a run that needs it "
+        "waits for so long.",
+    )
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the tasks run in a cluster that is there already."""
+        return self.address not in {"local", "inline"}
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one task reserves on a node.
+
+    Attributes:
+        cpus: CPUs.
+        gpus: GPUs.
+        memory: Bytes; 0 reserves none.
+        custom: Other resources, by name.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int = 0
+    custom: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """What is reserved, by Ray's names."""
+        amounts = {"CPU": self.cpus, "GPU": self.gpus, "memory": float(self.memory), **self.custom}
+        return {name: amount for name, amount in amounts.items() if amount}
+
+
+def demand(options: RayOptions, stage: Stage, threads: int, *, has_gpus: bool) -> Demand:
+    """Return what a task reserves.
+
+    Args:
+        options: Where the tasks run.
+        stage: Its stage.
+        threads: Its CPU threads.
+        has_gpus: Whether there are GPUs; without, a stage's default share of one is nothing.
+    """
+    wanted = options.resources.get(stage.name, Reserved())
+    gpus = wanted.gpus if wanted.gpus is not None else stage.gpu if has_gpus else 0.0
+    memory = math.ceil((wanted.memory or 0) * GIB)
+    return Demand(threads if wanted.cpus is None else wanted.cpus, gpus, memory, wanted.custom)
+
+
+def check_options(
+    options: RayOptions, stages: Sequence[Stage], threads: Mapping[tuple[str | int, ...], tuple[str, int]]
+) -> list[Fault]:
+    """Check what the schema cannot know: the stages, their threads, and what this machine has.
+
+    Args:
+        options: Where the tasks run.
+        stages: All stages of the run.
+        threads: By config path, a stage and the number of threads that its tasks want.
+
+    Returns:
+        Location in the config and message of every fault.
+    """
+    wanted = dict(threads.values())
+    faults = _misplaced(options)
+    for name, reserved in options.resources.items():
+        faults += _faults_of(options, name, reserved, [stage.name for stage in stages if stage.kept], wanted)
+    if options.address == "local":
+        limit = options.cpus or available_cpus()
+        faults += [
+            (path, f"must be at most {limit}, the CPUs of the local Ray; got {n}")
+            for path, (_, n) in threads.items()
+            if n > limit
+        ]
+    return faults
+
+
+def _misplaced(options: RayOptions) -> list[Fault]:
+    faults: list[Fault] = []
+    if options.is_joined and options.cpus is not None:
+        rule = f"be left out with ray.address {options.address}, whose nodes say what they have"
+        faults.append((("ray", "cpus"), f"must {rule}; got {options.cpus}"))
+    if not options.is_joined and options.wait_for is not None:
+        faults.append((("ray", "wait_for"), f"must go with ray.address auto or ray://HOST:PORT; got {options.address}"))
+    return faults
+
+
+def _faults_of(
+    options: RayOptions, stage: str, reserved: Reserved, known: Sequence[str], threads: Mapping[str, int]
+) -> list[Fault]:
+    place = ("ray", "resources", stage)
+    if stage not in known:
+        return [(place, f"must be one of {', '.join(known)}; got '{stage}'{did_you_mean(stage, known)}")]
+    faults: list[Fault] = []
+    cpus, least = reserved.cpus, threads.get(stage, 1)
+    if cpus is not None and least > max(1, cpus):  # a share of a CPU is enough for what is done on a GPU
+        faults.append(((*place, "cpus"), f"must be at least {least}, the threads of the stage; got {cpus:g}"))
+    if options.address == "local":
+        limit = options.cpus or available_cpus()
+        if cpus is not None and cpus > limit:
+            faults.append(((*place, "cpus"), f"must be at most {limit}, the CPUs of the local Ray; got {cpus:g}"))
+        if reserved.custom:
+            names = ", ".join(reserved.custom)
+            faults.append(((*place, "custom"), f"must be left out with ray.address local, which has none; got {names}"))
+    return faults
