@@ -10,7 +10,7 @@ from rich.text import Text
 from pipeline.cli.tables import say, table_of
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
-from pipeline.store import verify
+from pipeline.store import Fault, verify
 from pipeline.store.prune import Doomed, Prune
 from pipeline.store.usage import Usage, usage
 from stages.tables import open_store
@@ -20,6 +20,10 @@ DAYS = 30.0
 
 GRACE = 1.0
 """For how many days whatever is new stays, if nothing else is said."""
+
+
+_SHOWN = 3
+"""How many of those who need a file are named."""
 
 
 def check(location: str, *, as_json: bool) -> int:
@@ -36,9 +40,16 @@ def check(location: str, *, as_json: bool) -> int:
         Console().print_json(data=[asdict(fault) for fault in faults])
     else:
         for fault in faults:
-            say(f"{fault.path}: {fault.what}")
+            say(f"{fault.path}: {fault.what}{_needs(fault)}")
         say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
     return 1 if faults else 0
+
+
+def _needs(fault: Fault) -> str:
+    """Return who needs what is wrong, in words; nothing of what nobody is known to."""
+    shown, more = fault.needed_by[:_SHOWN], len(fault.needed_by) - _SHOWN
+    told = "; ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"; needed by {told}" if shown else ""
 
 
 def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bool) -> None:

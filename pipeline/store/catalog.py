@@ -28,7 +28,7 @@ class Catalog:
 
     def manifests(self) -> Found[Manifest]:
         """Return the manifests that are there and not damaged."""
-        found = self._read("manifests", Manifest.unsealed)
+        found = self.documents("manifests", Manifest.unsealed)
         return {path: (item, version) for path, (item, version) in found.items() if not isinstance(item, ValueError)}
 
     def claims(self) -> Found[Claim]:
@@ -37,7 +37,7 @@ class Catalog:
         Raises:
             StoreError: Some are damaged.
         """
-        return _undamaged(self._read("claims", read_claim))
+        return _undamaged(self.documents("claims", read_claim))
 
     def runs(self) -> Found[Run]:
         """Return the records of finished runs.
@@ -45,9 +45,15 @@ class Catalog:
         Raises:
             StoreError: Some are damaged.
         """
-        return _undamaged(self._read("runs", read_run))
+        return _undamaged(self.documents("runs", read_run))
 
-    def _read(self, folder: str, parse: Callable[[bytes, str], _T]) -> Found[_T | ValueError]:
+    def documents(self, folder: str, parse: Callable[[bytes, str], _T]) -> Found[_T | ValueError]:
+        """Return what is in a folder, and of what is damaged why.
+
+        Args:
+            folder: The folder.
+            parse: Returns a document, given its bytes and its path; raises ValueError for what is damaged.
+        """
         listing = self.store.files.listing(folder)
         with ThreadPoolExecutor(_THREADS) as threads:
             documents = threads.map(lambda item: self._document(item[0], item[1], parse), listing.items())
@@ -64,8 +70,8 @@ class Catalog:
         document: _T | ValueError
         try:
             document = parse(content.data, path)
-        except (ValueError, StoreError) as error:
-            document = ValueError(str(error))
+        except ValueError as error:
+            document = error
         self._seen[path, content.version] = document
         return document, content.version
 

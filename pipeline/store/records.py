@@ -2,14 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.errors import StoreError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Json
 
 _SEAL = "sha256"
+
+_T = TypeVar("_T")
 
 
 def seal(document: Mapping[str, Json]) -> bytes:
@@ -71,32 +74,32 @@ def read_run(data: bytes, path: str) -> Run:
     Raises:
         ValueError: They are damaged, or the record of another run.
     """
-    try:
-        run = Run(**unseal(data))
-    except TypeError as error:
-        raise ValueError("it is not the record of a run") from error
-    if run_path(run.name) != path:
-        raise ValueError(f"it is the record of {run.name}")
-    return run
+    return _read(Run, run_path, data, path)
 
 
 def read_claim(data: bytes, path: str) -> Claim:
-    """Return a claim.
+    """Return a claim; as `read_run`."""
+    return _read(Claim, claim_path, data, path)
 
-    Args:
-        data: Its bytes.
-        path: Where it was found.
 
-    Raises:
-        ValueError: They are damaged, or the claim of another run.
-    """
+def read_memory(data: bytes, path: str) -> tuple[str, Json]:
+    """Return the name and the value of what is remembered; as `read_run`."""
+    document = unseal(data)
+    if memory_path(str(document.get("name"))) != path:
+        raise ValueError("it is what is remembered under another name")
+    return document["name"], document.get("value")
+
+
+def _read(kind: type[_T], path_for: Callable[[str], str], data: bytes, path: str) -> _T:
+    what = kind.__name__.lower()
     try:
-        claim = Claim(**unseal(data))
-    except TypeError as error:
-        raise ValueError("it is not a claim") from error
-    if claim_path(claim.name) != path:
-        raise ValueError(f"it is the claim of {claim.name}")
-    return claim
+        document = unseal(data)
+        found, home = kind(**document), path_for(document["name"])
+    except (TypeError, KeyError, StoreError) as error:
+        raise ValueError(f"it is no {what}") from error
+    if home != path:
+        raise ValueError(f"it is the {what} {document['name']}")
+    return found
 
 
 def run_path(name: str) -> str:

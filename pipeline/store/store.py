@@ -15,7 +15,7 @@ from pipeline.store.checked import ATTEMPTS, CheckedObjects, damage, unstable
 from pipeline.store.commit import Chunks
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
 from pipeline.store.places import Files, files_at
-from pipeline.store.records import Run, memory_path, read_run, run_path, seal, unseal
+from pipeline.store.records import Run, memory_path, read_memory, read_run, run_path, seal
 
 ARRAYS = "arrays.safetensors"
 FACTS = "facts.json"
@@ -219,12 +219,12 @@ class Store:
 
     def recall(self, name: str) -> Json:
         """Return what is remembered under a name, or None if that is nothing or damaged."""
-        content = self.files.read(memory_path(name))
+        path = memory_path(name)
+        content = self.files.read(path)
         try:
-            document = unseal(content.data) if content else {}
+            return read_memory(content.data, path)[1] if content else None
         except ValueError:
             return None
-        return document["value"] if document.get("name") == name else None
 
     def record_run(self, name: str, keys: Mapping[str, str]) -> None:
         """Record a finished run: what it names is kept.

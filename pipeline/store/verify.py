@@ -1,12 +1,12 @@
 """The check of a whole store: every byte, and that all that is named is there. It changes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pipeline.errors import StoreError
+from pipeline.store.catalog import Catalog
 from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
 from pipeline.store.manifest import Manifest, manifest_path, object_path
-from pipeline.store.records import memory_path, read_claim, read_run, unseal
+from pipeline.store.records import Claim, Run, read_claim, read_memory, read_run
 from pipeline.store.store import FORMAT, FORMAT_PATH, Store
 
 
@@ -17,10 +17,30 @@ class Fault:
     Attributes:
         path: The file, relative to the store.
         what: What is wrong with it.
+        needed_by: What relies on it, such as `arrays.safetensors of generalist of digits-20260102-030405-678`.
     """
 
     path: str
     what: str
+    needed_by: tuple[str, ...] = ()
+
+
+class _Needs:
+    """Who relies on which file: results on their objects, runs on their results."""
+
+    def __init__(self, manifests: Sequence[Manifest], runs: Sequence[Run | Claim]) -> None:
+        self._by_path: dict[str, list[str]] = {}
+        for run in runs:
+            for task, key in run.keys.items():
+                self._by_path.setdefault(manifest_path(key), []).append(f"{task} of {run.name}")
+        for manifest in manifests:
+            unnamed = f"a result of {manifest.recipe.get('stage', '?')} that no run names"
+            for item in manifest.objects:
+                owners = self._by_path.get(manifest_path(manifest.key), [unnamed])
+                self._by_path.setdefault(object_path(item.sha256), []).extend(f"{item.name} of {o}" for o in owners)
+
+    def of(self, path: str) -> tuple[str, ...]:
+        return tuple(sorted(set(self._by_path.get(path, ()))))
 
 
 def verify(store: Store) -> list[Fault]:
@@ -28,81 +48,37 @@ def verify(store: Store) -> list[Fault]:
 
     Temporary files are none: `Store.sweep` deletes those that nobody writes.
     """
-    checks = (
-        _format_faults,
-        _object_faults,
-        _manifest_faults,
-        _run_faults,
-        _claim_faults,
-        _memory_faults,
-        _checkpoint_faults,
-    )
-    return sorted({fault for check in checks for fault in check(store)})
+    catalog = Catalog(store)
+    wrong = {**_wrong_format(store), **dict(_wrong_objects(store)), **dict(_wrong_checkpoints(store))}
+    manifests = catalog.documents("manifests", Manifest.unsealed)
+    runs = catalog.documents("runs", read_run)
+    claims = catalog.documents("claims", read_claim)
+    for documents in (manifests, runs, claims, catalog.documents("memory", read_memory)):
+        wrong |= {path: f"is damaged: {item}" for path, (item, _) in documents.items() if isinstance(item, ValueError)}
+    whole = [item for item, _ in manifests.values() if isinstance(item, Manifest)]
+    ended = [item for item, _ in runs.values() if isinstance(item, Run)]
+    wanted = {object_path(item.sha256) for manifest in whole for item in manifest.objects}
+    wanted |= {manifest_path(key) for run in ended for key in run.keys.values()}
+    wrong |= {path: "is missing" for path in wanted if store.files.stat(path) is None}
+    needs = _Needs(whole, [*ended, *(item for item, _ in claims.values() if isinstance(item, Claim))])
+    return sorted(Fault(path, what, needs.of(path)) for path, what in wrong.items())
 
 
-def _format_faults(store: Store) -> Iterator[Fault]:
+def _wrong_format(store: Store) -> dict[str, str]:
     content = store.files.read(FORMAT_PATH)
-    if content is None or content.data != FORMAT:
-        yield Fault(FORMAT_PATH, "is missing or does not say the format")
+    is_right = content is not None and content.data == FORMAT
+    return {} if is_right else {FORMAT_PATH: "is missing or does not say the format"}
 
 
-def _object_faults(store: Store) -> Iterator[Fault]:
+def _wrong_objects(store: Store) -> Iterator[tuple[str, str]]:
     for path in store.files.names("objects"):
         found = store.files.digest(path)
         if found is not None and path != object_path(found.sha256):
-            yield Fault(path, "does not match the digest it is named by")
+            yield path, "does not match the digest it is named by"
 
 
-def _manifest_faults(store: Store) -> Iterator[Fault]:
-    for path, data in _contents(store, "manifests"):
-        try:
-            manifest = Manifest.unsealed(data, path)
-        except ValueError as error:
-            yield Fault(path, f"is damaged: {error}")
-            continue
-        for item in manifest.objects:
-            if store.files.stat(object_path(item.sha256)) is None:
-                yield Fault(object_path(item.sha256), f"is missing, though {path} names it as its {item.name}")
-
-
-def _run_faults(store: Store) -> Iterator[Fault]:
-    for path, data in _contents(store, "runs"):
-        try:
-            run = read_run(data, path)
-        except (ValueError, StoreError) as error:
-            yield Fault(path, f"is damaged: {error}")
-            continue
-        for task, key in run.keys.items():
-            if store.files.stat(manifest_path(key)) is None:
-                yield Fault(manifest_path(key), f"is missing, though the run {run.name} names it as its {task}")
-
-
-def _claim_faults(store: Store) -> Iterator[Fault]:
-    for path, data in _contents(store, "claims"):
-        try:
-            read_claim(data, path)
-        except (ValueError, StoreError) as error:
-            yield Fault(path, f"is damaged: {error}")
-
-
-def _memory_faults(store: Store) -> Iterator[Fault]:
-    for path, data in _contents(store, "memory"):
-        try:
-            if path != memory_path(unseal(data)["name"]):
-                yield Fault(path, "is what is remembered under another name")
-        except (ValueError, KeyError) as error:
-            yield Fault(path, f"is damaged: {error}")
-
-
-def _checkpoint_faults(store: Store) -> Iterator[Fault]:
+def _wrong_checkpoints(store: Store) -> Iterator[tuple[str, str]]:
     for path in store.files.names(CHECKPOINTS):
         name, found = CheckpointName.parse(path), store.files.digest(path)
         if found is not None and (name is None or found.sha256 != name.sha256):
-            yield Fault(path, "does not match the digest in its name")
-
-
-def _contents(store: Store, folder: str) -> Iterator[tuple[str, bytes]]:
-    for path in store.files.names(folder):
-        content = store.files.read(path)
-        if content is not None:
-            yield path, content.data
+            yield path, "does not match the digest in its name"

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.cli import store as commands
 from pipeline.errors import ConfigError
+from pipeline.stage import Artifact
 from pipeline.store import Store, verify
 from pipeline.store.manifest import object_path
 from stages import STAGES
@@ -118,9 +119,31 @@ def test_verify_names_every_damaged_file_of_a_finished_run(finished: Path, comma
             assert named == {path}
         (finished / "store" / path).write_bytes(data)
     assert unknown == (2 if how == "delete" else 0)
-    damage(finished / "store" / path, "flip")
+
+
+def test_verify_says_what_needs_the_damaged(finished: Path, command: Command) -> None:
+    run = newest(finished / "runs").name
+    store = Store.open("store")
+    manifest = store.find(store.runs()[0].keys["student[distilled]"])
+    assert manifest is not None
+    damage(finished / "store" / object_path(manifest.objects[0].sha256), "flip")
     done = command("store", "verify", "store")
-    assert (done.code, path in done.out + done.err) == (1, True)
+    assert done.code == 1
+    needed_by = f"arrays.safetensors of student[distilled] of {run}"
+    assert f"does not match the digest it is named by; needed by {needed_by}\nstore: 1 fault\n" in done.out
+    (fault,) = json.loads(command("store", "verify", "store", "--json").out)
+    assert fault["needed_by"] == [needed_by]
+
+
+def test_verify_names_some_of_many_who_need_the_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(str(tmp_path))
+    manifest = store.save({"stage": "numbers"}, Artifact(), seconds=1.0)
+    for number in range(5):
+        store.record_run(f"a-{number}", {"numbers": manifest.key})
+    store.discard(manifest, "a test")
+    assert commands.check(store.location, as_json=False) == 1
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(": is missing; needed by numbers of a-0; numbers of a-1; numbers of a-2 and 2 more")
 
 
 def test_a_run_that_needs_what_is_damaged_makes_it_again(finished: Path, command: Command) -> None:

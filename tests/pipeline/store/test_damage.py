@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import key_of, sha256
 from pipeline.stage import Artifact
-from pipeline.store import Store, verify
+from pipeline.store import Hold, Store, verify
 from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import manifest_path, object_path
 
@@ -74,6 +74,29 @@ def test_verify_names_every_damaged_file(small_store, tmp_path, damage):
         unknown = damage is delete and path.startswith(("runs/", "memory/"))
         assert {fault.path for fault in verify(copy)} == (set() if unknown else {path})
         assert copy.files.names("aside") == []
+
+
+def test_verify_says_who_needs_what_is_damaged(small_store, recipe, artifact):
+    unnamed = small_store.save({"stage": "student"}, artifact, seconds=1.0)
+    manifest = small_store.find(key_of(recipe))
+    Hold(small_store, "digits-2").add({"generalist": manifest.key})
+    expected = {
+        manifest_path(manifest.key): ("generalist of digits-1", "generalist of digits-2"),
+        manifest_path(unnamed.key): (),
+        object_path(manifest.object("arrays.safetensors").sha256): (
+            "arrays.safetensors of a result of student that no run names",
+            "arrays.safetensors of generalist of digits-1",
+            "arrays.safetensors of generalist of digits-2",
+        ),
+        "runs/digits-1.json": (),
+    }
+    for path, needed_by in expected.items():
+        data = small_store.files.read(path).data
+        for damage in (flip, delete):
+            damage(small_store.files._at(path))
+            faults = [fault.needed_by for fault in verify(small_store)]
+            assert faults == ([] if damage is delete and not needed_by else [needed_by])
+            small_store.files.replace(path, data)
 
 
 @DAMAGES

@@ -84,7 +84,8 @@ def test_run_path_refuses_what_is_no_file_name(name):
 
 
 def test_read_run_refuses_what_is_no_record():
-    with pytest.raises(ValueError, match="not the record of a run"):
-        read_run(seal({"a": 1}), "runs/a.json")
-    with pytest.raises(ValueError, match="it is the record of b"):
+    for document in ({"a": 1}, {"name": "a", "keys": {}}, {"name": "a/b", "keys": {}, "created": ""}):
+        with pytest.raises(ValueError, match="it is no run"):
+            read_run(seal(document), "runs/a.json")
+    with pytest.raises(ValueError, match="it is the run b"):
         read_run(seal({"name": "b", "keys": {}, "created": ""}), "runs/a.json")
