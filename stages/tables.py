@@ -47,6 +47,11 @@ class Table:
         return f"{self.run.name}:{self.teacher}"
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """The recipe keys of its shards: what makes it the same table in several runs."""
+        return tuple(self.run.keys[task] for task in self.shards)
+
+    @property
     def views(self) -> tuple[str, ...]:
         """The tasks that drew the views its shards are of, in order."""
         return tuple(dict.fromkeys(f"views[{_place(task)[0]}]" for task in self.shards))
@@ -115,9 +120,16 @@ def tables_of(run: Run) -> list[Table]:
     return [Table(run, name, tuple(sorted(shards[name], key=_place))) for name in names]
 
 
-def all_tables(store: Store) -> list[Table]:
-    """Return the tables of all finished runs of a store, those of the newest run first."""
-    return [table for run in _newest_first(store) for table in tables_of(run)]
+def all_tables(store: Store) -> list[list[Table]]:
+    """Return the tables of all finished runs of a store, each as the runs have it that name the very same results.
+
+    The newest run comes first, among those of a table and among the tables.
+    """
+    found: dict[tuple[str, ...], list[Table]] = {}
+    for run in _newest_first(store):
+        for table in tables_of(run):
+            found.setdefault(table.results, []).append(table)
+    return list(found.values())
 
 
 def find(store: Store, key: str) -> Table:

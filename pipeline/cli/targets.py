@@ -1,6 +1,6 @@
 """The commands about soft-target tables: `targets list`, `targets show`, `targets export`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -8,34 +8,38 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
 from stages import tables
 
 FORMS = ("npy", "parquet")
 _NUMBERS = ("rows", "outputs", "bytes")
+_SHOWN = 3
+"""How many of the other runs of a table a list names."""
 
 
 def list_tables(location: str, *, as_json: bool) -> None:
-    """Print the tables of all finished runs, those of the newest run first.
+    """Print the tables of all finished runs, those of the newest run first; one that several runs share only once.
 
     Raises:
         ConfigError: There is no such store.
     """
     store = tables.open_store(location)
-    found = [_summary(store, table) for table in tables.all_tables(store)]
+    found = [_summary(store, shared) for shared in tables.all_tables(store)]
     console = Console()
     if as_json:
         console.print_json(data=found)
         return
     grid = _grid("table", *_NUMBERS, "encoding")
     for summary in found:
-        if "fault" in summary:
-            grid.add_row(Text(summary["key"]), Text(summary["fault"], style="red"))
-        else:
+        if "fault" not in summary:
             numbers = (f"{summary[name]:,}" for name in _NUMBERS)
-            grid.add_row(Text(summary["key"]), *numbers, Text(summary["encoding"]["name"]))
+            grid.add_row(_with_runs(summary), *numbers, Text(summary["encoding"]["name"]))
     console.print(grid if found else Text(f"{location}: no finished run has made a table"))
+    for summary in found:
+        if "fault" in summary:
+            say(f"{summary['key']}: {summary['fault']}")
 
 
 def show(location: str, key: str, *, as_json: bool) -> None:
@@ -46,7 +50,9 @@ def show(location: str, key: str, *, as_json: bool) -> None:
         StoreError: Something of it is no longer there.
     """
     store = tables.open_store(location)
-    description = tables.describe(store, tables.find(store, key))
+    table = tables.find(store, key)
+    same = next(shared for shared in tables.all_tables(store) if shared[0].results == table.results)
+    description = tables.describe(store, table) | {"runs": [table.run.name for table in same]}
     console = Console()
     if as_json:
         console.print_json(data=description)
@@ -85,14 +91,25 @@ def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> No
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _summary(store: Store, table: tables.Table) -> dict[str, Any]:
-    """Return the line about a table; one that is no longer whole must not hide the others."""
+def _summary(store: Store, shared: Sequence[tables.Table]) -> dict[str, Any]:
+    """Return the line about a table, given as its runs have it; a damaged one must not hide the others."""
+    known = {"key": shared[0].key, "runs": [table.run.name for table in shared]}
     try:
-        description = tables.describe(store, table)
+        description = tables.describe(store, shared[0])
     except StoreError as error:
-        return {"key": table.key, "fault": str(error)}
-    names = ("key", "teacher", "rows", "views", "bytes", "encoding")
-    return {name: description[name] for name in names} | {"outputs": len(tables.output_names(description))}
+        return known | {"fault": str(error)}
+    names = ("teacher", "rows", "views", "bytes", "encoding")
+    outputs = len(tables.output_names(description))
+    return known | {name: description[name] for name in names} | {"outputs": outputs}
+
+
+def _with_runs(summary: Mapping[str, Any]) -> Text:
+    """Return a table's key, and below it the other runs that it is of."""
+    _, *others = summary["runs"]
+    lines = [f"  also of {name}" for name in others[:_SHOWN]]
+    if len(others) > _SHOWN:
+        lines.append(f"  and of {len(others) - _SHOWN} more")
+    return Text("\n".join([summary["key"], *lines]))
 
 
 def _told(description: Mapping[str, Any]) -> dict[str, str]:
@@ -108,6 +125,7 @@ def _told(description: Mapping[str, Any]) -> dict[str, str]:
         "prior correction": f"{description['prior_correction']:.6g}",
         **{f"mean {name}": f"{value:.4f}" for name, value in description["statistics"].items()},
         "run": f"{provenance['run']}, recorded {provenance['recorded']}",
+        **({"all its runs": ", ".join(description["runs"])} if len(description["runs"]) > 1 else {}),
         "data": ", ".join(f"{name} {value}" for name, value in provenance["data"].items()),
         "teachers": ", ".join(f"{name} {digest[:12]}" for name, digest in provenance["teachers"].items()),
     }

@@ -250,6 +250,32 @@ def test_list_shows_every_table(kept, capsys):
     assert all(f"{RUN}:{teacher}" in text for teacher in TEACHERS)
 
 
+def test_list_shows_a_table_of_several_runs_once(keep, capsys):
+    kept = keep()
+    store = Store.open(kept.location)
+    keys = store.runs()[0].keys
+    later = [f"tiny-2026020{day}-000000-000" for day in range(1, 6)]
+    for name in later:
+        other = {"combined[0.0]": keys["combined[0.1]"]} if name == later[-1] else {}
+        store.record_run(name, {**keys, **other})
+    commands.list_tables(kept.location, as_json=True)
+    found = {table["key"]: table["runs"] for table in json.loads(capsys.readouterr().out)}
+    runs = [*reversed(later), RUN]
+    assert found == {
+        f"{later[-1]}:combined": runs[:1],
+        **{f"{later[-1]}:{teacher}": runs for teacher in TEACHERS[1:]},
+        f"{later[-2]}:combined": runs[1:],
+    }
+    commands.list_tables(kept.location, as_json=False)
+    text = capsys.readouterr().out
+    assert text.count("generalist") == 1
+    assert f"  also of {later[-2]}" in text
+    assert "  and of 2 more" in text
+    commands.show(kept.location, f"{later[0]}:generalist", as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"all its runs {', '.join(runs[:2])}" in shown
+
+
 def test_list_shows_a_table_that_is_no_longer_whole_beside_the_others(keep, capsys):
     kept = keep({"combined[0.0]": Artifact(facts={"teacher": "combined"})})
     commands.list_tables(kept.location, as_json=True)
@@ -274,7 +300,7 @@ def test_list_of_an_empty_store_says_so(tmp_path, capsys):
 
 def test_show_tells_all_that_is_known(kept, capsys):
     commands.show(kept.location, "tiny:0-1", as_json=True)
-    assert json.loads(capsys.readouterr().out) == described(kept, "0-1")
+    assert json.loads(capsys.readouterr().out) == described(kept, "0-1") | {"runs": [RUN]}
     commands.show(kept.location, "tiny:0-1", as_json=False)
     text = capsys.readouterr().out
     for expected in (f"{RUN}:0-1", "3: class 0, class 1, any other class", "in 4 shards", "prior correction"):
