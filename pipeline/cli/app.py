@@ -142,6 +142,49 @@ def predict(
 
 
 @app.command()
+def evaluate(
+    run: RunName,
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Another labelled set with the run's classes: folder:photos.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Folder that a relative path of --data starts from.")] = Path(),
+    split: Annotated[str | None, typer.Option(help="Which part of --data: train, test or all.")] = None,
+    *,
+    runs: RunsFolder = Path("runs"),
+    store: RunStore = None,
+    as_json: AsJson = None,
+) -> None:
+    """Measure all models of a run again, on its test split or on another labelled set.
+
+    Example: python -m pipeline evaluate digits --data folder:photos
+    """
+    from pipeline.cli import evaluate as command  # noqa: PLC0415
+    from pipeline.cli import kept  # noqa: PLC0415
+
+    command.evaluate(kept.find(runs, run, store), data, root=root, part=split, as_json=bool(as_json))
+
+
+@app.command()
+def export(
+    run: RunName,
+    form: Annotated[str, typer.Option("--format", help="onnx (which needs the extra `onnx`) or torch-export.")],
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of one in the run's folder.")] = None,
+    *,
+    runs: RunsFolder = Path("runs"),
+    store: RunStore = None,
+    as_json: AsJson = None,
+) -> None:
+    """Write a run's student as one file for other programs: pixels in, probabilities out, checked against PyTorch.
+
+    Example: python -m pipeline export digits --format onnx
+    """
+    from pipeline.cli import export as command  # noqa: PLC0415
+    from pipeline.cli import kept  # noqa: PLC0415
+
+    command.export(kept.find(runs, run, store), form, to, as_json=bool(as_json))
+
+
+@app.command()
 def report(run: RunName, runs: RunsFolder = Path("runs"), store: RunStore = None) -> None:
     """Write a run's report again from what is kept."""
     from pipeline.cli import kept  # noqa: PLC0415

@@ -11,7 +11,7 @@ from rich.text import Text
 def results_table(results: Mapping[str, Any]) -> Group:
     """Return what a run came to: the models side by side, the subsets, the times."""
     return Group(
-        _models(results),
+        models_table(results, "on the test split"),
         Text(""),
         *_differences(results),
         Text(""),
@@ -21,8 +21,9 @@ def results_table(results: Mapping[str, Any]) -> Group:
     )
 
 
-def _models(results: Mapping[str, Any]) -> Table:
-    table = table_of("on the test split", "accuracy", "NLL", "ECE", "parameters", "bytes")
+def models_table(results: Mapping[str, Any], heading: str) -> Table:
+    """Return the models of a run side by side."""
+    table = table_of(heading, "accuracy", "NLL", "ECE", "ms/image", "parameters", "bytes")
     students = results["students"]
     rows = [
         ("generalist", results["generalist"]),
@@ -35,6 +36,7 @@ def _models(results: Mapping[str, Any]) -> Table:
             _percent(model["accuracy"]),
             f"{model['nll']:.4f}",
             f"{model['ece']:.4f}",
+            f"{model['milliseconds_per_image']:.3f}",
             f"{model['parameters']:,}" if "parameters" in model else "",
             f"{model['bytes']:,}" if "bytes" in model else "",
         )
@@ -55,7 +57,7 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
     for specialist in results["specialists"]:
         table.add_row(
-            Text(", ".join(specialist["names"])),
+            Text(_listed(specialist["names"])),
             _percent(specialist["conditional_accuracy"]),
             _percent(specialist["generalist_conditional_accuracy"]),
             _percent(specialist["dustbin_recall"]),
@@ -84,6 +86,15 @@ def _folded(task_ids: Sequence[str]) -> str:
         stage = name.split("[")[0]
         stages[stage] = stages.get(stage, 0) + 1
     return ", ".join(stage if n == 1 else f"{stage} ({n})" for stage, n in stages.items())
+
+
+def _listed(names: Sequence[str], width: int = 40) -> str:
+    """Return names as a list, of a long one the first and how many more there are."""
+    for n in range(len(names), 0, -1):
+        text = ", ".join(names[:n]) + (f" and {len(names) - n} more" if n < len(names) else "")
+        if len(text) <= width:
+            return text
+    return f"{len(names)} classes"
 
 
 def _percent(share: float | None) -> str:

@@ -1,0 +1,77 @@
+"""What a person takes away from a run: `evaluate` and `export`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli import kept
+from tests.pipeline.cli.conftest import Command, make_arrays, newest, without_times
+
+
+def test_evaluate_finds_again_what_the_run_has_measured(finished: Path, command: Command) -> None:
+    results = json.loads((newest(finished / "runs") / "results.json").read_text())
+    found = json.loads(command("evaluate", "tiny", "--json").out)
+    for name in ("generalist", "ensemble", "students", "specialists", "differences", "changed"):
+        assert without_times(found[name]) == without_times(results[name])
+    assert found["data"] == {"source": "the run's test split", "examples": 60}
+
+
+def test_evaluate_on_another_set(finished: Path, command: Command) -> None:
+    arrays = make_arrays()
+    flipped = arrays | {"x_test": 255 - arrays["x_test"][:20], "y_test": arrays["y_test"][:20]}
+    np.savez(finished / "other.npz", **flipped)
+    done = command("evaluate", "tiny", "--data", "npz:other.npz")
+    assert (done.code, done.err) == (0, "")
+    assert "on npz:other.npz" in done.out
+    assert "20 examples; times measured on " in done.out
+    train = json.loads(command("evaluate", "tiny", "--data", "npz:other.npz", "--split", "train", "--json").out)
+    assert train["data"] == {"source": "npz:other.npz", "examples": 160}
+    own = json.loads(command("evaluate", "tiny", "--data", "npz:tiny.npz", "--json").out)
+    results = json.loads((newest(finished / "runs") / "results.json").read_text())
+    assert without_times(own["students"]) == without_times(results["students"])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--split", "test"), 2, "--split: must come with --data"),
+        (("--data", "npz:x.npz", "--split", "tests"), 2, "got 'tests'; did you mean 'test'?"),
+        (("--data", "npz:x.npz"), 1, "npz:x.npz must be a file"),
+        (("--data", "zip:x"), 1, "must start with one of"),
+    ],
+)
+def test_evaluate_says_what_is_wrong(
+    finished: Path, command: Command, options: tuple[str, ...], code: int, told: str
+) -> None:
+    done = command("evaluate", "tiny", *options)
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
+
+
+def test_export_writes_a_file_that_says_what_the_student_says(finished: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "torch-export")
+    file = newest(finished / "runs") / "student.pt2"
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0].startswith(f"runs/{file.parent.name}/student.pt2: ")
+    assert "over 24 examples of the holdout (must be less than 0.0001)" in done.out
+    told = json.loads(command("export", "tiny", "--format", "torch-export", "--to", "mine.pt2", "--json").out)
+    assert (told["file"], told["bytes"]) == ("mine.pt2", (finished / "mine.pt2").stat().st_size)
+    assert 0 <= told["largest_difference"] < 1e-4
+    assert [path.name for path in finished.iterdir() if path.name.endswith(".pt2")] == ["mine.pt2"]
+
+
+def test_export_leaves_nothing_behind_when_it_cannot(finished: Path, command: Command) -> None:
+    assert command("export", "tiny", "--format", "onx").err == (
+        "--format: must be onnx or torch-export; got 'onx'; did you mean 'onnx'?\n"
+    )
+    done = command("export", "tiny", "--format", "torch-export", "--to", "nowhere/student.pt2")
+    assert done.code == 1
+    assert "nowhere/student.pt2: must be writable; got " in done.err
+    run = kept.find(finished / "runs", "tiny")
+    (run.folder.path / "student.safetensors").write_bytes(b"damaged")
+    done = command("export", "tiny", "--format", "torch-export")
+    assert done.code == 1
+    assert "must have the SHA-256" in done.err
+    assert not list(run.folder.path.glob("*.pt2"))

@@ -1,0 +1,84 @@
+"""Another labelled set, brought to what a network takes."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import StageError
+from stages.labelled import Wanted, load
+from stages.learning import pictures
+
+WANTED = Wanted(("cat", "dog", "owl"), (6, 6), 1)
+RNG = np.random.default_rng(0)
+
+
+def write(folder, names=("owl", "cat"), shape=(6, 6)):
+    images = RNG.integers(0, 255, (8, *shape), dtype=np.uint8)
+    arrays = {
+        "x_train": images[:5],
+        "y_train": np.array([0, 1, 0, 1, 1]),
+        "x_test": images[5:],
+        "y_test": np.array([1, 0, 1]),
+    }
+    np.savez(folder / "other.npz", **arrays, class_names=np.array(names))
+    return images
+
+
+def test_classes_are_matched_by_name(tmp_path):
+    images = write(tmp_path)
+    found = load("npz:other.npz", tmp_path, None, WANTED)
+    assert found.arrays["labels"].tolist() == [0, 2, 0]
+    assert found.arrays["labels"].dtype == np.int64
+    assert np.array_equal(found.arrays["images"][..., 0], images[5:])
+    assert found.facts == {"class_names": ["cat", "dog", "owl"], "test": 3}
+
+
+@pytest.mark.parametrize(("part", "labels"), [("train", [2, 0, 2, 0, 0]), ("all", [2, 0, 2, 0, 0, 0, 2, 0])])
+def test_other_parts_may_be_taken(tmp_path, part, labels):
+    write(tmp_path)
+    assert load("npz:other.npz", tmp_path, part, WANTED).arrays["labels"].tolist() == labels
+
+
+def test_images_are_scaled_and_converted(tmp_path):
+    images = write(tmp_path, shape=(12, 10, 3))
+    found = load("npz:other.npz", tmp_path, None, WANTED).arrays["images"]
+    assert np.array_equal(found[1], pictures.array_pixels(images[6], (6, 6), 1))
+
+
+def test_folder_without_halves_is_taken_whole(tmp_path):
+    for name, n in (("owl", 1), ("cat", 3)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(n):
+            Image.new("RGB", (9, 7), (i, 200, 0)).save(tmp_path / "photos" / name / f"{i}.png")
+    found = load("folder:photos", tmp_path, None, WANTED)
+    assert sorted(found.arrays["labels"].tolist()) == [0, 0, 0, 2]
+    assert found.arrays["images"].shape == (4, 6, 6, 1)
+    (tmp_path / "photos" / "cat" / "broken.png").write_text("no image")
+    with pytest.raises(StageError, match=r"folder:photos must be .*\n  cat/broken.png must be a picture"):
+        load("folder:photos", tmp_path, "all", WANTED)
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    with pytest.raises(StageError, match="folder:empty must hold a folder of images for each class"):
+        load("folder:empty", tmp_path, None, WANTED)
+    with pytest.raises(StageError, match="--split: must be all for a folder without train and test; got test"):
+        load("folder:photos", tmp_path, "test", WANTED)
+
+
+def test_strange_classes_are_refused_by_name(tmp_path):
+    write(tmp_path, names=("owls", "cat"))
+    with pytest.raises(StageError, match=r"classes of npz:other.npz must be among .* got 'owls'; did you mean 'owl'\?"):
+        load("npz:other.npz", tmp_path, None, WANTED)
+
+
+def test_what_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(StageError, match=r"npz:nowhere\.npz must be a file"):
+        load("npz:nowhere.npz", tmp_path, None, WANTED)
+    images = write(tmp_path)
+    ok = {"x_train": images, "y_train": np.zeros(8, int), "x_test": images, "y_test": np.zeros(8, int)}
+    np.savez(tmp_path / "other.npz", **ok | {"y_test": np.zeros(3, int)})
+    with pytest.raises(
+        StageError, match=r"labels of npz:other.npz must be one integer for each image; got int64 \(3,\)"
+    ):
+        load("npz:other.npz", tmp_path, None, WANTED)
+    np.savez(tmp_path / "other.npz", **ok | {"x_test": images / 255})
+    with pytest.raises(StageError, match="an image must be uint8"):
+        load("npz:other.npz", tmp_path, None, WANTED)
