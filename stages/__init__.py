@@ -11,10 +11,12 @@ STAGES = (
         packages=("numpy", "pillow", "scikit-learn"),
     ),
     Stage("views", "stages.views:draw", tasks="stages.tasks:views", packages=("numpy",)),
+    Stage("models", "stages.network:check", tasks="stages.tasks:models", packages=("torch",)),
     Stage(
         "generalist",
         "stages.generalist:train",
         tasks="stages.tasks:generalist",
+        decided_by=("models",),
         packages=("torch", "numpy"),
         gpu=1.0,
     ),

@@ -132,6 +132,10 @@ def _views(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return Effort(_like(""), sizes.transfer, size, size, PROCESS_BYTES)
 
 
+def _models(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    return Effort(_like(task.parameters[f"{task.identity}.model"]), 1.0, 0, 1000, PROCESS_BYTES)
+
+
 def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.generalist
     return _training(sizes, wanted, wanted.epochs * sizes.transfer, wanted.model)
@@ -210,6 +214,7 @@ def _like(*parts: object) -> str:
 _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "data": _data,
     "views": _views,
+    "models": _models,
     "generalist": _generalist,
     "confusion": _confusion,
     "subsets": _subsets,

@@ -9,21 +9,32 @@ from stages.learning.objectives import labels_loss
 from stages.parameters import AugmentParameters, TeacherParameters
 
 
-def train(*, dataset: Artifact, generalist: TeacherParameters, augment: AugmentParameters, work: Work) -> Artifact:
+def train(
+    *,
+    dataset: Artifact,
+    generalist: TeacherParameters,
+    augment: AugmentParameters,
+    weights: str | None = None,
+    content: str | None = None,
+    work: Work,
+) -> Artifact:
     """Train the generalist on the training part without the holdout.
 
     Args:
         dataset: The training half of the data set.
         generalist: The network and its training.
         augment: Each epoch shows another draw of it.
+        weights: File of weights that the network starts from.
+        content: Digest of that file, and of a function's code.
         work: Its seed draws the weights, the order and the augmentation.
 
     Returns:
         The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training.
     """
     labels = dataset.arrays["labels"]
-    description = network.describe(generalist.model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
-    model = network.build(description, seed=work.seed)
+    model, description = network.initial(
+        generalist.model, dataset=dataset, seed=work.seed, weights=weights, content=content
+    )
     examples = transfer_rows(dataset)
 
     def epoch(number: int) -> fitting.Epoch:

@@ -3,14 +3,16 @@
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.stage import Artifact, Json
+from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import folded
-from stages.learning import models
+from stages.learning import model_files, models, views
+from stages.learning.errors import LearningError
 from stages.learning.prediction import Images, predict_logits
 from stages.parameters import ModelParameters
 
@@ -37,7 +39,7 @@ def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Desc
     """Return the description of a network for a data set."""
     height, width, channels = dataset.arrays["images"].shape[1:]
     return {
-        "model": model.model_dump(),
+        "model": {"name": model.name} | model.model_dump(exclude={"weights"}, exclude_defaults=True),
         "outputs": outputs,
         "channels": channels,
         "image_size": [height, width],
@@ -49,13 +51,80 @@ def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Desc
 def build(description: Description, *, seed: int) -> nn.Module:
     """Return the network with its initial weights, drawn from the seed alone."""
     return models.build(
-        description["model"]["name"],
+        **description["model"],
         classes=description["outputs"],
         channels=description["channels"],
         image_size=tuple(description["image_size"]),
-        width=description["model"]["width"],
         seed=seed,
     )
+
+
+def initial(
+    model: ModelParameters,
+    *,
+    dataset: Artifact,
+    seed: int,
+    weights: str | None = None,
+    content: str | None = None,
+) -> tuple[nn.Module, Description]:
+    """Return a network over all classes of a data set as its training finds it.
+
+    Args:
+        model: The network.
+        dataset: The training half of the data set.
+        seed: Its weights are drawn from it, where no file has them.
+        weights: The file that has them.
+        content: The digest of that file, and of a function's code, as the run was planned with.
+
+    Raises:
+        LearningError: There is no such network, the file holds none of its weights, or it is not what was planned.
+    """
+    path = Path(weights) if weights else None
+    found = model_files.digest(model.name, path)
+    if content is not None and found != content:
+        rule = f"be what it was when the run was planned, with the digest {content[:12]}"
+        raise LearningError(f"model {model.name} must {rule}; got {str(found)[:12]}")
+    description = describe(model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
+    network = build(description, seed=seed)
+    if path:
+        models.load_weights(network, path)
+    return network, description
+
+
+def check(
+    *,
+    dataset: Artifact,
+    model: ModelParameters,
+    is_teacher: bool,
+    weights: str | None = None,
+    content: str | None = None,
+    work: Work,
+) -> Artifact:
+    """Stage `models`: try a network that is not this project's own, before the first training takes its time.
+
+    Args:
+        dataset: The training half of the data set.
+        model: The network.
+        is_teacher: Whether specialists start from it, and so from its last layer.
+        weights: File of weights that it starts from.
+        content: Digest of that file, and of a function's code.
+        work: Nothing of it is used.
+
+    Returns:
+        Facts: the number of `parameters`.
+
+    Raises:
+        LearningError: The network cannot be made, does not take the images, returns no logits, or has no last layer
+            that a specialist could replace.
+    """
+    network, description = initial(model, dataset=dataset, seed=work.seed, weights=weights, content=content)
+    images = models.as_tensor(dataset.arrays["images"][:2])
+    seen = views.normalise(images, description["mean"], description["std"])
+    models.check(network, seen, description["outputs"])
+    if is_teacher:
+        models.head_weights(network, models.state_to_arrays(network))
+        models.check_head(network, seen)
+    return Artifact(facts={"parameters": models.n_parameters(network)})
 
 
 def to_artifact(network: nn.Module, description: Description, facts: Mapping[str, Json]) -> Artifact:

@@ -6,7 +6,7 @@ number is not a number, a switch is not a count, and a key that nobody reads is 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 
 from pipeline.errors import Fault
 from stages import manual, tables
-from stages.learning import source_names
+from stages.learning import model_names, source_names
 
 
 class Section(BaseModel):
@@ -33,6 +33,12 @@ class Section(BaseModel):
 def _source(value: str) -> str:
     """Return a source of the right shape; whether it exists is seen when it is read."""
     source_names.parse(value)
+    return value
+
+
+def _model(value: str) -> str:
+    """Return the name of a network there is."""
+    model_names.parse(value)
     return value
 
 
@@ -72,7 +78,7 @@ Source = Annotated[
         "each class, or those alone), npz:PATH (x_train, y_train, x_test, y_test) or python:MODULE:FACTORY."
     ),
 ]
-Width = Annotated[int, Field(gt=0, description="Channels of the first stage (cnn) or units of a layer (mlp).")]
+Units = Annotated[int, Field(gt=0)]
 Epochs = Annotated[int, Field(ge=1, description="Passes over the training examples.")]
 LearningRate = Annotated[float, Field(gt=0, description="Largest learning rate, reached at the end of the warm-up.")]
 Size = Annotated[int, Field(ge=2)]
@@ -139,14 +145,59 @@ class DataParameters(Section):
 class ModelParameters(Section):
     """A network."""
 
-    name: Literal["cnn", "mlp"] = Field(default="cnn", description="Kind of network.")
-    width: Width = 32
+    DEFAULT_WIDTH: ClassVar[int] = 32
+
+    name: Annotated[str, AfterValidator(_model)] = Field(
+        default="cnn",
+        description="The network: cnn, mlp, a ResNet for small images (resnet20, resnet8x4, resnet32x4, ...), a wide "
+        "ResNet (wrn-16-2, wrn-40-2, ...), torchvision:NAME, timm:NAME or python:MODULE:FACTORY.",
+    )
+    width: int | None = Field(
+        default=None,
+        gt=0,
+        description="Channels of the first stage (cnn) or units of each of two layers (mlp): 32, of a student 8.",
+    )
+    hidden: Annotated[tuple[Units, ...], Field(strict=False), _at_least(1, "one layer")] | None = Field(
+        default=None, description="Units of each hidden layer of an mlp, such as [1200, 1200], in place of a width."
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of an mlp's hidden units that a step of training leaves out."
+    )
+    input_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of an mlp's input pixels that a step of training leaves out."
+    )
+    weights: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File of weights to start from, safetensors or torch.save's; a last layer for other classes is "
+        "left out. Relative to where the command runs.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_width(cls, values: Any) -> Any:
+        """Give a width to the networks that have one, where nothing is said of it."""
+        if not isinstance(values, dict) or values.get("width") is not None or values.get("hidden") is not None:
+            return values
+        return values | {"width": cls.DEFAULT_WIDTH} if values.get("name", "cnn") in {"cnn", "mlp"} else values
+
+    @field_validator("width", "hidden", "dropout", "input_dropout")
+    @classmethod
+    def _of_its_network(cls, value: Any, info: ValidationInfo) -> Any:
+        """Return a value that the network has a use for."""
+        name = info.data.get("name")
+        kinds = ("cnn", "mlp") if info.field_name == "width" else ("mlp",)
+        if value and name is not None and name not in kinds:
+            raise ValueError(f"must be left out but with a model of {' or '.join(kinds)}; got {value} with {name}")
+        if info.field_name == "hidden" and value and info.data.get("width"):
+            raise ValueError("must be left out where width is given; got both")
+        return value
 
 
 class SmallModelParameters(ModelParameters):
     """A network whose width is small unless the config says otherwise, also where it only names the kind."""
 
-    width: Width = 8
+    DEFAULT_WIDTH: ClassVar[int] = 8
 
 
 class TrainingParameters(Section):

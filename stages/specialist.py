@@ -121,15 +121,13 @@ def _objective(logits: Tensor, batch: Batch, *, smoothing: float) -> Tensor:
 def _from_generalist(generalist: Artifact, subset: Tensor, *, keep_all: bool) -> tuple[nn.Module, network.Description]:
     """Return the generalist's network with a head for the subset and its dustbin, or for the subset and all others."""
     make_head = dustbin.full_head if keep_all else dustbin.initial_head
-    weight, bias = make_head(
-        models.as_tensor(generalist.arrays["head.weight"]),
-        models.as_tensor(generalist.arrays["head.bias"]),
-        subset,
-    )
-    description: network.Description = generalist.facts["network"] | {"outputs": len(bias)}
+    n_outputs = generalist.facts["network"]["outputs"] if keep_all else len(subset) + 1
+    description: network.Description = generalist.facts["network"] | {"outputs": n_outputs}
     if keep_all:
         description["inside"] = len(subset)
     model = network.build(description, seed=0)
-    heads = {"head.weight": weight.numpy(), "head.bias": bias.numpy()}
+    head, old_weight, old_bias = models.head_weights(model, generalist.arrays)
+    weight, bias = make_head(old_weight, old_bias, subset)
+    heads = {f"{head}.weight": weight.numpy(), f"{head}.bias": bias.numpy()}
     models.arrays_to_state(model, dict(generalist.arrays) | heads)
     return model, description

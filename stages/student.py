@@ -19,6 +19,8 @@ def train(
     views: Sequence[Artifact],
     targets: Sequence[Artifact],
     student: StudentParameters,
+    weights: str | None = None,
+    content: str | None = None,
     work: Work,
 ) -> Artifact:
     """Train a student on the views that the teachers saw.
@@ -28,14 +30,17 @@ def train(
         views: All views, in order; epoch e shows view e mod views.
         targets: The shards of a table over all classes, in canonical order; none for a student of labels alone.
         student: The network, its training, and the weight and temperature of the soft targets.
+        weights: File of weights that the network starts from.
+        content: Digest of that file, and of a function's code.
         work: Its seed, which all students of a run share, draws the weights and the order.
 
     Returns:
         The network. Facts also hold the `history` of its training.
     """
     labels = dataset.arrays["labels"]
-    description = network.describe(student.model, outputs=len(dataset.facts["class_names"]), dataset=dataset)
-    model = network.build(description, seed=work.seed)
+    model, description = network.initial(
+        student.model, dataset=dataset, seed=work.seed, weights=weights, content=content
+    )
     pixels = fitting.Pixels.of(dataset)
     table = soft_targets.SoftTargets(targets, views, dataset) if targets else None
 

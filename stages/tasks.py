@@ -10,7 +10,7 @@ from pipeline.errors import MisfitError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
 from stages import manual
-from stages.parameters import Parameters, StudentParameters, TrainingParameters, check_classes
+from stages.parameters import ModelParameters, Parameters, StudentParameters, TrainingParameters, check_classes
 
 Known = Mapping[str, Facts]
 Range = tuple[int, int]
@@ -46,14 +46,37 @@ def views(parameters: Parameters, known: Known) -> list[Task]:
     ]
 
 
+def models(parameters: Parameters, known: Known) -> list[Task]:
+    """List the trials of networks that are not this project's own: all before the first training, which may be long."""
+    tried = {name: getattr(parameters, name).model for name in ("generalist", "student")}
+    return [
+        Task(
+            "models",
+            section,
+            inputs={"dataset": "data[train]"},
+            parameters={f"{section}.model": _bare(model), "is_teacher": section == "generalist"}
+            | _model_content(known, section),
+            settings=_model_file(known, section),
+        )
+        for section, model in tried.items()
+        if ":" in model.name or model.weights
+    ]
+
+
 def generalist(parameters: Parameters, known: Known) -> list[Task]:
     """List the one training of the generalist."""
+    wanted = parameters.generalist
     return [
         Task(
             "generalist",
             inputs={"dataset": "data[train]"},
-            parameters={"generalist": parameters.generalist, "data.augment": parameters.data.augment},
-            threads=parameters.generalist.threads,
+            parameters={
+                "generalist": wanted.model_copy(update={"model": _bare(wanted.model)}),
+                "data.augment": parameters.data.augment,
+            }
+            | _model_content(known, "generalist"),
+            settings=_model_file(known, "generalist"),
+            threads=wanted.threads,
         )
     ]
 
@@ -171,14 +194,17 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
         "hard": [],
     }
     views = [f"views[{view}]" for view in range(parameters.data.views)]
+    wanted = parameters.student.model_copy(update={"model": _bare(parameters.student.model)})
     return [
         Task(
             "student",
             variant,
             inputs={"dataset": "data[train]", "views": views, "targets": sources[variant]},
-            parameters={"student": _on_labels_alone(parameters.student) if variant == "hard" else parameters.student},
+            parameters={"student": _on_labels_alone(wanted) if variant == "hard" else wanted}
+            | _model_content(known, "student"),
+            settings=_model_file(known, "student"),
             seed_identity="",
-            threads=parameters.student.threads,
+            threads=wanted.threads,
         )
         for variant in ("distilled", *parameters.controls)
     ]
@@ -256,6 +282,23 @@ def subset_name(classes: Sequence[int]) -> str:
     """Return the name of a subset: its class ids where that stays readable, their digest where there are many."""
     name = "-".join(map(str, classes))
     return name if len(name) <= 40 else f"{len(classes)}-classes-{sha256(canonical(list(classes)))[:12]}"
+
+
+def _bare(model: ModelParameters) -> ModelParameters:
+    """Return a network's parameters without the path of its weights: a recipe has their digest."""
+    return model.model_copy(update={"weights": None})
+
+
+def _model_content(known: Known, section: str) -> dict[str, str]:
+    """Return the digest of the files that a network is made of, where there are any."""
+    files = known["models"].get(section)
+    return {f"{section}.model.content": files["content"]} if files else {}
+
+
+def _model_file(known: Known, section: str) -> dict[str, str]:
+    """Return where the weights are that a network starts from, where it does."""
+    files = known["models"].get(section)
+    return {"weights": files["weights"]} if files and files["weights"] else {}
 
 
 def _on_labels_alone(student: StudentParameters) -> StudentParameters:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config as config_file
-from pipeline.cli import dataset
+from pipeline.cli import dataset, models
 from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.config import Loaded
@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, Fault, MisfitError, did_you_mean
 from pipeline.executor import Needs, check_options
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
-from pipeline.stage import Json
+from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES
 from stages.learning.errors import LearningError
@@ -36,11 +36,13 @@ class Composition:
         loaded: Its config, and where each of its values was written.
         store: Where its results are kept.
         data: What is known of its data set.
+        models: What is known of the files that its networks are made of, by section of the config.
     """
 
     loaded: Loaded[Config]
     store: Store
     data: DataSet
+    models: Facts
 
     @property
     def config(self) -> Config:
@@ -54,7 +56,7 @@ class Composition:
             resolved(self.config),
             seed=self.config.seed,
             store=self.store,
-            known={"source": self.data.facts},
+            known={"source": self.data.facts, "models": self.models},
         )
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
@@ -102,16 +104,17 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         ConfigError: Lists all faults of the config.
         StoreError: The store cannot be used.
     """
-    found: list[tuple[Store, DataSet]] = []
+    found: list[tuple[Store, DataSet, Facts]] = []
 
     def check(config: Config) -> list[Fault]:
         store = Store.open(config.store) if make else Store.at(config.store)
-        faults = check_options(config.ray, STAGES, _threads(config))
+        networks, faults = models.find(config, store)
+        faults += check_options(config.ray, STAGES, _threads(config))
         try:
             data = dataset.find(config, store, load=load)
         except LearningError as error:
             return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
-        found.append((store, data))
+        found.append((store, data, networks))
         return faults + (check_classes(config, data.classes, data.class_names) if data.classes else [])
 
     loaded = config_file.load(path, Config, overrides, checks=check)

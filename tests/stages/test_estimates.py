@@ -87,9 +87,9 @@ def test_nothing_is_expected_of_a_stage_or_sizes_that_are_not_known():
 
 
 def test_every_kept_stage_is_measured(tmp_path):
-    wanted = parameters(combine={"calibrate": True})
+    wanted = parameters(combine={"calibrate": True}, student={"model": {"name": "torchvision:resnet18"}})
     graph = Graph(STAGES, wanted, seed=0, store=Store.open(str(tmp_path)), known={})
-    facts = known(wanted) | {"source": {"kind": "npz", "digest": "d" * 64, "root": "/", "stamp": {}}}
+    facts = known(wanted) | {"source": {"kind": "npz", "digest": "d" * 64, "root": "/", "stamp": {}}, "models": {}}
     tasks = graph.imagine(facts)
     unmeasured = {task.stage for task in tasks.values() if not estimates.effort(task, wanted, facts).kind}
     assert unmeasured == {"report"}

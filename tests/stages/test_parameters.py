@@ -64,6 +64,16 @@ def test_parameters_have_defaults_for_all_but_the_source():
     assert parameters.controls == ("hard", "generalist")
 
 
+@pytest.mark.parametrize(
+    ("given", "width"),
+    [({}, 32), ({"name": "mlp"}, 32), ({"name": "resnet20"}, None), ({"name": "mlp", "hidden": [30, 30]}, None)],
+)
+def test_networks_have_a_width_where_they_have_a_use_for_it(given, width):
+    model = ModelParameters(**given)
+    assert model.width == width
+    assert ModelParameters(**model.model_dump()) == model
+
+
 def test_parameters_keep_a_students_width_small_when_only_its_model_is_named():
     parameters = Parameters.model_validate(
         {
@@ -125,6 +135,22 @@ def test_source_of_the_right_shape_is_taken(source):
         (
             "{source: 'folder:x', download: true}",
             "data.download: must be left out but with a source of torchvision; got True with folder:x",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: resnet20, width: 4}}",
+            "student.model.width: must be left out but with a model of cnn or mlp; got 4 with resnet20",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: cnn, dropout: 0.5}}",
+            "student.model.dropout: must be left out but with a model of mlp; got 0.5 with cnn",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: mlp, width: 4, hidden: [4]}}",
+            "student.model.hidden: must be left out where width is given; got both",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: mlp, hidden: []}}",
+            "student.model.hidden: must list at least one layer; got []",
         ),
         ("{source: 'npz:'}", "data.source: must name something after 'npz:'; got 'npz:'"),
         (

@@ -15,6 +15,7 @@ from stages.parameters import DataParameters, Parameters
 STAGE = {stage.name: stage for stage in STAGES}
 KNOWN = {
     "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5, "stamp": {}},
+    "models": {},
     "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
 }
@@ -50,6 +51,33 @@ def test_every_input_is_an_earlier_task():
     for task in all_tasks():
         assert set(task.input_ids) <= seen
         seen.add(task.id)
+
+
+def test_networks_of_this_project_need_no_trial():
+    assert not listed("models")
+    assert not listed("models", student__model={"name": "resnet20"})
+
+
+def test_networks_of_others_are_tried_before_the_generalist():
+    found = listed("models", student__model={"name": "torchvision:resnet18"}, generalist__model={"weights": "a.pth"})
+    assert set(found) == {"models[generalist]", "models[student]"}
+    assert [task.arguments["is_teacher"] for task in found.values()] == [True, False]
+    assert "models" in STAGE["generalist"].decided_by
+
+
+def test_recipes_hold_the_content_of_a_networks_files_and_not_their_place():
+    def known(content, weights):
+        return KNOWN | {"models": {"student": {"content": content, "weights": weights}}}
+
+    def kept(stage, content, path):
+        return recipes(stage, known(content, path), student__model={"weights": path})
+
+    for stage in ("models", "student"):
+        assert kept(stage, "1", "/a.pth") == kept(stage, "1", "/elsewhere/b.pth")
+        assert kept(stage, "1", "/a.pth") != kept(stage, "2", "/a.pth")
+    assert kept("generalist", "1", "/a.pth") == recipes("generalist")
+    (task,) = listed("models", known("1", "/a.pth"), student__model={"weights": "a.pth"}).values()
+    assert (task.arguments["weights"], task.arguments["content"]) == ("/a.pth", "1")
 
 
 def test_every_task_has_its_own_id():

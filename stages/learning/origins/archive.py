@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from stages.learning import checks
+from stages.learning import checks, files
 from stages.learning.errors import LearningError, did_you_mean
-from stages.learning.origins.origin import Options, Origin, Raw, file_digest, file_stamp
+from stages.learning.origins.origin import Options, Origin, Raw
 
 _ARCHIVE = "an archive that numpy.savez wrote"
 
@@ -28,8 +28,8 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
     if not zipfile.is_zipfile(path):
         raise LearningError(f"npz:{name} must be {_ARCHIVE}; got something else at {path}")
     return Origin(
-        file_stamp(path),
-        lambda: file_digest(path),
+        files.stamp(path),
+        lambda: files.digest(path),
         lambda: _count(path),
         lambda _: _read(path, checks.REQUIRED + checks.OPTIONAL),
     )

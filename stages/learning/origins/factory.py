@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.learning import checks, code
+from stages.learning import checks, code, files
 from stages.learning.errors import LearningError
-from stages.learning.origins.origin import Options, Origin, Raw, file_digest, file_stamp
+from stages.learning.origins.origin import Options, Origin, Raw
 
 
 def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # all kinds have one signature
@@ -20,9 +20,9 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
     module, _, factory = name.partition(":")
     path = code.module_file(module)
     return Origin(
-        file_stamp(path) | {"factory": factory},
+        files.stamp(path) | {"factory": factory},
         # A module may have several factories, so the digest holds the name.
-        lambda: hashlib.sha256(f"{module}:{factory} {file_digest(path)}".encode()).hexdigest(),
+        lambda: hashlib.sha256(f"{module}:{factory} {files.digest(path)}".encode()).hexdigest(),
         lambda: None,
         lambda _: _read(module, factory),
     )

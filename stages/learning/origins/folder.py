@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.learning import checks
+from stages.learning import checks, files
 from stages.learning.errors import LearningError, did_you_mean
 from stages.learning.origins.decode import decode, headers_of, in_threads
-from stages.learning.origins.origin import Half, Options, Origin, Raw, file_digest
+from stages.learning.origins.origin import Half, Options, Origin, Raw
 from stages.learning.origins.tree import File, Tree, scan
 from stages.learning.pictures import Header
 from stages.learning.split import split_by_name
@@ -56,9 +56,9 @@ def _share_faults(tree: Tree, test: float | None) -> list[str]:
     return []
 
 
-def _digest(files: Sequence[File]) -> str:
-    contents = in_threads(lambda file: file_digest(file.path), files)
-    return _sha256(b"".join(b"%s %s\0" % (c.encode(), f.name) for c, f in zip(contents, files, strict=True)))
+def _digest(images: Sequence[File]) -> str:
+    contents = in_threads(lambda image: files.digest(image.path), images)
+    return _sha256(b"".join(b"%s %s\0" % (c.encode(), i.name) for c, i in zip(contents, images, strict=True)))
 
 
 def _sha256(data: bytes) -> str:

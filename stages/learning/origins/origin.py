@@ -1,9 +1,7 @@
 """What every kind of origin has in common."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from stages.learning.checks import AnyArray
@@ -42,15 +40,3 @@ class Origin:
     digest: Callable[[], str]
     count: Callable[[], int | None]
     read: Callable[[Sequence[Half]], Raw]
-
-
-def file_stamp(path: Path) -> dict[str, Json]:
-    """Return what shows that a file has not changed: where it is, its size and its time."""
-    status = path.stat()
-    return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-def file_digest(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

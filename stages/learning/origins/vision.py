@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from stages.learning import files
 from stages.learning.errors import LearningError
-from stages.learning.origins.origin import Half, Options, Origin, Raw, file_digest, file_stamp
+from stages.learning.origins.origin import Half, Options, Origin, Raw
 from stages.learning.source_names import VISION_SETS
 
 _DAMAGED = (RuntimeError, ValueError, KeyError, OSError, EOFError, pickle.UnpicklingError)
@@ -31,8 +32,8 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
         raise LearningError(f"torchvision:{name} must have its files under {root}; got no {shown}; {hint}")
     paths = [root / file for file in VISION_SETS[name].files]
     return Origin(
-        {"set": name, "files": [file_stamp(path) for path in paths]},
-        lambda: hashlib.sha256(f"{name} {' '.join(map(file_digest, paths))}".encode()).hexdigest(),
+        {"set": name, "files": [files.stamp(path) for path in paths]},
+        lambda: hashlib.sha256(f"{name} {' '.join(map(files.digest, paths))}".encode()).hexdigest(),
         lambda: VISION_SETS[name].classes,
         lambda halves: _read(name, root, halves),
     )

@@ -31,6 +31,16 @@ Change = Callable[[Arrays], None]
         ("ray.resources.specialit={gpus: 1}", "calibration, targets, combined, student, evaluate; got 'specialit'"),
         ("ray.resources.student={gpu: 1}", "ray.resources.student.gpu: "),
         ("ray.wait_for={GPU: 1}", "ray.wait_for.seconds: must be given; got nothing"),
+        ("student.model={name: resnet22}", "got 'resnet22'; did you mean 'resnet"),
+        (
+            "student.model={name: 'torchvision:resnet1'}",
+            "of torchvision's 80 classification models; got 'resnet1'; did you",
+        ),
+        (
+            "student.model={name: 'python:nowhere:make'}",
+            "student.model.name: module nowhere must be one that Python can",
+        ),
+        ("generalist.model.weights=tiny.pth", "generalist.model.weights: weights must be a file; got none at"),
         ("student.epochs", "must be PATH=VALUE, such as student.epochs=30; got 'student.epochs'"),
     ],
 )

@@ -1,0 +1,108 @@
+"""The last layer of a network: a specialist has the generalist's but for that."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stages.learning.errors import LearningError
+from stages.learning.models.arrays import as_tensor
+
+
+def find_head(model: nn.Module) -> str | None:
+    """Return the name of a network's last layer: what timm says is its classifier, else the last linear layer.
+
+    Returns:
+        None where there is none, or it is not linear.
+    """
+    get_classifier: Any = getattr(model, "get_classifier", None)
+    classifier = get_classifier() if get_classifier else None
+    head: str | None = None
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and (get_classifier is None or module is classifier):
+            head = name
+    return head
+
+
+def head_of(model: nn.Module) -> str:
+    """Return the name of a network's last layer, as `find_head` does.
+
+    Raises:
+        LearningError: There is none.
+    """
+    head = find_head(model)
+    if head is None:
+        raise LearningError(
+            f"network that specialists start from must end in one linear layer; got none in {type(model).__name__}"
+        )
+    return head
+
+
+def head_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> tuple[str, Tensor, Tensor]:
+    """Return name, weight and bias of the last layer of a network.
+
+    Args:
+        model: The network.
+        arrays: Its weights, as `state_to_arrays` returns them.
+
+    Returns:
+        The name, the weight (classes, features) and the bias (classes,).
+
+    Raises:
+        LearningError: There is no such layer, or it has no bias.
+    """
+    name = head_of(model)
+    if f"{name}.bias" not in arrays:
+        raise LearningError(f"last layer of a network that specialists start from must have a bias; got none in {name}")
+    return name, as_tensor(arrays[f"{name}.weight"]), as_tensor(arrays[f"{name}.bias"])
+
+
+def check(model: nn.Module, images: Tensor, classes: int) -> None:
+    """Try a network in training and evaluation: whether it takes the images and returns logits.
+
+    Args:
+        model: The network; its statistics change.
+        images: Normalised, float32 (2 or more, channels, height, width).
+        classes: Number of outputs.
+
+    Raises:
+        LearningError: It does not; says why.
+    """
+    for training in (True, False):
+        model.train(training)
+        logits = _tried(model, images)
+        got = f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        wanted = f"torch.float32 {(len(images), classes)}"
+        if got != wanted:
+            raise LearningError(f"network must return logits, {wanted}; got {got}")
+
+
+def check_head(model: nn.Module, images: Tensor) -> None:
+    """Check that the last layer of a network makes its logits, so that a specialist can have another.
+
+    Args:
+        model: The network, in evaluation.
+        images: Normalised, float32 (batch, channels, height, width).
+
+    Raises:
+        LearningError: It does not.
+    """
+    made: list[Tensor] = []
+    head = head_of(model)
+    hook = model.get_submodule(head).register_forward_hook(lambda _, __, output: made.append(output))
+    logits = _tried(model, images)
+    hook.remove()
+    if not made or not torch.equal(made[-1], logits):
+        raise LearningError(f"last linear layer of a network must make its logits; {head} does not")
+
+
+def _tried(model: nn.Module, images: Tensor) -> Any:
+    try:
+        with torch.no_grad():
+            return model(images)
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        size = f"{images.shape[2]} x {images.shape[3]} pixels and {images.shape[1]} channels"
+        raise LearningError(f"network must take two images of {size}; got: {reason}") from error

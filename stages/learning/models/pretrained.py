@@ -1,0 +1,107 @@
+"""Weights from a file, as a network's start."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.models.heads import find_head
+from stages.learning.models.library import stem_of
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which training programs keep weights in a checkpoint."""
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before the names of weights."""
+
+Weights = dict[str, Tensor]
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Give a network the weights of a file. Its last layer stays as it is where the file's has another shape.
+
+    Where the images have other channels than the file's network took, its first convolution is given the sum over
+    the old channels, divided evenly among the new.
+
+    Args:
+        model: Changed in place.
+        path: A file of safetensors; or of torch.save, read without running what a pickle may hold.
+
+    Raises:
+        LearningError: The file holds no weights, or those of another network; lists all faults and nothing is changed.
+    """
+    wanted = model.state_dict()
+    found = _with_own_head(_read(path), wanted, find_head(model))
+    found = _with_own_channels(found, wanted, f"{stem_of(model)}.weight")
+    # Counts that only batch norm without a momentum reads; files of old versions of torch have none.
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    spare = sorted(found.keys() - wanted.keys())
+    faults = [f"{name} must be there{did_you_mean(name, spare)}" for name in wanted.keys() - found.keys() - optional]
+    faults += [f"{name} must not be there: the network has no such weights" for name in spare]
+    faults += [
+        f"{name} must be of the shape {tuple(wanted[name].shape)}; got {tuple(tensor.shape)}"
+        for name, tensor in found.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    if faults:
+        more = [f"and {len(faults) - 20} more faults"] if len(faults) > 20 else []
+        raise LearningError("\n  ".join([f"{path} must hold weights of the network:", *sorted(faults)[:20], *more]))
+    model.load_state_dict(wanted | found)
+
+
+def _read(path: Path) -> Weights:
+    """Return the tensors of a file by name."""
+    try:
+        state: Any = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except OSError as error:
+        raise LearningError(f"{path} must be a file that can be read; got: {error.strerror or error}") from error
+    state = next((state[key] for key in WRAPPERS if isinstance(state, Mapping) and key in state), state)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise LearningError(f"{path} must hold tensors by name; got {type(state).__name__}")
+    return {_bare(name): tensor for name, tensor in state.items()}
+
+
+def _read_safetensors(path: Path) -> Weights:
+    from safetensors import SafetensorError  # noqa: PLC0415  # only who reads a file needs it
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise LearningError(f"{path} must be a file of safetensors; got: {error}") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise LearningError(
+            f"{path} must hold tensors and nothing else that torch.save wrote; got: {reason}"
+        ) from error
+
+
+def _bare(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _with_own_head(found: Weights, wanted: Weights, head: str | None) -> Weights:
+    """Return weights with the network's own last layer, where the file's is for other classes."""
+    layer = {name: tensor for name, tensor in wanted.items() if name in (f"{head}.weight", f"{head}.bias")}
+    fits = all(name in found and found[name].shape == tensor.shape for name, tensor in layer.items())
+    return found if fits else {name: found[name] for name in found if name not in layer} | layer
+
+
+def _with_own_channels(found: Weights, wanted: Weights, stem: str) -> Weights:
+    """Return weights with a first convolution for the network's channels."""
+    weight = found.get(stem)
+    if weight is None or stem not in wanted or weight.ndim != 4 or weight.shape[1] == wanted[stem].shape[1]:
+        return found
+    channels = wanted[stem].shape[1]
+    summed = weight.sum(dim=1, keepdim=True) / channels
+    return found | {stem: summed.expand(-1, channels, -1, -1).contiguous()}
