@@ -231,7 +231,8 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
 def report(parameters: Parameters, known: Known) -> list[Task]:
     """List the one report, written anew by every run, since it says what that run reused."""
     subsets = list(_subsets(known))
-    tables = [f"targets[{name}/{shard}]" for name in ("generalist", *subsets) for shard in _shards(parameters, known)]
+    shards = list(_shards(parameters, known))
+    tables = [f"targets[{name}/{shard}]" for name in ("generalist", *subsets) for shard in shards]
     return [
         Task(
             "report",
@@ -241,7 +242,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "generalist": "generalist",
                 "subsets": "subsets",
                 "specialists": [f"specialist[{name}]" for name in subsets],
-                "targets": tables,
+                "targets": [*tables, *(f"combined[{shard}]" for shard in shards)],
                 "students": [f"student[{variant}]" for variant in ("distilled", *parameters.controls)],
                 "evaluation": "evaluate",
             },

@@ -7,6 +7,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from stages.tables import told
+
 
 def results_table(results: Mapping[str, Any]) -> Group:
     """Return what a run came to: the models side by side, the subsets, the times."""
@@ -75,6 +77,7 @@ def _costs(results: Mapping[str, Any]) -> Group:
             f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
             f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"
         ),
+        Text(f"combined table: {targets['combined']['bytes']:,} bytes, {told(targets['combined']['encoding'])}"),
         Text(f"reused: {_folded(reused)}" if reused else "reused: nothing"),
     )
 

@@ -27,7 +27,7 @@ def write(
         generalist: The generalist, for its training curve.
         subsets: The subsets of the specialists.
         specialists: The specialists, for their training curves.
-        targets: The shards of all tables, for what they cost.
+        targets: The shards of all tables, for what they cost and how they are kept.
         students: The students, the distilled one first.
         evaluation: What was measured on the test split.
         run: What the run knows of itself.

@@ -9,6 +9,7 @@ from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
 from stages.learning import metrics
 from stages.report import confusion, examples, figures, words
 from stages.report.timeline import timeline
+from stages.tables import told
 
 if TYPE_CHECKING:
     import jinja2
@@ -88,7 +89,7 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (words.percent, words.points, words.times, words.size, words.duration, words.model_name):
+    for function in (words.percent, words.points, words.times, words.size, words.duration, words.model_name, told):
         environment.filters[function.__name__] = function
     return environment
 

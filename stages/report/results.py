@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Json, RunSummary
+from stages.tables import COMBINED, encoding_of
 
 RESULTS_VERSION = 1
 """Raised whenever a reader of results.json would have to know."""
@@ -40,7 +41,7 @@ def compose_results(
         # What is kept has its keys sorted.
         "students": {variant: measured["students"][variant] for variant in measured["variants"]},
         "differences": {control: measured["differences"][control] for control in measured["variants"][1:]},
-        "targets": _cost_of_targets(targets),
+        "targets": _tables(targets),
         "seconds": run.seconds,
         "reused": run.reused,
     }
@@ -57,12 +58,18 @@ def student_description(dataset: Artifact, student: Artifact, weights: bytes) ->
     }
 
 
-def _cost_of_targets(targets: Sequence[Artifact]) -> dict[str, int]:
-    examples = sum(table.facts["examples"] for table in targets if table.facts["teacher"] == "generalist")
-    teachers = len({table.facts["teacher"] for table in targets})
+def _tables(shards: Sequence[Artifact]) -> dict[str, Json]:
+    """Return what the teachers' tables cost, and how the combined one is kept, and why so."""
+    combined = [shard.facts for shard in shards if shard.facts["teacher"] == COMBINED]
+    scored = [shard.facts for shard in shards if shard.facts["teacher"] != COMBINED]
+    examples = sum(facts["examples"] for facts in scored if facts["teacher"] == "generalist")
     return {
-        "rows": sum(table.facts["rows"] for table in targets),
-        "bytes": sum(table.facts["bytes"] for table in targets),
-        "forward_passes": sum(table.facts["rows"] for table in targets),
-        "forward_passes_if_all": examples * teachers,
+        "rows": sum(facts["rows"] for facts in scored),
+        "bytes": sum(facts["bytes"] for facts in scored),
+        "forward_passes": sum(facts["rows"] for facts in scored),
+        "forward_passes_if_all": examples * len({facts["teacher"] for facts in scored}),
+        "combined": {
+            "bytes": sum(facts["bytes"] for facts in combined),
+            "encoding": encoding_of([facts["encoding"] for facts in combined]),
+        },
     }

@@ -66,9 +66,9 @@ def linear(low: float, high: float, start: float, end: float) -> Scale:
 
 def ticks(low: float, high: float, n: int = 5) -> list[float]:
     """Return round numbers within [low, high], about n of them, at steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        return [low]
     rough = (high - low) / n
+    if not rough > 0:
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

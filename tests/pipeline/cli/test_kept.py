@@ -42,7 +42,7 @@ def test_report_of_a_reused_run_says_what_was_reused(finished: Path, command: Co
 
 def test_report_of_a_pruned_run_says_what_to_do(finished: Path, command: Command) -> None:
     run = kept.find(finished / "runs", "tiny")
-    run.store.discard(run.keys["evaluate"], "a test")
+    run.store.discard(run.manifest("evaluate"), "a test")
     done = command("report", "tiny")
     assert done.code == 1
     assert done.err.startswith(f"evaluate of {run.name} must be in ")

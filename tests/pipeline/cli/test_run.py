@@ -44,6 +44,7 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     assert f"run in runs/{run}\n" in done.out
     assert "data[train]: done in " in done.out
     assert "student, distilled" in done.out
+    assert "bytes, dense; no limit is set for the 16 bytes of a dense row" in " ".join(done.out.split())
     assert done.out.endswith(f"reused: nothing\nreport: runs/{run}/report.html\n")
 
 

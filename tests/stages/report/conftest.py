@@ -17,8 +17,8 @@ RUN = RunSummary(name="tiny", seed=3, config="name: tiny\n", tasks=TASKS)
 
 
 @pytest.fixture(scope="session")
-def tables(generalist_tables, specialist_tables):
-    return [*generalist_tables, *(table for of_view in specialist_tables for table in of_view)]
+def tables(generalist_tables, specialist_tables, combined_tables):
+    return [*generalist_tables, *(table for of_view in specialist_tables for table in of_view), *combined_tables]
 
 
 @pytest.fixture(scope="session")

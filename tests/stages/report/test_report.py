@@ -31,7 +31,7 @@ def test_results_have_every_part_and_no_other(results):
         "measured_on": {"device", "threads", "torch"},
         "students": {"distilled", "hard", "generalist"},
         "differences": {"hard", "generalist"},
-        "targets": {"rows", "bytes", "forward_passes", "forward_passes_if_all"},
+        "targets": {"rows", "bytes", "forward_passes", "forward_passes_if_all", "combined"},
         "seconds": {"data", "generalist", "specialist"},
         "reused": ["data[train]"],
     }
@@ -63,6 +63,13 @@ def test_results_count_the_forward_passes(results, specialist_tables):
     found = results["targets"]
     assert (found["forward_passes"], found["rows"], found["forward_passes_if_all"]) == (lazily, lazily, 3 * 480)
     assert lazily < 3 * 480
+
+
+def test_results_say_how_the_combined_table_is_kept_and_why(results, page, combined_tables):
+    found = results["targets"]["combined"]
+    assert found["bytes"] == sum(table.facts["bytes"] for table in combined_tables)
+    assert found["encoding"] == {"name": "dense", "because": "no limit is set for the 18 bytes of a dense row"}
+    assert "it is kept as dense; no limit is set for the 18 bytes of a dense row." in page
 
 
 def test_student_files_rebuild_the_student(files, students, test_half):
