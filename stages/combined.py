@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from pipeline.stage import Artifact, Work
+from specialists.active import active_set
 from specialists.combine import combine_rows
 from stages import soft_targets, tables
 from stages.learning import training
@@ -21,7 +22,8 @@ def combine(
     calibrations: Sequence[Artifact] = (),
     bytes_per_row: int | None = None,
     max_kl: float = 0.0,
-    temperature: float = 1.0,
+    temperatures: Sequence[float] = (1.0,),
+    active_classes: int | None = None,
 ) -> Artifact:
     """Combine one shard of all teachers' tables.
 
@@ -32,8 +34,10 @@ def combine(
         work: Its threads.
         calibrations: The teachers' temperatures, the generalist's first; none for a temperature of 1 each.
         bytes_per_row: What a row may take; where the dense encoding takes more, top-k is kept. None for no limit.
-        max_kl: What top-k may lose at temperature 1 and at the student's, as a mean over the shard, in nats.
-        temperature: The student's.
+        max_kl: What top-k may lose at temperature 1 and at the students', as a mean over the shard, in nats.
+        temperatures: The students'.
+        active_classes: How many of the generalist's likeliest classes make a specialist active that holds one, where
+            that is fewer than the specialists were scored for; None where it is what they were scored for.
 
     Returns:
         A table of log q at temperature 1, as `soft_targets.encode` or `encode_top_k` keeps it. Facts: those of the
@@ -46,21 +50,22 @@ def combine(
         StageError: Top-k loses more than it may; names how much, at which temperature.
     """
     training.use_threads(work.threads)
-    temperatures = [fit.facts["temperature"] for fit in calibrations] or [1.0] * (1 + len(specialists))
+    fitted = [fit.facts["temperature"] for fit in calibrations] or [1.0] * (1 + len(specialists))
     probs = [
         soft_targets.decode_probs(table, temperature)
-        for table, temperature in zip([generalist, *specialists], temperatures, strict=True)
+        for table, temperature in zip([generalist, *specialists], fitted, strict=True)
     ]
-    combination = combine_rows(
-        probs[0],
-        [as_tensor(table.arrays["rows"]) for table in specialists],
-        probs[1:],
-        [torch.tensor(table.facts["subset"]) for table in specialists],
-        divergence=divergence,
-    )
+    rows = [as_tensor(table.arrays["rows"]) for table in specialists]
+    subsets = [torch.tensor(table.facts["subset"]) for table in specialists]
+    if active_classes is not None:
+        active = active_set(soft_targets.decode(generalist), subsets, active_classes)
+        heard = [active[held, m] for m, held in enumerate(rows)]
+        rows = [held[still] for held, still in zip(rows, heard, strict=True)]
+        probs[1:] = [table[still] for table, still in zip(probs[1:], heard, strict=True)]
+    combination = combine_rows(probs[0], rows, probs[1:], subsets, divergence=divergence)
     log_q = combination.probs.log()
     k = None if bytes_per_row is None else tables.top_k_within(bytes_per_row, log_q.shape[1])
-    arrays, encoding = soft_targets.choose(log_q, k=k, temperatures=sorted({1.0, temperature}), max_kl=max_kl)
+    arrays, encoding = soft_targets.choose(log_q, k=k, temperatures=sorted({1.0, *temperatures}), max_kl=max_kl)
     return Artifact(
         arrays,
         {

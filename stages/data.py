@@ -13,7 +13,7 @@ BLOCK_IMAGES = 1024
 """Images whose pixels are counted at a time."""
 
 
-def load(  # noqa: PLR0913  # what a data set is, and where
+def load(  # what a data set is, and where
     *,
     split: Literal["train", "test"],
     kind: str,  # noqa: ARG001  # part of the recipe; the source says it again

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Facts, Task
-from stages import tables
+from stages import candidates, tables
 from stages.parameters import Parameters, TrainingParameters
 from stages.tasks import shards_of, subset_name
 
@@ -85,6 +85,12 @@ def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
     pairs = zip(starts, sizes, strict=True)
     subsets = [sorted((start + j) % n_classes for j in range(size)) for start, size in pairs]
     return {"subsets": {"subsets": [{"classes": subset} for subset in subsets]}}
+
+
+def assumed_choice(parameters: Parameters) -> dict[str, Facts]:
+    """Return facts, by task id, of a choice among the settings of a sweep: which one does not change the cost."""
+    first = {student.variant: student.settings for student in reversed(candidates.candidates(parameters))}
+    return {candidates.SWEEP: {"chosen": first}} if parameters.sweep else {}
 
 
 def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
@@ -188,13 +194,17 @@ def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.student
-    return _training(sizes, wanted, wanted.epochs * sizes.transfer, task.identity == "hard")
+    return _training(sizes, wanted, wanted.epochs * sizes.transfer, task.identity.partition("/")[0] == "hard")
+
+
+def _sweep(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    return Effort(_like(""), 1.0, 0, 1000 + 300 * len(task.input_ids), PROCESS_BYTES)
 
 
 def _evaluate(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     kind = _like(sizes.digest, parameters.generalist.model, parameters.student.model, len(sizes.subsets))
     memory = PROCESS_BYTES + sizes.test * (2 * sizes.image_bytes + 6 * 8 * sizes.classes)
-    n_scores = 2 + len(task.parameters["variants"])
+    n_scores = 2 + len(task.parameters["variants"]) * len(parameters.seeds)
     size = sizes.test * (_LABEL_BYTES + 4 * sizes.classes * n_scores)
     return Effort(kind, sizes.test, size, size + 20 * sizes.classes**2, memory)
 
@@ -223,5 +233,6 @@ _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "targets": _targets,
     "combined": _combined,
     "student": _student,
+    "sweep": _sweep,
     "evaluate": _evaluate,
 }

@@ -1,6 +1,6 @@
 """Stage `evaluate`: everything that is measured on the test split, whose examples no other stage reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
 from specialists.ensemble import Ensemble, Prediction
 from specialists.subsets import coverage
-from stages import changes, network, speed, teachers
+from stages import changes, comparison, network, speed, teachers
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
 from stages.parameters import CombineParameters
@@ -29,6 +29,7 @@ def evaluate(
     specialists: Sequence[Artifact],
     students: Sequence[Artifact],
     variants: Sequence[str],
+    seeds: Sequence[int],
     combine: CombineParameters,
     work: Work,
     calibrations: Sequence[Artifact] = (),
@@ -39,8 +40,9 @@ def evaluate(
         test: The test half of the data set.
         generalist: The trained generalist.
         specialists: The trained specialists.
-        students: The trained students, the distilled one first.
-        variants: Their names.
+        students: The trained students, all seeds of the distilled one first, then those of each control.
+        variants: The names of the variants, in their order.
+        seeds: The seeds, in their order.
         combine: How the ensemble is combined.
         work: Its seed draws the bootstrap; its threads.
         calibrations: The teachers' temperatures, the generalist's first; none where they are not calibrated.
@@ -49,13 +51,14 @@ def evaluate(
         Facts as results.json holds them: `generalist`, `specialists`, `ensemble`, `students`, `differences`,
         `measured_on`; where teachers are calibrated, `ensemble` has their `temperatures`, and as `uncalibrated` what it
         would be without. `changed` counts what the specialists changed of the generalist's answers;
-        `variants` are the students in their order.
+        `variants` are the students in their order, `seeds` what each was trained with.
 
         Arrays: `labels` int64 (examples,). Log-probabilities, float32 (examples, classes): `generalist`, `ensemble`,
-        and `student-` with each variant's name, for a control may be called as a teacher is; of (examples, subset and
-        dustbin) `specialist-` with each one's name, corrected and calibrated, for all examples. `active`, bool
-        (examples, specialists). `shown` int64 (at most `changes.N_SHOWN`,), examples that show what the specialists
-        changed, and `shown-images` uint8, for nobody else reads the images of the test split.
+        and `student-` with each variant's name, for a control may be called as a teacher is: of the first seed; those
+        of the others have `/` and the seed after it. Of (examples, subset and dustbin) `specialist-` with each one's
+        name, corrected and calibrated, for all examples. `active`, bool (examples, specialists). `shown` int64 (at most
+        `changes.N_SHOWN`,), examples that show what the specialists changed, and `shown-images` uint8, for nobody else
+        reads the images of the test split.
 
     Raises:
         SpecialistsError: The teachers' outputs cannot be combined; names the rows.
@@ -70,18 +73,20 @@ def evaluate(
     asked = _Teachers(logits, outputs, specialists, combine)
     prediction = asked.combined(temperatures)
     alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
+    n = len(seeds)
+    of_variants = {variant: students[i * n : (i + 1) * n] for i, variant in enumerate(variants)}
     scores = {
-        variant: _log_probs(network.predict(student, images, warn=work.warn))
-        for variant, student in zip(variants, students, strict=True)
+        variant: [_log_probs(network.predict(student, images, warn=work.warn)) for student in trained]
+        for variant, trained in of_variants.items()
     }
     shown = changes.shown_examples(alone, together, labels)
     facts: dict[str, Json] = {
-        "generalist": _measured(alone, labels) | _size(generalist, images),
+        "generalist": comparison.measured(alone, labels) | _size(generalist, images),
         "specialists": [
             _specialist_facts(specialist, output, alone, labels, test.facts["class_names"])
             for specialist, output in zip(specialists, outputs, strict=True)
         ],
-        "ensemble": _measured(together, labels)
+        "ensemble": comparison.measured(together, labels)
         | {
             "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
@@ -89,13 +94,12 @@ def evaluate(
         | (_calibration(asked, temperatures, labels) if temperatures else {})
         | _speed_of_ensemble(teachers.networks(generalist, specialists, combine, temperatures), images),
         "students": {
-            variant: _measured(scores[variant], labels)
-            | {"agreement": metrics.agreement(scores[variant], together)}
-            | _size(student, images)
-            for variant, student in zip(variants, students, strict=True)
+            variant: comparison.over_seeds(scores[variant], together, labels, seeds) | _size(trained[0], images)
+            for variant, trained in of_variants.items()
         },
-        "differences": _differences(scores, labels, variants, work.seed),
+        "differences": comparison.differences(scores, labels, seed=work.seed),
         "variants": list(variants),
+        "seeds": list(seeds),
         "changed": changes.counts(alone, together, labels),
         "measured_on": speed.measured_on(),
     }
@@ -106,7 +110,12 @@ def evaluate(
         "active": prediction.active.numpy(force=True),
         "shown": shown,
         "shown-images": np.asarray(test.arrays["images"])[shown],
-        **{f"student-{variant}": log_probs for variant, log_probs in scores.items()},
+        **{f"student-{variant}": of_seeds[0] for variant, of_seeds in scores.items()},
+        **{
+            f"student-{variant}/{seed}": log_probs
+            for variant, of_seeds in scores.items()
+            for seed, log_probs in zip(seeds[1:], of_seeds[1:], strict=True)
+        },
         **{f"specialist-{name}": log_probs for name, log_probs in asked.of_specialists(temperatures).items()},
     }
     return Artifact(arrays, facts)
@@ -163,16 +172,6 @@ def _log_probs(logits: Tensor) -> NDArray[np.float32]:
     return logits.double().log_softmax(dim=1).float().numpy(force=True)
 
 
-def _measured(log_probs: Scores, labels: Labels) -> dict[str, float]:
-    return {
-        "accuracy": metrics.accuracy(log_probs, labels),
-        "top5": metrics.top_k(log_probs, labels, 5),
-        "balanced_accuracy": metrics.balanced_accuracy(log_probs, labels),
-        "nll": metrics.nll(log_probs, labels),
-        "ece": metrics.ece(log_probs, labels),
-    }
-
-
 def _size(model: Artifact, images: Tensor) -> dict[str, float]:
     """Return parameters, bytes of the weights, and how fast the network is."""
     return {
@@ -220,20 +219,3 @@ def _by_cover(generalist: Scores, ensemble: Scores, labels: Labels, cover: NDArr
         gained = {"gained": after - before, "relative": (after - before) / before if before else None}
         rows.append({"specialists": int(n), "examples": int(chosen.sum()), **gained})
     return rows
-
-
-def _differences(
-    scores: Mapping[str, Scores], labels: Labels, variants: Sequence[str], seed: int
-) -> dict[str, dict[str, Json]]:
-    """Return by how much the distilled student's accuracy and NLL differ from each control's."""
-    distilled, *controls = variants
-    found: dict[str, dict[str, Json]] = {}
-    for control in controls:
-        right = metrics.correct(scores[distilled], labels), metrics.correct(scores[control], labels)
-        losses = [-metrics.label_log_probs(scores[name], labels).astype(np.float64) for name in (distilled, control)]
-        found[control] = {
-            **metrics.paired_bootstrap(*right, seed=seed)._asdict(),
-            "nll": metrics.bootstrap_mean(losses[0] - losses[1], seed=seed)._asdict(),
-            "method": "paired bootstrap over test examples, 10000 resamples",
-        }
-    return found

@@ -42,7 +42,7 @@ def _model(value: str) -> str:
     return value
 
 
-def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return values of which none is given twice."""
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
@@ -84,7 +84,15 @@ LearningRate = Annotated[float, Field(gt=0, description="Largest learning rate, 
 Size = Annotated[int, Field(ge=2)]
 Control = Literal["hard", "generalist"]
 Precision = Literal["fp32", "bf16", "auto"]
+SWEPT = ("temperature", "alpha", "learning_rate", "active_classes")
+"""Settings of which a sweep may try several values."""
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
+AnyValue = TypeVar("AnyValue")
 # YAML has lists only: read one as a tuple, which cannot change under a frozen model.
+Values = Annotated[tuple[AnyValue, ...], Field(strict=False, min_length=1), AfterValidator(_unique)]
 Member = Annotated[int | str, PlainValidator(_class)]
 Subset = Annotated[tuple[Member, ...], Field(strict=False), _at_least(2, "two classes")]
 Subsets = Annotated[tuple[Subset, ...], Field(strict=False), _at_least(1, "one subset")]
@@ -376,6 +384,35 @@ class StudentParameters(TrainingParameters):
     alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
 
 
+class SweepParameters(Section):
+    """Settings of the students that are tried out, each with each; what does best on the holdout is taken.
+
+    Every student has the same chance: a control tries all settings that mean something to it.
+    """
+
+    temperature: Values[PositiveFloat] | None = Field(default=None, description="Temperatures of the soft targets.")
+    alpha: Values[Share] | None = Field(default=None, description="Weights of the soft targets.")
+    learning_rate: Values[PositiveFloat] | None = Field(default=None, description="Learning rates of the students.")
+    active_classes: Values[Count] | None = Field(
+        default=None, description="As combine.active_classes. Specialists are asked once, as the largest of them needs."
+    )
+    measure: Literal["accuracy", "nll"] = Field(
+        default="accuracy",
+        description="What is best on the holdout, on average over the seeds; of equal ones the other measure decides.",
+    )
+
+    @model_validator(mode="after")
+    def _tries_something(self) -> "SweepParameters":
+        if not self.axes:
+            raise ValueError(f"must list values of one of {', '.join(SWEPT)}; got none")
+        return self
+
+    @property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The values to be tried, by the name of the setting."""
+        return {name: getattr(self, name) for name in SWEPT if getattr(self, name) is not None}
+
+
 class Parameters(Section):
     """Everything the stages know of the config."""
 
@@ -394,6 +431,12 @@ class Parameters(Section):
         description="Students of the same kind trained for comparison: hard without soft targets, "
         "generalist with the generalist's alone.",
     )
+    seeds: Values[Seed] = Field(
+        default=(0,),
+        description="Every student and control is trained once with each, on the same soft targets; with several, "
+        "figures and differences say how far they vary with it. The teachers have `seed`.",
+    )
+    sweep: SweepParameters | None = Field(default=None, description="Settings of the students to choose from.")
 
 
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
@@ -426,16 +469,18 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
         if size is not None and size >= classes:
             rule = f"be less than {classes}, the number of classes"
             faults.append((("specialists", "size"), f"must {rule}; got {size}"))
-    active = parameters.combine.active_classes
-    if active > classes:
-        rule = f"be at most {classes}, the number of classes"
-        faults.append((("combine", "active_classes"), f"must {rule}; got {active}"))
+    rule = f"must be at most {classes}, the number of classes"
+    tried = (parameters.sweep and parameters.sweep.active_classes) or ()
+    places = [("combine", "active_classes"), *(("sweep", "active_classes", i) for i in range(len(tried)))]
+    for place, active in zip(places, (parameters.combine.active_classes, *tried), strict=True):
+        if active > classes:
+            faults.append((place, f"{rule}; got {active}"))
     return faults + _encoding_faults(parameters, classes)
 
 
 def _encoding_faults(parameters: Parameters, classes: int) -> list[Fault]:
     """Return what is wrong with how the combined table is to be kept."""
-    budget, temperature = parameters.targets.bytes_per_row, parameters.student.temperature
+    budget = parameters.targets.bytes_per_row
     k = None if budget is None else tables.top_k_within(budget, classes)
     if k is None:
         return []
@@ -443,9 +488,12 @@ def _encoding_faults(parameters: Parameters, classes: int) -> list[Fault]:
     if k < 1:
         least = min(tables.row_bytes(classes), tables.row_bytes(classes, 1))
         faults.append((("targets", "bytes_per_row"), f"must be at least {least} with {classes} classes; got {budget}"))
-    if temperature < 1:
-        rule = "be at least 1 where targets.bytes_per_row does not keep every class"
-        faults.append((("student", "temperature"), f"must {rule}; got {temperature}"))
+    rule = "must be at least 1 where targets.bytes_per_row does not keep every class"
+    tried = (parameters.sweep and parameters.sweep.temperature) or ()
+    places = [("student", "temperature"), *(("sweep", "temperature", i) for i in range(len(tried)))]
+    for place, temperature in zip(places, (parameters.student.temperature, *tried), strict=True):
+        if temperature < 1:
+            faults.append((place, f"{rule}; got {temperature}"))
     return faults
 
 

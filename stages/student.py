@@ -10,6 +10,7 @@ from pipeline.stage import Artifact, Work
 from stages import fitting, network, soft_targets
 from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
+from stages.learning.state import best_epoch
 from stages.parameters import StudentParameters
 
 
@@ -35,7 +36,7 @@ def train(
         work: Its seed, which all students of a run share, draws the weights and the order.
 
     Returns:
-        The network. Facts also hold the `history` of its training.
+        The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`.
     """
     labels = dataset.arrays["labels"]
     model, description = network.initial(
@@ -75,7 +76,9 @@ def train(
         parameters=student,
         work=work,
     )
-    return network.to_artifact(model, description, {"history": history})
+    kept = history[best_epoch(history) - 1] if student.keep == "best" else history[-1]
+    holdout = {measure: kept[measure] for measure in ("accuracy", "nll")}
+    return network.to_artifact(model, description, {"history": history, "holdout": holdout})
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ DENSE_BYTES = 8
 TAIL_POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)
 """Powers of a row's probabilities whose sum over what top-k leaves out is kept, float32 each."""
 
-_SHARD = re.compile(r"(?:(combined)\[|targets\[(.+)/)(\d+)\.(\d+)\]")
+_SHARD = re.compile(r"(?:(combined)|targets)\[(?:(.+)/)?(\d+)\.(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Table:
 
     Attributes:
         run: The record of the run.
-        teacher: `combined`, `generalist`, or a specialist's name, such as `3-5-8`.
+        teacher: `combined`, `generalist`, or a specialist's name, such as `3-5-8`. Where a sweep has made several
+            combinations, `combined/active=2` for that of two active classes.
         shards: The tasks that made its shards, in canonical order: by view, then by rows.
     """
 
@@ -59,7 +60,7 @@ class Table:
     @property
     def teachers(self) -> tuple[str, ...]:
         """The tasks that trained what the table is of."""
-        if self.teacher != COMBINED:
+        if self.teacher.split("/")[0] != COMBINED:
             return (self.teacher if self.teacher == "generalist" else f"specialist[{self.teacher}]",)
         return tuple(task for task in self.run.keys if re.fullmatch(r"generalist|specialist\[.+\]", task))
 
@@ -115,8 +116,8 @@ def tables_of(run: Run) -> list[Table]:
     for task in run.keys:
         found = _SHARD.fullmatch(task)
         if found:
-            shards.setdefault(found[1] or found[2], []).append(task)
-    names = sorted(shards, key=lambda name: (name != COMBINED, name != "generalist", name))
+            shards.setdefault("/".join(filter(None, found.group(1, 2))), []).append(task)
+    names = sorted(shards, key=lambda name: (name.split("/")[0] != COMBINED, name != "generalist", name))
     return [Table(run, name, tuple(sorted(shards[name], key=_place))) for name in names]
 
 

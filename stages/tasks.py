@@ -9,7 +9,8 @@ from itertools import product
 from pipeline.errors import MisfitError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
-from stages import manual
+from stages import candidates, manual
+from stages.candidates import Candidate
 from stages.parameters import ModelParameters, Parameters, StudentParameters, TrainingParameters, check_classes
 
 Known = Mapping[str, Facts]
@@ -148,7 +149,7 @@ def targets(parameters: Parameters, known: Known) -> list[Task]:
         tasks.append(
             Task("targets", f"generalist/{shard}", inputs=inputs | {"teacher": "generalist"}, parameters=common)
         )
-        active = {"combine.active_classes": parameters.combine.active_classes}
+        active = {"combine.active_classes": max(candidates.active_classes(parameters))}
         tasks.extend(
             Task(
                 "targets",
@@ -162,57 +163,81 @@ def targets(parameters: Parameters, known: Known) -> list[Task]:
 
 
 def combined(parameters: Parameters, known: Known) -> list[Task]:
-    """List the combination of every shard. Only a table that may lose something depends on the temperature."""
+    """List the combination of every shard. Only a table that may lose something depends on the temperatures."""
     wanted = parameters.targets
     limits = {
         "targets.bytes_per_row": wanted.bytes_per_row,
         "targets.max_kl": wanted.max_kl,
-        "student.temperature": parameters.student.temperature,
+        "temperatures": candidates.temperatures(parameters),
     }
+    asked = candidates.active_classes(parameters)
     return [
         Task(
             "combined",
-            shard,
+            _combined(parameters, active, shard),
             inputs={
                 "generalist": f"targets[generalist/{shard}]",
                 "specialists": [f"targets[{name}/{shard}]" for name in _subsets(known)],
             }
             | _calibrations(parameters, known),
             parameters={"combine.divergence": parameters.combine.divergence}
-            | (limits if wanted.bytes_per_row is not None else {}),
+            | (limits if wanted.bytes_per_row is not None else {})
+            # A specialist that was asked about more rows than this combination wants is heard on its own alone.
+            | ({"combine.active_classes": active} if active < asked[-1] else {}),
         )
-        for shard in _shards(parameters, known)
+        for active, shard in product(asked, _shards(parameters, known))
     ]
 
 
 def student(parameters: Parameters, known: Known) -> list[Task]:
-    """List the distilled student and its controls: same seed, model, views and steps, other targets."""
+    """List the distilled students and their controls: same seeds, model, views and steps, other targets."""
     shards = list(_shards(parameters, known))
-    sources = {
-        "distilled": [f"combined[{shard}]" for shard in shards],
-        "generalist": [f"targets[generalist/{shard}]" for shard in shards],
-        "hard": [],
-    }
     views = [f"views[{view}]" for view in range(parameters.data.views)]
-    wanted = parameters.student.model_copy(update={"model": _bare(parameters.student.model)})
+
+    def targets_of(wanted: Candidate) -> list[str]:
+        if wanted.variant == "distilled":
+            active = candidates.combination_of(parameters, wanted.settings).active_classes
+            return [f"combined[{_combined(parameters, active, shard)}]" for shard in shards]
+        return [f"targets[generalist/{shard}]" for shard in shards] if wanted.variant == "generalist" else []
+
+    def trained(wanted: Candidate) -> StudentParameters:
+        student = candidates.student_of(parameters, wanted)
+        return student.model_copy(update={"model": _bare(student.model)})
+
     return [
         Task(
             "student",
-            variant,
-            inputs={"dataset": "data[train]", "views": views, "targets": sources[variant]},
-            parameters={"student": _on_labels_alone(wanted) if variant == "hard" else wanted}
-            | _model_content(known, "student"),
+            wanted.name,
+            inputs={"dataset": "data[train]", "views": views, "targets": targets_of(wanted)},
+            parameters={"student": trained(wanted)} | _model_content(known, "student"),
             settings=_model_file(known, "student"),
-            seed_identity="",
-            threads=wanted.threads,
+            seed_identity=str(wanted.seed),
+            threads=parameters.student.threads,
         )
-        for variant in ("distilled", *parameters.controls)
+        for wanted in candidates.candidates(parameters)
+    ]
+
+
+def sweep(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one choice among the students, where several settings are tried."""
+    if parameters.sweep is None:
+        return []
+    tried = candidates.candidates(parameters)
+    return [
+        Task(
+            "sweep",
+            inputs={"students": [wanted.task for wanted in tried]},
+            parameters={
+                "sweep.measure": parameters.sweep.measure,
+                "candidates": [(wanted.variant, wanted.settings) for wanted in tried],
+            },
+        )
     ]
 
 
 def evaluate(parameters: Parameters, known: Known) -> list[Task]:
     """List the one evaluation, the only task that reads the examples of the test split."""
-    students = ["distilled", *parameters.controls]
+    students = candidates.chosen(parameters, known)
     return [
         Task(
             "evaluate",
@@ -220,10 +245,14 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
                 "test": "data[test]",
                 "generalist": "generalist",
                 "specialists": [f"specialist[{name}]" for name in _subsets(known)],
-                "students": [f"student[{variant}]" for variant in students],
+                "students": [student.task for student in students],
             }
             | _calibrations(parameters, known),
-            parameters={"variants": students, "combine": parameters.combine},
+            parameters={
+                "variants": candidates.variants(parameters),
+                "seeds": parameters.seeds,
+                "combine": candidates.combination_of(parameters, students[0].settings),
+            },
         )
     ]
 
@@ -231,8 +260,10 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
 def report(parameters: Parameters, known: Known) -> list[Task]:
     """List the one report, written anew by every run, since it says what that run reused."""
     subsets = list(_subsets(known))
+    students = candidates.chosen(parameters, known)
     shards = list(_shards(parameters, known))
     tables = [f"targets[{name}/{shard}]" for name in ("generalist", *subsets) for shard in shards]
+    active = candidates.combination_of(parameters, students[0].settings).active_classes
     return [
         Task(
             "report",
@@ -242,10 +273,11 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "generalist": "generalist",
                 "subsets": "subsets",
                 "specialists": [f"specialist[{name}]" for name in subsets],
-                "targets": [*tables, *(f"combined[{shard}]" for shard in shards)],
-                "students": [f"student[{variant}]" for variant in ("distilled", *parameters.controls)],
+                "targets": [*tables, *(f"combined[{_combined(parameters, active, shard)}]" for shard in shards)],
+                "students": [student.task for student in students if student.seed == parameters.seeds[0]],
                 "evaluation": "evaluate",
-            },
+            }
+            | ({"sweep": "sweep"} if parameters.sweep else {}),
         )
     ]
 
@@ -266,6 +298,12 @@ def _shards(parameters: Parameters, known: Known) -> dict[str, tuple[int, Range]
     return {
         f"{view}.{part}": (view, rows) for view, (part, rows) in product(range(parameters.data.views), enumerate(parts))
     }
+
+
+def _combined(parameters: Parameters, active_classes: int, shard: str) -> str:
+    """Return what sets a combination apart; the number of active classes where it is not the config's own."""
+    own = active_classes == parameters.combine.active_classes
+    return shard if own else f"active={active_classes}/{shard}"
 
 
 def _calibrations(parameters: Parameters, known: Known) -> dict[str, list[str]]:
@@ -300,8 +338,3 @@ def _model_file(known: Known, section: str) -> dict[str, str]:
     """Return where the weights are that a network starts from, where it does."""
     files = known["models"].get(section)
     return {"weights": files["weights"]} if files and files["weights"] else {}
-
-
-def _on_labels_alone(student: StudentParameters) -> StudentParameters:
-    """Return the student's parameters with the soft targets weighted by nothing, and so no temperature to speak of."""
-    return student.model_copy(update={"alpha": 0.0, "temperature": 1.0})

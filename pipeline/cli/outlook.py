@@ -69,7 +69,8 @@ class Outlook:
         else:
             return None
         n_classes = len((train or data["data[train]"])["class_names"])
-        return data | estimates.assumed_subsets(self._parameters, n_classes)
+        assumed = estimates.assumed_subsets(self._parameters, n_classes) | estimates.assumed_choice(self._parameters)
+        return data | assumed
 
 
 class Watch:

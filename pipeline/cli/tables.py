@@ -17,6 +17,7 @@ def results_table(results: Mapping[str, Any]) -> Group:
         Text(""),
         *_differences(results),
         Text(""),
+        *_sweep(results),
         _subsets(results),
         Text(""),
         _costs(results),
@@ -35,9 +36,9 @@ def models_table(results: Mapping[str, Any], heading: str) -> Table:
     for name, model in rows:
         table.add_row(
             name,
-            _percent(model["accuracy"]),
-            f"{model['nll']:.4f}",
-            f"{model['ece']:.4f}",
+            _percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100),
+            f"{model['nll']:.4f}" + _deviation(model, "nll", "{:.4f}"),
+            f"{model['ece']:.4f}" + _deviation(model, "ece", "{:.4f}"),
             f"{model['milliseconds_per_image']:.3f}",
             f"{model['parameters']:,}" if "parameters" in model else "",
             f"{model['bytes']:,}" if "bytes" in model else "",
@@ -45,14 +46,43 @@ def models_table(results: Mapping[str, Any], heading: str) -> Table:
     return table
 
 
+def _deviation(model: Mapping[str, Any], measure: str, form: str, scale: float = 1.0) -> str:
+    """Return the standard deviation over seeds, where there are several."""
+    return f" ± {form.format(scale * model['deviation'][measure])}" if "deviation" in model else ""
+
+
+def _sweep(results: Mapping[str, Any]) -> list[Text]:
+    """Return what a sweep chose, where there was one."""
+    if "sweep" not in results:
+        return []
+    sweep = results["sweep"]
+    lines = [
+        Text(
+            f"{_student_name(variant)}: {_settings(settings)}"
+            f" (best {sweep['measure']} on the holdout, of {len(sweep['grid'][variant])})"
+        )
+        for variant, settings in sweep["chosen"].items()
+        if settings
+    ]
+    return [*lines, Text("")]
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items())
+
+
 def _differences(results: Mapping[str, Any]) -> list[Text]:
     return [
         Text(
             f"distilled minus {control}: {100 * d['mean']:+.2f} points of accuracy"
-            f" (95 % interval {100 * d['low']:+.2f} to {100 * d['high']:+.2f})"
+            f" (95 % interval {100 * d['low']:+.2f} to {100 * d['high']:+.2f}, {_over(results)})"
         )
         for control, d in results["differences"].items()
     ]
+
+
+def _over(results: Mapping[str, Any]) -> str:
+    return f"{len(results['seeds'])} seeds" if len(results["seeds"]) > 1 else "one seed"
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:

@@ -134,37 +134,38 @@ def agreement(scores: Scores, others: Scores) -> float:
 
 
 def paired_bootstrap(correct_a: Flags, correct_b: Flags, *, seed: int, resamples: int = 10_000) -> Interval:
-    """Return how much more accurate a is than b, with a 95 % interval over examples (percentile bootstrap).
+    """Return how much more accurate a is than b, with a 95 % interval, as `bootstrap_mean` finds it.
 
     Args:
-        correct_a: bool (examples,).
-        correct_b: bool, of the same examples.
+        correct_a: bool (examples,), or (trainings, examples).
+        correct_b: bool, of the same examples and trainings.
         seed: Of the resampling.
         resamples: Number of resamples.
     """
-    difference = correct_a.astype(np.int64) - correct_b.astype(np.int64)
-    n_examples = len(difference)
-    # Resampling examples makes the counts of -1, 0 and 1 exactly multinomial: those are drawn, not examples.
-    shares = np.bincount(difference + 1, minlength=3) / n_examples
-    counts = np.random.default_rng(seed).multinomial(n_examples, shares, size=resamples)
-    low, high = np.percentile((counts[:, 2] - counts[:, 0]) / n_examples, [2.5, 97.5])
-    return Interval(float(difference.mean()), float(low), float(high))
+    return bootstrap_mean(correct_a.astype(np.float64) - correct_b, seed=seed, resamples=resamples)
 
 
 def bootstrap_mean(values: NDArray[np.floating[Any]], *, seed: int, resamples: int = 10_000) -> Interval:
     """Return the mean of values with its 95 % interval (percentile bootstrap).
 
+    Of several trainings, trainings and examples are drawn again apart from each other: all trainings meet the same
+    examples. With few trainings that is wide rather than narrow. Source: Owen 2007, "The pigeonhole bootstrap".
+
     Args:
-        values: (examples,), such as what one model has of each example more than another has.
+        values: (examples,) or (trainings, examples), such as what one model has of each example more than another.
         seed: Of the resampling.
         resamples: Number of resamples.
     """
+    values = np.atleast_2d(values).astype(np.float64)
+    n_trainings, n_examples = values.shape
     generator = np.random.default_rng(seed)
-    values = values.astype(np.float64)
-    n_at_once = max(1, 2**22 // len(values))
-    means = [
-        values[generator.integers(len(values), size=(min(n_at_once, resamples - start), len(values)))].mean(axis=1)
-        for start in range(0, resamples, n_at_once)
-    ]
+    n_at_once = max(1, 2**22 // n_examples)
+    means = []
+    for start in range(0, resamples, n_at_once):
+        n_now = min(n_at_once, resamples - start)
+        drawn = generator.integers(n_examples, size=(n_now, n_examples), dtype=np.int32)
+        of_trainings = np.stack([row.take(drawn).mean(axis=1) for row in values], axis=1)
+        chosen = generator.integers(n_trainings, size=(n_now, n_trainings))
+        means.append(np.take_along_axis(of_trainings, chosen, axis=1).mean(axis=1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high))

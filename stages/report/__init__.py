@@ -18,6 +18,7 @@ def write(
     students: Sequence[Artifact],
     evaluation: Artifact,
     run: RunSummary,
+    sweep: Artifact | None = None,
 ) -> dict[str, bytes]:
     """Write what a run leaves behind.
 
@@ -28,16 +29,17 @@ def write(
         subsets: The subsets of the specialists.
         specialists: The specialists, for their training curves.
         targets: The shards of all tables, for what they cost and how they are kept.
-        students: The students, the distilled one first.
+        students: Of each variant the student of the first seed, the distilled one first.
         evaluation: What was measured on the test split.
         run: What the run knows of itself.
+        sweep: The settings that were tried, where several were.
 
     Returns:
         Contents by file name.
     """
     from stages.report.page import write_page  # noqa: PLC0415  # brings numpy, which planning a run does without
 
-    results = compose_results(dataset, test, subsets, targets, evaluation, run)
+    results = compose_results(dataset, test, subsets, targets, evaluation, run, sweep=sweep)
     weights = _safetensors(students[0])
     page = write_page(
         results,

@@ -19,6 +19,8 @@ def compose_results(
     targets: Sequence[Artifact],
     evaluation: Artifact,
     run: RunSummary,
+    *,
+    sweep: Artifact | None = None,
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
     measured = evaluation.facts
@@ -26,6 +28,7 @@ def compose_results(
         "version": RESULTS_VERSION,
         "name": run.name,
         "seed": run.seed,
+        "seeds": measured["seeds"],
         "data": {
             "classes": dataset.facts["class_names"],
             "train": dataset.facts["transfer"],
@@ -41,6 +44,7 @@ def compose_results(
         # What is kept has its keys sorted.
         "students": {variant: measured["students"][variant] for variant in measured["variants"]},
         "differences": {control: measured["differences"][control] for control in measured["variants"][1:]},
+        **({"sweep": dict(sweep.facts)} if sweep else {}),
         "targets": _tables(targets),
         "seconds": run.seconds,
         "reused": run.reused,

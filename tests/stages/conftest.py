@@ -176,13 +176,16 @@ def measure(test_half, generalist_net, specialist_nets, students):
         specialists=specialist_nets,
         variants=tuple(students),
         calibrations=(),
+        seeds=(0,),
+        trained=None,
     ):
         return evaluate.evaluate(
             test=test,
             generalist=teacher,
             specialists=specialists,
-            students=[students[variant] for variant in variants],
+            students=[net for variant in variants for net in (trained or {}).get(variant, [students[variant]])],
             variants=variants,
+            seeds=seeds,
             combine=CombineParameters(),
             work=Work(seed=13),
             calibrations=calibrations,

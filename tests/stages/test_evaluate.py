@@ -188,3 +188,33 @@ def test_evaluate_says_what_a_model_costs(evaluation, students):
         assert 0 < model["milliseconds_per_image"] < 1000
         assert 0 < model["milliseconds_alone"] < 1000
     assert evaluation.facts["measured_on"]["threads"] == 1
+
+
+def test_one_seed_has_no_deviation(evaluation):
+    for found in evaluation.facts["students"].values():
+        assert not {"deviation", "seeds"} & set(found)
+
+
+def test_seeds_give_means_deviations_and_one_interval(measure, evaluation, students, train_student, test_half):
+    other = {"distilled": students["generalist"], "hard": train_student([], alpha=0.0, epochs=1)}
+    variants = ("distilled", "hard")
+    trained = {variant: [students[variant], other[variant]] for variant in variants}
+    found = measure(variants=variants, seeds=(0, 7), trained=trained)
+    labels = test_half.arrays["labels"]
+    leads = []
+    for variant in variants:
+        each = [log_probs_of(net, test_half) for net in trained[variant]]
+        accuracies = [metrics.accuracy(one, labels) for one in each]
+        facts = found.facts["students"][variant]
+        assert facts["accuracy"] == pytest.approx(np.mean(accuracies))
+        assert facts["deviation"]["accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
+        assert [one["accuracy"] for one in facts["seeds"].values()] == pytest.approx(accuracies)
+        assert list(facts["seeds"]) == ["0", "7"]
+        assert found.arrays[f"student-{variant}"] == pytest.approx(each[0], abs=1e-5)
+        assert found.arrays[f"student-{variant}/7"] == pytest.approx(each[1], abs=1e-5)
+        leads.append(accuracies)
+    difference = found.facts["differences"]["hard"]
+    assert difference["mean"] == pytest.approx(np.mean(leads[0]) - np.mean(leads[1]))
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert difference["method"] == "paired bootstrap over 2 seeds and test examples, 10000 resamples"
+    assert found.facts["seeds"] == [0, 7]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.stage import Artifact
-from stages import soft_targets
+from stages import fitting, network, soft_targets
 
 
 def same_weights(first, second):
@@ -63,3 +63,11 @@ def test_student_is_as_small_as_asked_for(students):
     for student in students.values():
         assert student.facts["network"]["model"] == {"name": "cnn", "width": 4}
         assert [facts["epoch"] for facts in student.facts["history"]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_student_says_how_good_it_is_on_the_holdout(train_student, dataset, keep):
+    net = train_student([], alpha=0.0, temperature=1.0, keep=keep, learning_rate=0.5)
+    held_out = fitting.Holdout.of(dataset)
+    images = torch.from_numpy(dataset.arrays["images"][held_out.examples])
+    assert net.facts["holdout"] == pytest.approx(held_out.judge(network.predict(net, images)))

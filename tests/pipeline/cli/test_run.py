@@ -137,3 +137,19 @@ def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None
 def test_force_of_a_stage_that_is_not_done_is_refused() -> None:
     with pytest.raises(ConfigError, match="--force: must be a stage that this command does; got student"):
         select(only=None, until="data", force=["student"], keep_going=False)
+
+
+def test_sweep_chooses_on_the_holdout_and_evaluates_all_seeds_of_that(finished: Path, command: Command) -> None:
+    changes = ["--set", "seeds=[0, 1]", "--set", "sweep={temperature: [1.0, 4.0], active_classes: [1, 2]}"]
+    done = command("run", "tiny.yaml", *changes)
+    assert (done.code, done.err) == (0, "")
+    found = results(finished)
+    assert [len(points) for points in found["sweep"]["grid"].values()] == [4, 1]
+    assert found["seeds"] == [0, 1]
+    assert set(found["students"]["distilled"]["seeds"]) == {"0", "1"}
+    assert "(best accuracy on the holdout, of 4)" in " ".join(done.out.split())
+    assert "2 seeds)" in " ".join(done.out.split())
+    # Two active classes are what the specialists were scored for before; the students of seed 0 on labels are the same.
+    assert {"targets[0-1/0.0]", "combined[0.0]", "student[hard/0]"} <= set(found["reused"])
+    tables = command("targets", "list", "--store", "store", "--json")
+    assert {"combined", "combined/active=1"} <= {table["key"].partition(":")[2] for table in json.loads(tables.out)}

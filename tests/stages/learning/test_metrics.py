@@ -127,3 +127,17 @@ def test_bootstrap_mean_of_flags_agrees_with_the_paired_one():
 
 def test_bootstrap_mean_of_equal_values_has_no_width():
     assert metrics.bootstrap_mean(np.full(9, 0.25), seed=0) == (0.25, 0.25, 0.25)
+
+
+def test_bootstrap_over_trainings_holds_their_spread():
+    """All examples are alike: the trainings alone vary, and half of all draws of two have the same one twice."""
+    values = np.stack([np.full(50, 1.0), np.full(50, -1.0)])
+    assert metrics.bootstrap_mean(values, seed=0) == (0.0, -1.0, 1.0)
+
+
+def test_bootstrap_over_trainings_that_agree_is_that_over_examples():
+    values = np.random.default_rng(0).normal(size=400)
+    one = metrics.bootstrap_mean(values, seed=1)
+    three = metrics.bootstrap_mean(np.stack([values] * 3), seed=2)
+    assert three.mean == pytest.approx(one.mean)
+    assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=0.01)

@@ -22,6 +22,7 @@ def test_results_have_every_part_and_no_other(results):
         "version": 1,
         "name": "tiny",
         "seed": 3,
+        "seeds": [0],
         "data": {"classes", "train", "holdout", "test"},
         "subsets": {"method", "mass", "cover"},
         "generalist": MODEL | SIZE,
@@ -105,3 +106,20 @@ def test_page_says_where_there_is_nothing_to_divide_by(write, evaluation):
     assert page.count("none to count") == 6
     assert page.count("no test examples") == 2
     assert "None" not in page
+
+
+def test_sweep_and_seeds_are_in_results_and_on_the_page(write, measure, students, train_student):
+    trained = {"distilled": [students["distilled"], students["generalist"]]}
+    evaluation = measure(variants=("distilled",), seeds=(0, 4), trained=trained)
+    points = [{"settings": {"temperature": t}, "accuracy": 0.5 + t / 10, "nll": 1.0, "seeds": []} for t in (2.0, 4.0)]
+    facts = {"measure": "accuracy", "grid": {"distilled": points}, "chosen": {"distilled": {"temperature": 4.0}}}
+    files = write(evaluation, sweep=Artifact(facts=facts))
+    results, page = json.loads(files["results.json"]), files["report.html"].decode()
+    assert results["sweep"] == facts
+    assert results["seeds"] == [0, 4]
+    assert set(results["students"]["distilled"]) == MODEL | SIZE | {"agreement", "deviation", "seeds"}
+    assert "Settings that were tried" in page
+    assert page.count("<td>chosen</td>") == 1
+    deviation = 100 * results["students"]["distilled"]["deviation"]["accuracy"]
+    assert f"± {deviation:.2f}" in page
+    assert "over 2 seeds of the students" in page

@@ -117,13 +117,13 @@ def test_combined_table_is_dense_unless_a_budget_asks_for_less(wide):
         "name": "dense",
         "because": "no limit is set for the 408 bytes of a dense row",
     }
-    fitting = wide(4.0, bytes_per_row=408, max_kl=0.0, temperature=4.0)
+    fitting = wide(4.0, bytes_per_row=408, max_kl=0.0, temperatures=[4.0])
     assert fitting.facts["encoding"]["name"] == "dense"
     assert "fit into targets.bytes_per_row, 408" in fitting.facts["encoding"]["because"]
 
 
 def test_combined_table_is_top_k_where_little_is_lost(wide):
-    table = wide(12.0, bytes_per_row=300, max_kl=0.05, temperature=1.0)
+    table = wide(12.0, bytes_per_row=300, max_kl=0.05, temperatures=[1.0])
     encoded = table.facts["encoding"]
     assert (encoded["name"], encoded["k"], list(encoded["kl"])) == ("top-k", 68, ["1"])
     assert "exceed targets.bytes_per_row, 300" in encoded["because"]
@@ -133,11 +133,11 @@ def test_combined_table_is_top_k_where_little_is_lost(wide):
 
 def test_combined_table_is_refused_by_name_where_too_much_is_lost(wide):
     with pytest.raises(StageError, match=r"k = 68 must lose at most KL 0\.01, targets\.max_kl.*at temperature 4"):
-        wide(4.0, bytes_per_row=300, max_kl=0.01, temperature=4.0)
+        wide(4.0, bytes_per_row=300, max_kl=0.01, temperatures=[4.0])
 
 
 def test_reader_gives_top_k_at_the_temperature_it_is_asked_for(wide, two_views, dataset):
-    table = wide(12.0, bytes_per_row=300, max_kl=9.0, temperature=4.0)
+    table = wide(12.0, bytes_per_row=300, max_kl=9.0, temperatures=[4.0])
     view = combined.Artifact({"examples": np.arange(50)}, {"view": 0, "rows": 50})
     names = combined.Artifact(facts={"class_names": [str(c) for c in range(200)]})
     found = SoftTargets([table], [view], names)
@@ -183,4 +183,4 @@ def test_stage_takes_what_its_tasks_give(limits):
     }
     for task in tasks.combined(with_limits(**limits), known):
         signature(combined.combine).bind(**dict.fromkeys([*task.inputs, *task.arguments, "work"]))
-        assert ("temperature" in task.arguments) == bool(limits)
+        assert ("temperatures" in task.arguments) == bool(limits)

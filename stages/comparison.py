@@ -1,0 +1,77 @@
+"""The students side by side: what each variant comes to, and how the distilled one differs from its controls."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Json
+from stages.learning import metrics
+from stages.learning.metrics import Labels
+
+Scores = NDArray[np.floating[Any]]
+
+
+def measured(log_probs: Scores, labels: Labels) -> dict[str, float]:
+    """Return how good predictions are, from log-probabilities (examples, classes)."""
+    return {
+        "accuracy": metrics.accuracy(log_probs, labels),
+        "top5": metrics.top_k(log_probs, labels, 5),
+        "balanced_accuracy": metrics.balanced_accuracy(log_probs, labels),
+        "nll": metrics.nll(log_probs, labels),
+        "ece": metrics.ece(log_probs, labels),
+    }
+
+
+def over_seeds(scores: Sequence[Scores], ensemble: Scores, labels: Labels, seeds: Sequence[int]) -> dict[str, Json]:
+    """Return what a variant comes to.
+
+    Args:
+        scores: Log-probabilities (examples, classes) of each seed's student.
+        ensemble: Log-probabilities (examples, classes).
+        labels: int64 (examples,).
+        seeds: The seeds.
+
+    Returns:
+        The figures of `measured` and `agreement` with the ensemble, means over the seeds. Where there are several, also
+        `deviation`, the standard deviation of each figure (of a sample, so by n - 1), and `seeds`, the figures of each.
+    """
+    found = [measured(one, labels) | {"agreement": metrics.agreement(one, ensemble)} for one in scores]
+    means: dict[str, Json] = {name: fmean(one[name] for one in found) for name in found[0]}
+    if len(seeds) == 1:
+        return means
+    deviation = {name: stdev(one[name] for one in found) for name in found[0]}
+    return means | {"deviation": deviation, "seeds": {str(seed): one for seed, one in zip(seeds, found, strict=True)}}
+
+
+def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed: int) -> dict[str, dict[str, Json]]:
+    """Return by how much the distilled student's accuracy and NLL differ from each control's.
+
+    Args:
+        scores: By variant, the distilled one first, log-probabilities (examples, classes) of each seed's student.
+        labels: int64 (examples,).
+        seed: Of the resampling.
+
+    Returns:
+        By control `mean`, `low` and `high` of the accuracy, the same of the `nll`, and the `method`.
+    """
+    (_, distilled), *controls = scores.items()
+    over = "test examples" if len(distilled) == 1 else f"{len(distilled)} seeds and test examples"
+    return {
+        control: {
+            **metrics.paired_bootstrap(_right(distilled, labels), _right(others, labels), seed=seed)._asdict(),
+            "nll": metrics.bootstrap_mean(_losses(distilled, labels) - _losses(others, labels), seed=seed)._asdict(),
+            "method": f"paired bootstrap over {over}, 10000 resamples",
+        }
+        for control, others in controls
+    }
+
+
+def _right(scores: Sequence[Scores], labels: Labels) -> NDArray[np.bool_]:
+    return np.stack([metrics.correct(one, labels) for one in scores])
+
+
+def _losses(scores: Sequence[Scores], labels: Labels) -> NDArray[np.float64]:
+    return np.stack([-metrics.label_log_probs(one, labels).astype(np.float64) for one in scores])
