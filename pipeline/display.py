@@ -44,6 +44,7 @@ class Lines:
         self._console = console
         self._state = RunState()
         self._shown: dict[str, float] = {}
+        self._awaiting: set[tuple[str, str]] = set()
 
     def __call__(self, event: Mapping[str, Json]) -> None:
         """Take in one event."""
@@ -63,6 +64,8 @@ class Lines:
                 line = f"Ray is up: {_counted(event)}"
             case "task_finished":
                 line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
+            case "task_awaited":
+                line = self._awaited(event)
             case "task_failed":
                 first, *more = event["fault"].splitlines()
                 line = f"{name}: FAILED: {first}{' ...' if more else ''}"
@@ -73,6 +76,14 @@ class Lines:
             case _:
                 line = ""
         return line
+
+    def _awaited(self, event: Mapping[str, Json]) -> str:
+        """Return what is told once of the tasks of a stage that another run does."""
+        stage = event["task"].partition("[")[0]
+        if (stage, event["run"]) in self._awaiting:
+            return ""
+        self._awaiting.add((stage, event["run"]))
+        return f"{event['task']}: waiting for run {event['run']}, which does it"
 
     def _progress(self, event: Mapping[str, Json]) -> str:
         name = event["task"]
@@ -162,6 +173,9 @@ def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float, *, is_ove
     if len(tasks) == 1 and "running" in states:
         (task,) = tasks.values()
         return stage, _bar(task), _told(task).strip(" ,"), _left(task, now)
+    runs = dict.fromkeys(task.run for task in tasks.values() if task.state == "awaited")
+    if runs and "running" not in states:
+        return stage, Text("waits", style="yellow"), share, Text(f"for {', '.join(runs)}", style="yellow")
     if ("running" in states or finished) and not is_over:
         return stage, ProgressBar(total=len(states), completed=finished, width=BAR), share, ""
     return Text(stage, style="dim"), Text("not done" if is_over else "waiting", style="dim"), share, ""

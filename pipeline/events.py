@@ -79,12 +79,14 @@ class TaskState:
     """What is known of one task.
 
     Attributes:
-        state: `waiting`, `running`, `done`, `reused`, `failed`, or `stopped` where the run ended meanwhile.
+        state: `waiting`, `awaited` from another run, `running`, `done`, `reused`, `failed`, or `stopped` where the run
+            ended meanwhile.
         started: When it began, in seconds since the epoch.
         seconds: How long it took; of a reused result, how long it took then.
         reported: The latest the task told of itself, such as its epoch.
         fault: Why it failed.
         title: What people call it, where the id says little.
+        run: The run that it is awaited from.
     """
 
     state: str = "waiting"
@@ -93,6 +95,7 @@ class TaskState:
     reported: dict[str, Json] = field(default_factory=dict)
     fault: str = ""
     title: str = ""
+    run: str = ""
 
 
 @dataclass
@@ -134,7 +137,7 @@ class RunState:
         """Take in that the run is over, and with it what still ran."""
         self.status, self.fault = status, fault
         for task in self.tasks.values():
-            if task.state == "running":
+            if task.state in {"running", "awaited"}:
                 task.state = "stopped"
 
     def of_stage(self, stage: str) -> dict[str, TaskState]:
@@ -186,6 +189,11 @@ def _task_failed(run: RunState, event: Mapping[str, Json]) -> None:
     task.state, task.fault = "failed", event["fault"]
 
 
+def _task_awaited(run: RunState, event: Mapping[str, Json]) -> None:
+    task = run.task(event["task"])
+    task.state, task.run = "awaited", event["run"]
+
+
 def _task_lost(run: RunState, event: Mapping[str, Json]) -> None:
     run.tasks[event["task"]] = TaskState(title=run.task(event["task"]).title)
 
@@ -206,6 +214,7 @@ _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {
     "task_finished": _task_finished,
     "task_written": _task_written,
     "task_failed": _task_failed,
+    "task_awaited": _task_awaited,
     "task_lost": _task_lost,
     "warning": _warning,
     "run_ended": _run_ended,

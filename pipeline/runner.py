@@ -1,9 +1,10 @@
 """Runs the tasks of a graph until all results are there, and takes from the store what is there already."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.awaited import Awaited
 from pipeline.errors import DamagedError, StageError, StoreError
 from pipeline.events import Events
 from pipeline.executor import Executor
@@ -12,6 +13,8 @@ from pipeline.recipe import key_of
 from pipeline.stage import Effort, Json, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.store.processes import temporary_name
+from pipeline.store.work import WorkClaims
 from pipeline.summary import summarise
 from pipeline.worker import CHECKPOINT_SECONDS, Job, Outcome, failed, load_inputs
 
@@ -65,6 +68,7 @@ class Runner:
         claim: Told the keys of all results so far, by task id, before they are relied on; returns those that are gone.
         look_ahead: Called when more tasks are known; may refuse to go on.
         measure: Tells the effort of a task, which is kept with the time that it took.
+        run_name: The name of this very run, for others that share the store.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Runner:
     config: str = ""
     look_ahead: Callable[[], None] = _do_not_look
     measure: Callable[[Task], Effort] = _unmeasured
+    run_name: str = field(default_factory=temporary_name)
     _started: float = field(default_factory=time.time)
     _executor: Executor | None = None
     _submitted: set[str] = field(default_factory=set)
@@ -87,6 +92,11 @@ class Runner:
     _faults: dict[str, str] = field(default_factory=dict)
     _repairs: dict[str, int] = field(default_factory=dict)
     _told: dict[str, Json] = field(default_factory=dict)
+    _awaited: Awaited = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing awaited."""
+        self._awaited = Awaited(WorkClaims(self.store.files, self.run_name))
 
     def run(self) -> dict[str, bytes]:
         """Do all tasks of the scope that have no result.
@@ -116,10 +126,14 @@ class Runner:
     def _do_tasks(self) -> None:
         while True:
             self._take_kept()
-            for task in self._next():
+            awaited = self._awaited.look(self.graph.results)
+            for task in self._next(awaited):
                 self._submit(task)
-            if self._executor is None or not self._submitted:
+            if self._executor is None or not (self._submitted or (awaited and not self._is_stopping())):
                 return
+            if not self._submitted:
+                self._awaited.pause()
+                continue
             for outcome in self._executor.wait():
                 self._submitted.discard(outcome.task.id)
                 self._receive(outcome)
@@ -131,8 +145,9 @@ class Runner:
 
     def _took_kept(self) -> bool:
         """Take what is in the store, and return whether all of it can be relied on."""
+        skip = {*self._submitted, *self._faults, *self._awaited.resting()}
         try:
-            self.graph.advance(fresh=self.scope.fresh, skip=self._submitted | self._faults.keys())
+            self.graph.advance(fresh=self.scope.fresh, skip=skip)
         except DamagedError as error:
             self._repair(error.key, str(error))
             return False
@@ -171,7 +186,7 @@ class Runner:
             units=effort.units,
         )
 
-    def _next(self) -> list[Task]:
+    def _next(self, awaited: Collection[str]) -> list[Task]:
         tasks = [
             task
             for task in self.graph.ready()
@@ -179,8 +194,9 @@ class Runner:
             and self.graph.stages[task.stage].kept
             and task.id not in self._submitted
             and task.id not in self._faults
+            and task.id not in awaited
         ]
-        if self._faults and not self.scope.keep_going:
+        if self._is_stopping():
             # What has the same standing as the failed task still runs: its result is wanted by the next run.
             failed = {name.split("[")[0] for name in self._faults}
             tasks = [task for task in tasks if task.stage in failed]
@@ -207,6 +223,7 @@ class Runner:
                 self.seed,
                 self.checkpoint_seconds,
                 former,
+                self.run_name,
             )
         )
 
@@ -218,8 +235,12 @@ class Runner:
             self.events.tell("task_lost", task=task.id)
         elif outcome.manifest is not None:
             self.graph.finish(task, outcome.manifest)
-            self._made[task.id] = time.time() - self._started
-            self._tell_result("task_finished", task, outcome.manifest)
+            if outcome.is_new:
+                self._made[task.id] = time.time() - self._started
+                self._tell_result("task_finished", task, outcome.manifest)
+        elif outcome.elsewhere and self._is_ready(task):
+            self._awaited.add(task.id, key_of(self.graph.recipe(task)))
+            self.events.tell("task_awaited", task=task.id, run=outcome.elsewhere)
         elif outcome.lost:
             self.events.tell("task_lost", task=task.id)
             for key in outcome.lost:
@@ -229,9 +250,15 @@ class Runner:
 
     def _is_wanted_still(self, manifest: Manifest, task: Task) -> bool:
         """Return whether a result was made from what its inputs are by now: one may have been lost, and made anew."""
-        if task.id not in self.graph.tasks or any(name not in self.graph.results for name in task.input_ids):
-            return False
-        return manifest.key == key_of(self.graph.recipe(task))
+        return self._is_ready(task) and manifest.key == key_of(self.graph.recipe(task))
+
+    def _is_ready(self, task: Task) -> bool:
+        """Return whether a task is still one of this run's, and all its inputs are there."""
+        return task.id in self.graph.tasks and all(name in self.graph.results for name in task.input_ids)
+
+    def _is_stopping(self) -> bool:
+        """Return whether a fault keeps new stages from beginning."""
+        return bool(self._faults) and not self.scope.keep_going
 
     def _fail(self, outcome: Outcome) -> None:
         self._faults[outcome.task.id] = outcome.fault

@@ -10,6 +10,7 @@ from pipeline.recipe import key_of, task_seed
 from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.store.work import WorkClaims
 
 CHECKPOINT_SECONDS = 60.0
 """How often a long task keeps what it has done so far, unless the config says otherwise."""
@@ -28,6 +29,7 @@ class Job:
         seed: The run's seed.
         checkpoint_seconds: How often a long task keeps what it has done so far.
         former: A result of the same recipe that the new one takes the place of.
+        run: A name that no other run has.
     """
 
     stage: Stage
@@ -38,11 +40,12 @@ class Job:
     seed: int
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     former: Manifest | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: with a manifest, with a lost input, or with a fault.
+    """How a job ended: with a manifest, with a lost input, with a fault, or not begun.
 
     Attributes:
         task: The task.
@@ -52,6 +55,8 @@ class Outcome:
         details: The traceback that belongs to the fault.
         warnings: What was found damaged in the store, and set aside, and what the stage warned of.
         may_pass: Whether the fault is of storage or network, and may be gone when the task is done again.
+        elsewhere: The run that does this work already, where it was not begun for that.
+        is_new: Whether the result was made by this job; another run's may have come before it.
     """
 
     task: Task
@@ -61,6 +66,8 @@ class Outcome:
     details: str = ""
     warnings: tuple[str, ...] = ()
     may_pass: bool = False
+    elsewhere: str = ""
+    is_new: bool = True
 
 
 def perform(job: Job, progress: Progress) -> Outcome:
@@ -76,7 +83,7 @@ def perform(job: Job, progress: Progress) -> Outcome:
     """
     warnings: list[str] = []
     try:
-        outcome = Outcome(job.task, manifest=_keep(job, progress, warnings.append))
+        outcome = _claimed(job, progress, warnings.append)
     except DamagedError as error:
         outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
@@ -101,9 +108,23 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, lasting)
 
 
-def _keep(job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
+def _claimed(job: Job, progress: Progress, warn: Callable[[str], None]) -> Outcome:
+    """Do a job unless another run does it, or has done it since this one looked."""
     store = Store.open(job.store)
     store.on_damage = warn
+    if job.former is not None:  # whose result is not wanted, whoever is at it
+        return Outcome(job.task, manifest=_keep(store, job, progress, warn))
+    key = key_of(job.recipe)
+    with WorkClaims(store.files, job.run).working(key) as other:
+        if other:
+            return Outcome(job.task, elsewhere=other)
+        found = store.find(key)
+        if found is not None:
+            return Outcome(job.task, manifest=found, is_new=False)
+        return Outcome(job.task, manifest=_keep(store, job, progress, warn))
+
+
+def _keep(store: Store, job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
     progress({"state": "running"})
     function = imported(job.stage.function)
     checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)

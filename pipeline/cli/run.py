@@ -78,6 +78,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             config=dump(resolved(settings)),
             look_ahead=Watch(outlook, store.location, settings.ray, events),
             measure=outlook.measure,
+            run_name=folder.path.name,
         )
         files = runner.run()
         for name, content in files.items():

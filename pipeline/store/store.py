@@ -16,6 +16,7 @@ from pipeline.store.commit import Chunks
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
 from pipeline.store.places import Files, files_at
 from pipeline.store.records import Run, memory_path, read_memory, read_run, run_path, seal
+from pipeline.store.work import WorkClaims
 
 ARRAYS = "arrays.safetensors"
 FACTS = "facts.json"
@@ -206,8 +207,8 @@ class Store:
         return self.files.set_aside(path, reason, content.version)
 
     def sweep(self) -> list[str]:
-        """Delete what dead processes of this host have left half-written, and return the paths."""
-        return self.files.sweep()
+        """Delete what dead processes of this host have left half-written or claimed, and return the paths."""
+        return [*self.files.sweep(), *WorkClaims(self.files, "").sweep()]
 
     def remember(self, name: str, value: Json) -> None:
         """Remember a fact about the outside that can be found out again, such as a data file's digest.

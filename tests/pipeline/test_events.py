@@ -198,3 +198,16 @@ def test_render_fits_a_terminal_of_80_columns(length: int) -> None:
     text = text_of(state_of(story), 104.0, width=80)
     assert "accuracy 0.875" in text
     assert "cat" in text
+
+
+def test_task_that_another_run_does_is_shown_with_that_run(tmp_path: Path) -> None:
+    awaited = ("task_awaited", {"task": "c", "run": "digits-1"})
+    assert "waits" in text_of(state_of([*NAMED, awaited]), 104.0)
+    assert "for digits-1" in text_of(state_of([*NAMED, awaited]), 104.0)
+    ended = state_of([*NAMED, awaited, ("run_ended", {"status": "interrupted"})])
+    assert ended.tasks["c"].state == "stopped"
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        for event, facts in [*NAMED, awaited, awaited]:
+            lines({"time": 100.0, "event": event, **facts})
+    assert (tmp_path / "out").read_text().count("c: waiting for run digits-1, which does it") == 1

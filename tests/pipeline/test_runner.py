@@ -1,5 +1,6 @@
 import random
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from pipeline.errors import StageError
 from pipeline.events import Events
 from pipeline.executor import InlineExecutor
 from pipeline.graph import Graph
+from pipeline.recipe import key_of
 from pipeline.runner import Runner, Scope
 from pipeline.store import Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.store.work import WorkClaims
 from pipeline.worker import Job
 from tests.pipeline.fakes import CALLS, STAGES, Parameters
 
@@ -186,3 +189,43 @@ def test_forced_stage_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     runner.run()
     (kept,) = runner.store.files.names("checkpoints")
     assert keys["base"] in kept
+
+
+def test_task_that_another_run_does_is_awaited_and_its_result_taken(tmp_path: Path) -> None:
+    # Another run has a store of its own here, so that what it makes can be put where this one waits for it.
+    theirs = make_runner(tmp_path / "theirs")
+    theirs.run()
+    base = theirs.graph.results["base"]
+    runner, store = make_runner(tmp_path / "ours"), Store.open(str(tmp_path / "ours"))
+    with ExitStack() as working:
+        working.enter_context(WorkClaims(store.files, "theirs").working(base.key))
+
+        def end_theirs(event: Mapping[str, Any]) -> None:
+            if event["event"] == "task_awaited":
+                store.save(base.recipe, theirs.store.load(base), seconds=1.0)
+                working.close()
+
+        runner.events = Events(runner.told.append, end_theirs)  # type: ignore[attr-defined]
+        assert runner.run() == {"page.txt": b"66 reused 1"}
+    assert [(event["task"], event["run"]) for event in events_of(runner, "task_awaited")] == [("base", "theirs")]
+    assert [event["task"] for event in events_of(runner, "task_reused")] == ["base"]
+    assert "base" not in CALLS.made
+
+
+def test_task_that_another_run_gives_up_is_done(tmp_path: Path) -> None:
+    runner, store = make_runner(tmp_path), Store.open(str(tmp_path))
+    (base,) = runner.graph.advance() or [runner.graph.ready()[0]]
+    with ExitStack() as working:
+        working.enter_context(WorkClaims(store.files, "theirs").working(key_of(runner.graph.recipe(base))))
+        stop = Events(runner.told.append, lambda event: working.close() if event["event"] == "task_awaited" else None)  # type: ignore[attr-defined]
+        runner.events = stop
+        assert runner.run() == {"page.txt": b"66 reused 0"}
+
+
+def test_run_with_a_fault_does_not_wait_for_another_run(tmp_path: Path) -> None:
+    runner, store = make_runner(tmp_path, Parameters(fail_on=1)), Store.open(str(tmp_path))
+    make_runner(tmp_path, stages=frozenset({"base"})).run()
+    runner.graph.advance()
+    key = key_of(runner.graph.recipe(runner.graph.tasks["parts[2]"]))
+    with WorkClaims(store.files, "theirs").working(key), pytest.raises(StageError, match="the number must not be 1"):
+        runner.run()

@@ -7,10 +7,11 @@ import pytest
 
 from pipeline import worker
 from pipeline.errors import DamagedError, StoreError
-from pipeline.recipe import recipe
+from pipeline.recipe import key_of, recipe
 from pipeline.stage import Artifact, Stage, Task
 from pipeline.store import Store
 from pipeline.store.checkpoints import CHECKPOINTS
+from pipeline.store.work import WorkClaims
 from pipeline.worker import Job, failed, load_inputs, perform
 from tests.pipeline.fakes import ORDERED
 
@@ -40,6 +41,22 @@ def test_perform_keeps_the_former_result_until_there_is_another(tmp_path: Path) 
     outcome = perform(dataclasses.replace(asked, former=former), print)
     assert outcome.manifest is not None
     assert store.find(former.key) == outcome.manifest != former
+
+
+def test_perform_begins_nothing_that_another_run_does(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    asked = job(store, "fail", "it must not begin")
+    with WorkClaims(store.files, "theirs").working(key_of(asked.recipe)):
+        outcome = perform(asked, print)
+    assert (outcome.elsewhere, outcome.manifest, outcome.fault) == ("theirs", None, "")
+
+
+def test_perform_takes_a_result_that_came_meanwhile(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path))
+    asked = job(store, "fail", "it must not begin")
+    kept = store.save(asked.recipe, Artifact(facts={"n": 1}), seconds=0.0)
+    outcome = perform(asked, print)
+    assert (outcome.manifest, outcome.is_new) == (kept, False)
 
 
 def test_perform_makes_a_fault_of_an_error(tmp_path: Path) -> None:
