@@ -36,14 +36,15 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
         ConfigError: The config is wrong.
         StoreError: What is to be kept certainly does not fit; raised when all is printed.
     """
-    composition = compose(config, overrides)
+    # Its files have to be read for their digest anyway.
+    composition = compose(config, overrides, load=True)
     graph = composition.graph(selection.until)
     with composition.placing():
         planned = look(composition, graph, selection.scope(list(graph.stages)))
     if as_json:
         Console().print_json(data=planned.as_json(composition))
     else:
-        _print(planned, composition, config)
+        _print(planned, composition)
     if planned.forecast is not None:
         room.check_disk(planned.forecast, composition.store.location, room.free_disk(composition.store.location))
 
@@ -134,14 +135,14 @@ def _facts(estimate: Estimate | None) -> dict[str, Json]:
     return asdict(estimate) if estimate else dict.fromkeys(("tasks", "seconds", "least_bytes", "most_bytes", "memory"))
 
 
-def _print(planned: Planned, composition: Composition, config: Path) -> None:
+def _print(planned: Planned, composition: Composition) -> None:
     console = Console()
     console.print(Text(_columns("task, and why", "", "needs", "time", "memory", "writes"), style="bold"))
     for steps in _folded(planned.steps):
         _print_steps(console, planned, steps)
     say("")
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run")
-    for line in _totals(planned.forecast, composition, config) if planned.forecast else ():
+    for line in _totals(planned.forecast, composition) if planned.forecast else ():
         say(line)
 
 
@@ -196,7 +197,7 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     ]
 
 
-def _totals(forecast: Forecast, composition: Composition, config: Path) -> Iterator[str]:
+def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
     total, cpus = forecast.total, cpus_of(composition.config.ray)
     if forecast.whole_seconds is not None:
         yield f"time: about {duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
@@ -211,8 +212,6 @@ def _totals(forecast: Forecast, composition: Composition, config: Path) -> Itera
     least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"
     most = f"{size(total.most_bytes)} at most" if total.most_bytes is not None else least
     yield f"to write: {most}" + (f"; {size(free)} free in {location}" if free is not None else "")
-    if not forecast.is_complete:
-        yield f"stages not decided yet are left out: `python -m pipeline validate {config}` looks at the data"
     yield from (f"warning: {message}" for message in warnings_of(forecast, location, composition.config.ray))
 
 

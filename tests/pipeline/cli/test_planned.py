@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli.compose import compose
+from pipeline.store import Store
 from stages import estimates
 from tests.conftest import Disk
 from tests.pipeline.cli.conftest import Command, make_arrays, newest
@@ -20,10 +21,10 @@ def reasons(out: str) -> dict[str, str]:
 def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     done = command("plan", "tiny.yaml")
     assert done.code == 0
-    assert "data[train]" in done.out
-    assert "which tasks is decided by subsets" in done.out
-    assert "\n0 to reuse, 13 to run\ntime: unknown, for no run has done the like\n" in done.out
-    assert done.out.endswith("`python -m pipeline validate tiny.yaml` looks at the data\n")
+    assert "data (2 tasks) " in done.out
+    assert "which tasks is decided by data, subsets" in done.out
+    assert f"\n0 to reuse, {len(ALL) + 1} to run\ntime: unknown, for no run has done the like\n" in done.out
+    assert not (project / "store").exists()
     assert not (project / "runs").exists()
 
 
@@ -50,7 +51,6 @@ def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finishe
 
 
 def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(project: Path, command: Command) -> None:
-    assert command("validate", "tiny.yaml").code == 0
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
     assert told["total"]["run"] == len(ALL) + 1  # and the report
     assert told["total"]["is_complete"]
@@ -85,7 +85,8 @@ def test_run_is_refused_before_any_work_where_its_tables_cannot_be_kept(
     disk = make_disk("size=64k")
     (disk / "other").write_bytes(b"0" * 2**14)
     settings = ("tiny.yaml", "--set", f"store={disk}/store", "--set", "data.views=40")
-    assert command("validate", *settings).code == 0
+    Store.open(f"{disk}/store")
+    assert command("validate", *settings).code == 0  # the sizes are remembered now
     told = f"{disk}/store must have room for "
     for look in (("run",), ("plan",), ("run", "--dry-run")):
         done = command(*look, *settings)
