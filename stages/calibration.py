@@ -9,6 +9,7 @@ from specialists.dustbin import subset_labels
 from stages import network, soft_targets
 from stages.learning import metrics, training
 from stages.learning.models import as_tensor
+from stages.shown import Pixels
 
 
 def fit(*, dataset: Artifact, teacher: Artifact, work: Work) -> Artifact:
@@ -24,10 +25,9 @@ def fit(*, dataset: Artifact, teacher: Artifact, work: Work) -> Artifact:
         (`after`), of a specialist over its subset and the dustbin.
     """
     training.use_threads(work.threads)
-    held_out = dataset.arrays["holdout"]
+    held_out = np.flatnonzero(dataset.arrays["holdout"])
     labels = as_tensor(dataset.arrays["labels"][held_out])
-    images = as_tensor(dataset.arrays["images"][held_out]).to(training.device())
-    logits = network.predict(teacher, images, warn=work.warn).cpu().double()
+    logits = network.predict(teacher, Pixels.of(dataset).show(held_out), warn=work.warn).cpu().double()
     if "subset" in teacher.facts:
         labels = subset_labels(labels, torch.tensor(teacher.facts["subset"]), len(dataset.facts["class_names"]))
         logits = soft_targets.corrected(logits, teacher.facts["prior_correction"])

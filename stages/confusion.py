@@ -6,7 +6,7 @@ from pipeline.stage import Artifact, Work
 from specialists import subsets
 from stages import network
 from stages.learning import metrics, training
-from stages.learning.models import as_tensor
+from stages.shown import Pixels
 
 
 def measure(*, dataset: Artifact, generalist: Artifact, work: Work) -> Artifact:
@@ -22,10 +22,10 @@ def measure(*, dataset: Artifact, generalist: Artifact, work: Work) -> Artifact:
         the mean probability of each class over the examples of each true class. Facts: `accuracy` and `nll`.
     """
     training.use_threads(work.threads)
-    held_out = dataset.arrays["holdout"]
+    held_out = np.flatnonzero(dataset.arrays["holdout"])
     labels = dataset.arrays["labels"][held_out]
-    images = as_tensor(dataset.arrays["images"][held_out]).to(training.device())
-    log_probs = network.predict(generalist, images, warn=work.warn).log_softmax(dim=1).numpy(force=True)
+    logits = network.predict(generalist, Pixels.of(dataset).show(held_out), warn=work.warn)
+    log_probs = logits.log_softmax(dim=1).numpy(force=True)
     probs = np.exp(log_probs)
     return Artifact(
         {"probs": probs, "labels": labels, "confusion": subsets.soft_confusion(probs, labels)},

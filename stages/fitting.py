@@ -1,6 +1,6 @@
-"""What the three stages that train have in common: pixels on the device, epochs of augmented batches, the holdout."""
+"""What the three stages that train have in common: epochs of augmented batches, and the holdout that judges them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -11,46 +11,14 @@ from torch import Tensor, nn
 
 from pipeline.recipe import derive_seed
 from pipeline.stage import Artifact, Work
-from stages.learning import metrics, models, training, views
+from stages.learning import metrics, training, views
 from stages.learning.batches import Batch, batch_slices
 from stages.learning.prediction import predict_logits
 from stages.learning.settings import Settings
 from stages.learning.state import History
 from stages.learning.training import Objective
 from stages.parameters import AugmentParameters, TrainingParameters
-
-Ids = NDArray[np.int64]
-ViewParameters = Mapping[str, NDArray[np.int8]]
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The training half of a data set on the device that a task computes on.
-
-    Attributes:
-        images: uint8 (examples, height, width, channels).
-        mean: Of each channel, of pixels scaled to [0, 1].
-        std: Of each channel.
-    """
-
-    images: Tensor
-    mean: list[float]
-    std: list[float]
-
-    @classmethod
-    def of(cls, dataset: Artifact) -> "Pixels":
-        """Return the pixels of a data set."""
-        images = models.as_tensor(dataset.arrays["images"]).to(training.device())
-        return cls(images, dataset.facts["mean"], dataset.facts["std"])
-
-    def of_examples(self, examples: Ids) -> Tensor:
-        """Return examples as they are, uint8 (len(examples), height, width, channels)."""
-        return self.images[torch.from_numpy(examples).to(self.images.device)]
-
-    def seen(self, examples: Ids, view: ViewParameters) -> Tensor:
-        """Return examples as a view shows them, uint8 (len(examples), height, width, channels)."""
-        moved = {name: torch.from_numpy(values).to(self.images.device) for name, values in view.items()}
-        return views.apply(self.of_examples(examples), moved)
+from stages.shown import Ids, Pixels, ViewParameters, ahead
 
 
 class SoftTargetRows(Protocol):
@@ -67,7 +35,7 @@ class Epoch:
     Attributes:
         examples: Example ids, int64 (n,).
         labels: As the network's outputs are numbered, int64 (n,).
-        view: The augmentation of each example, int8 (n,) by parameter.
+        view: The augmentation of each example, (n,) by parameter.
         log_q: The n rows of soft targets at temperature 1, where the objective wants them.
     """
 
@@ -78,10 +46,10 @@ class Epoch:
 
     def batches(self, pixels: Pixels, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """Yield the epoch in batches on the device, from the first one wanted on."""
-        labels = torch.from_numpy(self.labels).to(pixels.images.device)
+        labels = torch.from_numpy(self.labels).to(pixels.device)
+        shown = pixels.show(self.examples, self.view)
         for rows in batch_slices(len(self.examples), batch_size)[first:]:
-            seen = pixels.seen(self.examples[rows], {name: values[rows] for name, values in self.view.items()})
-            images = views.normalise(seen, pixels.mean, pixels.std)
+            images = views.normalise(shown[rows], pixels.mean, pixels.std)
             yield Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
 
 
@@ -131,14 +99,10 @@ def permutation(n: int, work: Work, epoch: int) -> NDArray[np.int64]:
     return torch.randperm(n, generator=generator(work, epoch)).numpy()
 
 
-def fresh_view(examples: Ids, augment: AugmentParameters, work: Work, epoch: int) -> ViewParameters:
+def fresh_view(pixels: Pixels, examples: Ids, augment: AugmentParameters, work: Work, epoch: int) -> ViewParameters:
     """Draw the augmentation of an epoch that nobody has to see again."""
-    return views.draw(examples, seed=work.seed, view=epoch, shift=augment.shift, flip=augment.flip)
-
-
-def replayed_view(view: Artifact, rows: NDArray[np.int64]) -> tuple[Ids, ViewParameters]:
-    """Return example ids and augmentation of rows of a kept view."""
-    return view.arrays["examples"][rows], {name: view.arrays[name][rows] for name in views.AUGMENTATIONS}
+    size = pixels.images.shape[1:3]
+    return views.draw(examples, seed=work.seed, view=epoch, image_size=size, **augment.model_dump())
 
 
 def fit(
@@ -166,16 +130,22 @@ def fit(
         For each epoch its number, mean loss, and accuracy and NLL on the holdout.
     """
     training.use_threads(work.threads)
-    held_out = pixels.of_examples(holdout.examples)
+    held_out = pixels.show(holdout.examples)
     # Drawn again when its turn comes: kept until then, it would keep a view's soft targets in memory all along.
     n_shown = len(epoch(0).examples)
 
+    def batches(number: int, first: int) -> Iterator[Batch]:
+        found = epoch(number).batches(pixels, parameters.batch_size, first)
+        # A GPU need not wait for what is read. On a CPU the thread would take what the training computes with.
+        return ahead(found) if pixels.resident is None and pixels.device.type != "cpu" else found
+
     def validate() -> dict[str, float]:
-        return holdout.judge(predict_logits(model, held_out, mean=pixels.mean, std=pixels.std, warn=work.warn))
+        logits = predict_logits(model, held_out, mean=pixels.mean, std=pixels.std, warn=work.warn)
+        return holdout.judge(logits)
 
     return training.fit(
-        model.to(pixels.images.device),
-        lambda number, first: epoch(number).batches(pixels, parameters.batch_size, first),
+        model.to(pixels.device),
+        batches,
         objective,
         _settings(parameters, n_shown, work),
         progress=work.progress,

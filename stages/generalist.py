@@ -6,7 +6,8 @@ from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import transfer_rows
 from stages.learning.objectives import labels_loss
-from stages.parameters import AugmentParameters, TeacherParameters
+from stages.parameters import GIB, MEMORY_BUDGET, AugmentParameters, TeacherParameters
+from stages.shown import Pixels
 
 
 def train(
@@ -16,6 +17,7 @@ def train(
     augment: AugmentParameters,
     weights: str | None = None,
     content: str | None = None,
+    memory_budget: float = MEMORY_BUDGET,
     work: Work,
 ) -> Artifact:
     """Train the generalist on the training part without the holdout.
@@ -26,6 +28,7 @@ def train(
         augment: Each epoch shows another draw of it.
         weights: File of weights that the network starts from.
         content: Digest of that file, and of a function's code.
+        memory_budget: What the images may take on the device, in GiB.
         work: Its seed draws the weights, the order and the augmentation.
 
     Returns:
@@ -36,14 +39,15 @@ def train(
         generalist.model, dataset=dataset, seed=work.seed, weights=weights, content=content
     )
     examples = transfer_rows(dataset)
+    pixels = Pixels.of(dataset, budget=memory_budget * GIB)
 
     def epoch(number: int) -> fitting.Epoch:
         shown = examples[fitting.permutation(len(examples), work, number)]
-        return fitting.Epoch(shown, labels[shown], fitting.fresh_view(shown, augment, work, number))
+        return fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
 
     history = fitting.fit(
         model,
-        fitting.Pixels.of(dataset),
+        pixels,
         epoch,
         partial(labels_loss, smoothing=generalist.label_smoothing),
         fitting.Holdout.of(dataset),

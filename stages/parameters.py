@@ -19,9 +19,15 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.errors import Fault
+from pipeline.errors import Fault, did_you_mean
 from stages import manual, tables
 from stages.learning import model_names, source_names
+
+GIB = 2**30
+"""Bytes of the unit that amounts of memory are given in."""
+
+MEMORY_BUDGET = 4.0
+"""GiB that a training may take for its data, unless the config says otherwise."""
 
 
 class Section(BaseModel):
@@ -98,12 +104,49 @@ Subset = Annotated[tuple[Member, ...], Field(strict=False), _at_least(2, "two cl
 Subsets = Annotated[tuple[Subset, ...], Field(strict=False), _at_least(1, "one subset")]
 
 
-class AugmentParameters(Section):
-    """How the views of an example differ from it."""
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "digits": {"shift": 2, "rotate": 10},
+    "grey": {"shift": 2, "flip": True, "cutout": 8},
+    "colour": {"shift": 4, "padding": "reflect", "flip": True},
+}
+"""Augmentations by name, for images of 28 to 40 pixels: signs that must not be mirrored, grey and colour images."""
 
-    # The amounts of a view are stored as int8.
-    shift: int = Field(default=0, ge=0, le=127, description="Largest shift in each direction, in pixels.")
+
+class AugmentParameters(Section):
+    """How the views of an example differ from it: it is mirrored, rotated, shifted, and then cut."""
+
+    # The amounts of a view are stored as int8 and int16.
+    shift: int = Field(
+        default=0,
+        ge=0,
+        le=127,
+        description="Largest shift in each direction, in pixels: a random crop of the image padded by as many.",
+    )
+    padding: Literal["zeros", "reflect"] = Field(
+        default="zeros", description="What shifts and rotations move in: black, or the image mirrored at its border."
+    )
     flip: bool = Field(default=False, description="Whether half of the views are mirrored left to right.")
+    rotate: int = Field(
+        default=0, ge=0, le=180, description="Largest rotation in each direction, in degrees; bilinear."
+    )
+    cutout: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Side of a black square, in pixels, whose centre is drawn from all pixels; 0 for none.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, values: Any) -> Any:
+        """Return what a name stands for."""
+        if not isinstance(values, str):
+            return values
+        if values not in AUGMENTATIONS:
+            known, hint = ", ".join(AUGMENTATIONS), did_you_mean(values, AUGMENTATIONS)
+            raise ValueError(f"must be one of {known}, or a section of its own; got '{values}'{hint}")
+        return AUGMENTATIONS[values]
 
 
 class DataParameters(Section):
@@ -136,8 +179,17 @@ class DataParameters(Section):
         description="Share of each class's training examples that no teacher or student is trained on; "
         "what the generalist confuses is measured there.",
     )
+    memory_budget: float = Field(
+        default=MEMORY_BUDGET,
+        ge=0,
+        description="GiB that one training may take on its device for images and soft targets. What is larger is read "
+        "from the store batch by batch, with the same results.",
+    )
     views: int = Field(default=4, ge=1, description="Fixed augmentations of each example; epoch e shows e mod views.")
-    augment: AugmentParameters = Field(default=AugmentParameters(), description="How the views are drawn.")
+    augment: AugmentParameters = Field(
+        default=AugmentParameters(),
+        description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",
+    )
 
     @field_validator("download", "size", "test")
     @classmethod

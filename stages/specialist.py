@@ -15,7 +15,8 @@ from stages.data import transfer_rows
 from stages.learning import models
 from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
-from stages.parameters import AugmentParameters, TrainingParameters
+from stages.parameters import GIB, MEMORY_BUDGET, AugmentParameters, TrainingParameters
+from stages.shown import Pixels
 from stages.tasks import subset_name
 
 
@@ -28,6 +29,7 @@ def train(
     regularize: Literal["none", "soft_targets"],
     augment: AugmentParameters,
     subset: Sequence[int],
+    memory_budget: float = MEMORY_BUDGET,
     work: Work,
 ) -> Artifact:
     """Train one specialist, starting from the generalist.
@@ -41,6 +43,7 @@ def train(
             it learns what the generalist says of these on the same pixels (Hinton et al. 2015, section 6.1).
         augment: Each epoch shows another draw of it.
         subset: The classes, ascending; at least two, and not all.
+        memory_budget: What the images may take on the device, in GiB.
         work: Its seed draws the other classes' examples, the order and the augmentation.
 
     Returns:
@@ -53,15 +56,15 @@ def train(
     global_labels = models.as_tensor(dataset.arrays["labels"])
     labels = dustbin.subset_labels(global_labels, classes, len(dataset.facts["class_names"])).numpy()
     pool = global_labels[torch.from_numpy(examples)]
-    pixels = fitting.Pixels.of(dataset)
+    pixels = Pixels.of(dataset, budget=memory_budget * GIB)
     teach = None
     if regularize == "soft_targets":
-        teach = network.predictor(generalist, pixels.images.device)
+        teach = network.predictor(generalist, pixels.device)
     model, description = _from_generalist(generalist, classes, keep_all=teach is not None)
 
     def epoch(number: int) -> fitting.Epoch:
         shown = examples[dustbin.enriched_epoch(pool, classes, fraction, fitting.generator(work, number)).numpy()]
-        hard = fitting.Epoch(shown, labels[shown], fitting.fresh_view(shown, augment, work, number))
+        hard = fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
         return replace(hard, log_q=_Regularized(hard, pixels, classes, teach)) if teach else hard
 
     history = fitting.fit(
@@ -96,7 +99,7 @@ class _Regularized:
     """
 
     epoch: fitting.Epoch
-    pixels: fitting.Pixels
+    pixels: Pixels
     subset: Tensor
     teach: Callable[[Tensor], Tensor]
 

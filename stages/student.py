@@ -1,17 +1,21 @@
 """Stage `student`: one small network, distilled from soft targets; its controls are the same with other targets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.stage import Artifact, Work
-from stages import fitting, network, soft_targets
+from stages import fitting, network
 from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.state import best_epoch
-from stages.parameters import StudentParameters
+from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
+from stages.shown import Ids, Pixels, replayed_view
+from stages.soft_targets import ResidentTargets, SoftTargets
 
 
 def train(
@@ -22,6 +26,7 @@ def train(
     student: StudentParameters,
     weights: str | None = None,
     content: str | None = None,
+    memory_budget: float = MEMORY_BUDGET,
     work: Work,
 ) -> Artifact:
     """Train a student on the views that the teachers saw.
@@ -33,6 +38,7 @@ def train(
         student: The network, its training, and the weight and temperature of the soft targets.
         weights: File of weights that the network starts from.
         content: Digest of that file, and of a function's code.
+        memory_budget: What the images and the table may take on the device, in GiB.
         work: Its seed, which all students of a run share, draws the weights and the order.
 
     Returns:
@@ -42,17 +48,14 @@ def train(
     model, description = network.initial(
         student.model, dataset=dataset, seed=work.seed, weights=weights, content=content
     )
-    pixels = fitting.Pixels.of(dataset)
-    table = soft_targets.SoftTargets(targets, views, dataset) if targets else None
+    pixels = Pixels.of(dataset, budget=memory_budget * GIB)
+    table = _Table.of(targets, views, dataset, pixels, budget=memory_budget * GIB) if targets else None
 
     def epoch(number: int) -> fitting.Epoch:
         view = views[number % len(views)]
         order = fitting.permutation(view.facts["rows"], work, number)
-        shown, parameters = fitting.replayed_view(view, order)
-        log_q = None
-        if table:
-            rows = table.find(shown, view.facts["view"])
-            log_q = _LogQ(table, rows, student.temperature, pixels.images.device)
+        shown, parameters = replayed_view(view, order)
+        log_q = table.log_q(shown, view.facts["view"], student.temperature) if table else None
         return fitting.Epoch(shown, labels[shown], parameters, log_q)
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
@@ -82,17 +85,59 @@ def train(
 
 
 @dataclass(frozen=True)
+class _Table:
+    """The soft targets: on the device where there is room, else in the store.
+
+    Attributes:
+        kept: The table.
+        device: Where the student is trained.
+        resident: The table on the device, if there is room beside the images.
+    """
+
+    kept: SoftTargets
+    device: torch.device
+    resident: ResidentTargets | None
+
+    @classmethod
+    def of(
+        cls, targets: Sequence[Artifact], views: Sequence[Artifact], dataset: Artifact, pixels: Pixels, *, budget: float
+    ) -> "_Table":
+        """Return the table of some shards.
+
+        Args:
+            targets: The shards.
+            views: The views they are of.
+            dataset: The training half.
+            pixels: Its images, which the budget is for first.
+            budget: Bytes that may be taken on the device.
+        """
+        kept = SoftTargets(targets, views, dataset)
+        taken = 0 if pixels.resident is None else pixels.resident.nbytes
+        has_room = taken + sum(shard.facts["bytes"] for shard in targets) <= budget
+        return cls(kept, pixels.device, ResidentTargets(kept, pixels.device) if has_room else None)
+
+    def log_q(self, examples: Ids, view: int, temperature: float) -> "_LogQ":
+        """Return the soft targets of examples in a view.
+
+        What top-k has left out is right at the student's temperature: that is the one the objective tempers to.
+        """
+        rows = self.kept.find(examples, view)
+        if self.resident is not None:
+            return _LogQ(partial(self.resident.logits, temperature=temperature), self.resident.on_device(rows))
+        return _LogQ(partial(self.kept.logits, temperature=temperature, device=self.device), rows)
+
+
+@dataclass(frozen=True)
 class _LogQ:
     """The soft targets of an epoch, read batch by batch: a view of a big data set would not fit into memory.
 
-    What top-k has left out is right at the student's temperature: that is the one the objective tempers to.
+    Attributes:
+        logits: Returns the logits of rows.
+        rows: The rows of the epoch, in its order, as `logits` takes them.
     """
 
-    table: soft_targets.SoftTargets
-    rows: fitting.Ids
-    temperature: float
-    device: torch.device
+    logits: Callable[[Any], Tensor]
+    rows: Ids | Tensor
 
     def __getitem__(self, batch: slice) -> Tensor:
-        logits = self.table.logits(self.rows[batch], temperature=self.temperature, device=self.device)
-        return logits.log_softmax(dim=1)
+        return self.logits(self.rows[batch]).log_softmax(dim=1)

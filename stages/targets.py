@@ -5,8 +5,9 @@ import torch
 
 from pipeline.stage import Artifact, Work
 from specialists.active import active_set
-from stages import fitting, network, soft_targets, tables
+from stages import network, soft_targets, tables
 from stages.learning import training
+from stages.shown import Pixels, replayed_view
 
 
 def score(
@@ -48,8 +49,8 @@ def score(
         active = active_set(soft_targets.decode(generalist), [torch.tensor(subset)], active_classes)
         chosen = torch.nonzero(active[:, 0]).squeeze(1).numpy()
         arrays["rows"] = chosen
-    pixels = fitting.Pixels.of(dataset)
-    logits = network.predict(teacher, pixels.seen(*fitting.replayed_view(view, start + chosen)), warn=work.warn)
+    pixels = Pixels.of(dataset)
+    logits = network.predict(teacher, pixels.show(*replayed_view(view, start + chosen)), warn=work.warn)
     arrays |= soft_targets.encode(logits)
     prior_correction = teacher.facts.get("prior_correction", 0.0)
     return Artifact(

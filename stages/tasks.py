@@ -76,7 +76,7 @@ def generalist(parameters: Parameters, known: Known) -> list[Task]:
                 "data.augment": parameters.data.augment,
             }
             | _model_content(known, "generalist"),
-            settings=_model_file(known, "generalist"),
+            settings=_memory(parameters) | _model_file(known, "generalist"),
             threads=wanted.threads,
         )
     ]
@@ -123,6 +123,7 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
                 "data.augment": parameters.data.augment,
                 "subset": classes,
             },
+            settings=_memory(parameters),
             threads=wanted.threads,
             title=", ".join(class_names[c] for c in classes),
         )
@@ -210,7 +211,7 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
             wanted.name,
             inputs={"dataset": "data[train]", "views": views, "targets": targets_of(wanted)},
             parameters={"student": trained(wanted)} | _model_content(known, "student"),
-            settings=_model_file(known, "student"),
+            settings=_memory(parameters) | _model_file(known, "student"),
             seed_identity=str(wanted.seed),
             threads=parameters.student.threads,
         )
@@ -338,3 +339,8 @@ def _model_file(known: Known, section: str) -> dict[str, str]:
     """Return where the weights are that a network starts from, where it does."""
     files = known["models"].get(section)
     return {"weights": files["weights"]} if files and files["weights"] else {}
+
+
+def _memory(parameters: Parameters) -> dict[str, float]:
+    """Return what a training may take on its device: it decides no result."""
+    return {"memory_budget": parameters.data.memory_budget}

@@ -17,15 +17,20 @@ def draw(*, dataset: Artifact, augment: AugmentParameters, view: int, work: Work
         work: Its seed.
 
     Returns:
-        Array `examples` int64 (rows,), the example ids in canonical order, and one int8 (rows,) for each parameter of
-        the augmentation. Facts: `view` and `rows`.
+        Array `examples` int64 (rows,), the example ids in canonical order, and those that `learning.views.draw`
+        returns, one for each parameter of the augmentation. Facts: `view` and `rows`.
 
     Raises:
-        StageError: A shift could leave nothing of an image.
+        StageError: A shift or a cut could leave nothing of an image; lists both faults.
     """
-    side = min(dataset.arrays["images"].shape[1:3])
-    if augment.shift >= side:
-        raise StageError(f"augment.shift must be less than the image's smaller side, {side}; got {augment.shift}")
+    height, width = dataset.arrays["images"].shape[1:3]
+    faults = [
+        f"augment.{name} must be less than the image's smaller side, {min(height, width)}; got {amount}"
+        for name, amount in (("shift", augment.shift), ("cutout", augment.cutout))
+        if amount >= min(height, width)
+    ]
+    if faults:
+        raise StageError("\n".join(faults))
     examples = transfer_rows(dataset)
-    drawn = views.draw(examples, seed=work.seed, view=view, shift=augment.shift, flip=augment.flip)
+    drawn = views.draw(examples, seed=work.seed, view=view, image_size=(height, width), **augment.model_dump())
     return Artifact({"examples": examples, **drawn}, {"view": view, "rows": len(examples)})

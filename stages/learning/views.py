@@ -1,19 +1,42 @@
-"""Views: augmentations as explicit numbers, so that teacher and student see the same pixels bit for bit."""
+"""Views: augmentations as explicit numbers, so that teacher and student see the same pixels bit for bit.
+
+An image is mirrored, then rotated about its centre, then shifted, and at last a square is cut out of it. Whole numbers
+decide every pixel, so that all devices agree on it.
+"""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-AUGMENTATIONS = ("dx", "dy", "flip")
-"""What `draw` returns and `apply` takes."""
+from stages.learning.plane import Plane
+from stages.learning.rotation import rotated
+
+Drawn = dict[str, NDArray[Any]]
+
+AUGMENTATIONS = ("dx", "dy", "flip", "reflect", "angle", "cut_top", "cut_left", "cut_size")
+"""What `draw` may return and `apply` takes: of each view those that its augmentation has a use for."""
+
+_SECOND = 1 << 32
+"""Added to the number of a view where its rows need more random numbers than one block has."""
 
 
 def draw(
-    example_ids: NDArray[np.int64], *, seed: int, view: int, shift: int, flip: bool
-) -> dict[str, NDArray[np.int8]]:
+    example_ids: NDArray[np.int64],
+    *,
+    seed: int,
+    view: int,
+    image_size: Sequence[int],
+    shift: int = 0,
+    padding: str = "zeros",
+    flip: bool = False,
+    rotate: int = 0,
+    cutout: int = 0,
+) -> Drawn:
     """Draw the augmentation of examples.
 
     An example's numbers depend on the seed, the view and its own id, not on which others are drawn: its id is
@@ -22,22 +45,47 @@ def draw(
     Args:
         example_ids: int64 (rows,), positions in the data set.
         seed: From 0 to 2**64 - 1.
-        view: Number of the view.
-        shift: Largest shift in each direction, in pixels, at most 127.
+        view: Number of the view, less than 2**32.
+        image_size: Height and width, in pixels.
+        shift: Largest shift in each direction, in pixels, at most 127: the same as a crop after so much padding.
+        padding: What is moved in: `zeros`, or `reflect` for the image mirrored at its border.
         flip: Whether half of the rows are mirrored left to right.
+        rotate: Largest rotation in each direction, in degrees, at most 180.
+        cutout: Side of the square that is set to zero, in pixels. Its centre is any pixel, so that it may reach beyond
+            the image (DeVries and Taylor 2017, arXiv 1708.04552).
 
     Returns:
-        int8 (rows,) each: `dx` (to the right) and `dy` (downwards) from -shift to shift, `flip` 0 or 1.
+        (rows,) each: int8 `dx` (to the right) and `dy` (downwards) from -shift to shift, and `flip`, 0 or 1. Only
+        where asked for: int8 `reflect`, 1; int16 `angle`, in hundredths of a degree, counter-clockwise; int16
+        `cut_top`, `cut_left` and `cut_size`, in pixels.
     """
     numbers = _numbers(example_ids, seed, view)
-    # 64 random bits modulo at most 255 are uniform within 2**-56.
+    # 64 random bits modulo so little are uniform within 2**-48.
     offsets = (numbers % np.uint64(2 * shift + 1)).astype(np.int16) - shift
     mirrored = numbers[:, 2] >> np.uint64(63) if flip else np.zeros(len(example_ids))
-    return {
+    drawn: Drawn = {
         "dx": offsets[:, 0].astype(np.int8),
         "dy": offsets[:, 1].astype(np.int8),
         "flip": mirrored.astype(np.int8),
     }
+    if padding == "reflect":
+        drawn["reflect"] = np.ones(len(example_ids), dtype=np.int8)
+    if rotate or cutout:
+        drawn |= _rotation_and_cut(_numbers(example_ids, seed, view + _SECOND), image_size, rotate, cutout)
+    return drawn
+
+
+def _rotation_and_cut(numbers: NDArray[np.uint64], image_size: Sequence[int], rotate: int, cutout: int) -> Drawn:
+    drawn: Drawn = {}
+    if rotate:
+        largest = 100 * rotate
+        drawn["angle"] = ((numbers[:, 0] % np.uint64(2 * largest + 1)).astype(np.int32) - largest).astype(np.int16)
+    if cutout:
+        for name, column, side in (("cut_top", 1, image_size[0]), ("cut_left", 2, image_size[1])):
+            centre = (numbers[:, column] % np.uint64(side)).astype(np.int16)
+            drawn[name] = centre - np.int16(cutout // 2)
+        drawn["cut_size"] = np.full(len(numbers), cutout, dtype=np.int16)
+    return drawn
 
 
 def _numbers(example_ids: NDArray[np.int64], seed: int, view: int) -> NDArray[np.uint64]:
@@ -51,24 +99,43 @@ def _numbers(example_ids: NDArray[np.int64], seed: int, view: int) -> NDArray[np
     return generator.random_raw(4 * (last - first + 1)).reshape(-1, 4)[example_ids - first]
 
 
+def augmentation_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return those of some arrays that `apply` takes."""
+    return {name: arrays[name] for name in AUGMENTATIONS if name in arrays}
+
+
 def apply(images: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Return images as a view shows them: mirrored first, then shifted, zeros where nothing is moved in.
+    """Return images as a view shows them.
 
     Args:
-        images: uint8 (batch, height, width, channels).
-        parameters: `dx`, `dy` and `flip` of each image, (batch,) on the same device, as `draw` makes them.
+        images: uint8 (batch, height, width, channels), sides of at most 8,192 pixels.
+        parameters: Of each image, (batch,) on the same device, as `draw` makes them.
 
     Returns:
         uint8, of the shape of the images.
     """
-    n_images, height, width, _ = images.shape
-    rows = torch.arange(height, device=images.device) - parameters["dy"].long()[:, None]
-    columns = torch.arange(width, device=images.device) - parameters["dx"].long()[:, None]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    columns = torch.where(parameters["flip"].bool()[:, None], width - 1 - columns, columns)
-    batch = torch.arange(n_images, device=images.device)[:, None, None]
-    moved = images[batch, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :]]
-    return moved * inside[..., None]
+    plane = Plane(images, parameters)
+    seen = rotated(plane, parameters) if "angle" in parameters else _shifted(plane, parameters)
+    if "cut_size" not in parameters:
+        return seen
+    return seen * _outside_cut(seen.shape[1:3], parameters)[..., None]
+
+
+def _shifted(plane: Plane, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return images mirrored, then shifted: every pixel is one of the image, or zero."""
+    rows = torch.arange(plane.height, device=plane.device) - parameters["dy"].long()[:, None]
+    columns = torch.arange(plane.width, device=plane.device) - parameters["dx"].long()[:, None]
+    return plane.at(rows[:, :, None], columns[:, None, :])
+
+
+def _outside_cut(image_size: Sequence[int], parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return which pixels are not cut out, bool (batch, height, width)."""
+    device = parameters["cut_size"].device
+    inside = []
+    for side, name in zip(image_size, ("cut_top", "cut_left"), strict=True):
+        place = torch.arange(side, device=device) - parameters[name].long()[:, None]
+        inside.append((place >= 0) & (place < parameters["cut_size"].long()[:, None]))
+    return ~(inside[0][:, :, None] & inside[1][:, None, :])
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -82,6 +149,14 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     Returns:
         float32 (batch, channels, height, width).
     """
-    scale = torch.tensor(std, dtype=torch.float32, device=images.device) * 255
-    offset = torch.tensor(mean, dtype=torch.float32, device=images.device) * 255
+    offset, scale = _on_device(tuple(mean), tuple(std), images.device)
     return ((images - offset) / scale).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _on_device(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of pixels from 0 to 255, sent to a device once: sending waits for it."""
+    with torch.inference_mode(mode=False):
+        values = (torch.tensor(numbers, dtype=torch.float32, device=device) * 255 for numbers in (mean, std))
+        offset, scale = values
+        return offset, scale

@@ -1,6 +1,6 @@
 """Reading a soft-target table: by row, by example and view, in batches, as a torch Dataset."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,11 @@ class SoftTargets:
         """
         if not temperature > 0:
             raise StageError(f"the temperature must be positive; got {temperature}")
-        kept = {name: values.to(device) for name, values in encoding.as_rows(self.kept(rows)).items()}
+        kept = encoding.as_rows(self.kept(rows))
+        return self.decoded({name: values.to(device) for name, values in kept.items()}, temperature)
+
+    def decoded(self, kept: Mapping[str, Tensor], temperature: float) -> Tensor:
+        """Return what `logits` does, from the tensors that `encoding.as_rows` makes of kept rows; on their device."""
         found = encoding.shifted_logits(kept, self.n_outputs, temperature)
         if self._correction:
             found[:, -1] += self._correction
@@ -230,11 +234,13 @@ class SoftTargets:
         """Return what the teacher saw, bit for bit: uint8 (n, height, width, channels)."""
         view_rows, views = self._index.view_rows(self._index.checked(rows))
         examples, _ = self.ids(rows)
-        drawn = {name: np.empty(len(views), dtype=np.int8) for name in augmentations.AUGMENTATIONS}
+        known = {view: augmentations.augmentation_of(artifact.arrays) for view, artifact in self._by_view.items()}
+        like = next(iter(known.values()))  # all views of a run have the same parameters
+        drawn = {name: np.empty(len(views), dtype=array.dtype) for name, array in like.items()}
         for view in np.unique(views):
             of_view = views == view
             for name, values in drawn.items():
-                values[of_view] = self._by_view[view].arrays[name][view_rows[of_view]]
+                values[of_view] = known[view][name][view_rows[of_view]]
         images = as_tensor(self._dataset.arrays["images"][examples])
         return augmentations.apply(images, {name: torch.from_numpy(values) for name, values in drawn.items()})
 

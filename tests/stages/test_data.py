@@ -76,10 +76,10 @@ def test_transfer_rows_are_what_is_not_held_out(dataset):
     assert (np.diff(rows) > 0).all()
 
 
-@pytest.mark.parametrize("shift", [8, 127])
-def test_views_draw_refuses_a_shift_that_can_leave_nothing(dataset, shift):
-    with pytest.raises(StageError, match=f"augment.shift must be less than the image's smaller side, 8; got {shift}"):
-        views.draw(dataset=dataset, augment=AugmentParameters(shift=shift), view=0, work=Work())
+@pytest.mark.parametrize(("name", "amount"), [("shift", 8), ("shift", 127), ("cutout", 8)])
+def test_views_draw_refuses_what_can_leave_nothing(dataset, name, amount):
+    with pytest.raises(StageError, match=f"augment.{name} must be less than the image's smaller side, 8; got {amount}"):
+        views.draw(dataset=dataset, augment=AugmentParameters(**{name: amount}), view=0, work=Work())
 
 
 def test_views_draw_lists_the_transfer_set_and_its_augmentation(dataset):

@@ -7,8 +7,9 @@ import torch
 from pipeline.stage import Artifact
 from specialists.active import active_set
 from specialists.combine import combine as combine_full
-from stages import fitting, network, soft_targets
+from stages import network, soft_targets
 from stages.learning import metrics
+from stages.shown import Pixels, replayed_view
 
 
 def part_of(test_half, keep):
@@ -75,7 +76,7 @@ def test_ensemble_agrees_with_the_tables_of_soft_targets(
     measure, dataset, two_views, generalist_net, specialist_nets, combined_tables
 ):
     """What a student is taught is what is evaluated: the same pixels give the same ensemble either way."""
-    pixels = fitting.Pixels.of(dataset).seen(*fitting.replayed_view(two_views[0], np.arange(240)))
+    pixels = Pixels.of(dataset).seen(*replayed_view(two_views[0], np.arange(240)))
     labels = dataset.arrays["labels"][two_views[0].arrays["examples"]]
     seen = Artifact({"images": pixels.numpy(), "labels": labels}, {"class_names": dataset.facts["class_names"]})
     found = measure(test=seen, variants=("distilled",)).arrays["ensemble"]

@@ -14,32 +14,33 @@ from stages.learning.errors import TrainingError
 from stages.learning.objectives import labels_loss
 from stages.learning.settings import Settings
 from stages.parameters import AugmentParameters, ModelParameters, TrainingParameters
+from stages.shown import Pixels, replayed_view
 
 
 @pytest.fixture(scope="module")
 def pixels(dataset):
-    return fitting.Pixels.of(dataset)
+    return Pixels.of(dataset)
 
 
 def epoch_of(dataset, view, order, log_q=None):
-    shown, parameters = fitting.replayed_view(view, order)
+    shown, parameters = replayed_view(view, order)
     return fitting.Epoch(shown, dataset.arrays["labels"][shown], parameters, log_q)
 
 
 def test_student_and_teacher_see_the_same_pixels(dataset, two_views, pixels):
     order = fitting.permutation(240, Work(seed=1), 0)
     shown_to_student = torch.cat([batch.images for batch in epoch_of(dataset, two_views[1], order).batches(pixels, 32)])
-    seen_by_teacher = pixels.seen(*fitting.replayed_view(two_views[1], np.arange(240)))
+    seen_by_teacher = pixels.seen(*replayed_view(two_views[1], np.arange(240)))
     normalised = views.normalise(seen_by_teacher, pixels.mean, pixels.std)
     assert torch.equal(shown_to_student, normalised[order])
 
 
 def test_pixels_seen_are_augmented(dataset, two_views, pixels):
     examples = transfer_rows(dataset)
-    seen = [pixels.seen(*fitting.replayed_view(view, np.arange(240))) for view in two_views]
+    seen = [pixels.seen(*replayed_view(view, np.arange(240))) for view in two_views]
     assert not torch.equal(seen[0], seen[1])
-    nothing = {name: np.zeros(240, dtype=np.int8) for name in views.AUGMENTATIONS}
-    assert torch.equal(pixels.seen(examples, nothing), pixels.of_examples(examples))
+    nothing = {name: np.zeros(240, dtype=np.int8) for name in ("dx", "dy", "flip")}
+    assert torch.equal(pixels.seen(examples, nothing), pixels.seen(examples))
 
 
 def test_epoch_gives_every_batch_its_own_labels_and_soft_targets(dataset, two_views, pixels):
@@ -60,12 +61,13 @@ def test_permutation_is_another_in_each_epoch_and_for_each_seed():
     assert not np.array_equal(first, fitting.permutation(50, Work(seed=2), 0))
 
 
-def test_fresh_view_depends_on_the_example_and_not_on_its_place():
-    augment, work = AugmentParameters(shift=3, flip=True), Work(seed=1)
+def test_fresh_view_depends_on_the_example_and_not_on_its_place(pixels):
+    augment, work = AugmentParameters(shift=3, flip=True, rotate=20, cutout=2, padding="reflect"), Work(seed=1)
     ids = np.arange(40)
-    drawn, reversed_ = (fitting.fresh_view(shown, augment, work, 2) for shown in (ids, ids[::-1].copy()))
-    assert all(np.array_equal(drawn[name], reversed_[name][::-1]) for name in views.AUGMENTATIONS)
-    assert not np.array_equal(drawn["dx"], fitting.fresh_view(ids, augment, work, 3)["dx"])
+    drawn, reversed_ = (fitting.fresh_view(pixels, shown, augment, work, 2) for shown in (ids, ids[::-1].copy()))
+    assert set(drawn) == set(views.AUGMENTATIONS)
+    assert all(np.array_equal(drawn[name], reversed_[name][::-1]) for name in drawn)
+    assert not np.array_equal(drawn["dx"], fitting.fresh_view(pixels, ids, augment, work, 3)["dx"])
 
 
 def test_holdout_judges_all_classes(dataset):

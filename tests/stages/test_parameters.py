@@ -12,6 +12,7 @@ from specialists.errors import SpecialistsError
 from specialists.subsets import confusable_subsets
 from stages.learning.source_names import VISION_SETS
 from stages.parameters import (
+    AUGMENTATIONS,
     AugmentParameters,
     CombineParameters,
     DataParameters,
@@ -94,6 +95,18 @@ def test_specialists_have_all_fields_of_a_training():
     wanted = SpecialistsParameters(momentum=0.5)
     training = TrainingParameters(**{name: getattr(wanted, name) for name in TrainingParameters.model_fields})
     assert (training.epochs, training.momentum) == (10, 0.5)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_an_augmentation_may_be_named(name):
+    named = DataParameters(source="sklearn:digits", augment=name).augment
+    assert named == AugmentParameters(**AUGMENTATIONS[name])
+    assert (named == AugmentParameters()) == (name == "none")
+
+
+def test_an_unknown_name_of_an_augmentation_is_told():
+    with pytest.raises(ValidationError, match=r"must be one of none, .*got 'color'; did you mean 'colour'\?"):
+        DataParameters(source="sklearn:digits", augment="color")
 
 
 def test_labels_are_not_smoothed_where_soft_targets_take_their_place():

@@ -12,6 +12,7 @@ from specialists.subsets import soft_confusion
 from stages import confusion, fitting, generalist, network, specialist, subsets
 from stages.learning.models import build
 from stages.parameters import AugmentParameters, ModelParameters, TeacherParameters
+from stages.shown import Pixels, replayed_view
 
 SHORT = TeacherParameters(epochs=1, batch_size=64, learning_rate=1e-9, weight_decay=0.0, model=ModelParameters(width=2))
 
@@ -172,11 +173,11 @@ def test_regularized_specialist_speaks_of_its_subset_and_the_dustbin(train_speci
 
 
 def test_regularized_specialist_learns_from_the_generalist_on_the_pixels_it_sees(dataset, generalist_net, two_views):
-    pixels = fitting.Pixels.of(dataset)
-    examples, view = fitting.replayed_view(two_views[0], np.arange(40))
+    pixels = Pixels.of(dataset)
+    examples, view = replayed_view(two_views[0], np.arange(40))
     labels = dustbin.subset_labels(torch.from_numpy(dataset.arrays["labels"][examples]), torch.tensor([2, 3]), 5)
     epoch = fitting.Epoch(examples, labels.numpy(), view)
-    teach = network.predictor(generalist_net, pixels.images.device)
+    teach = network.predictor(generalist_net, pixels.device)
     targets = specialist._Regularized(epoch, pixels, torch.tensor([2, 3]), teach)[slice(10, 40)].exp()
     inside = labels[10:] < 2
     assert 0 < inside.sum() < 30

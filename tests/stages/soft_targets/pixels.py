@@ -4,7 +4,7 @@ import hashlib
 import sys
 
 from pipeline.stage import Artifact, Stage
-from stages import fitting
+from stages.shown import Pixels, replayed_view
 from stages.soft_targets import SoftTargets
 
 STAGE = Stage("pixels", "tests.stages.soft_targets.pixels:look", "tests.stages.soft_targets.pixels:none")
@@ -17,7 +17,7 @@ def digest(pixels):
 def look(*, dataset, view, work):
     """Tell the digest of a whole view, as every teacher and every student is shown it."""
     rows = range(view.facts["rows"])
-    return Artifact(facts={"sha256": digest(fitting.Pixels.of(dataset).seen(*fitting.replayed_view(view, rows)))})
+    return Artifact(facts={"sha256": digest(Pixels.of(dataset).seen(*replayed_view(view, rows)))})
 
 
 if __name__ == "__main__":

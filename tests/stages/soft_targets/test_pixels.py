@@ -16,6 +16,7 @@ from pipeline.store import Store
 from pipeline.worker import Job
 from stages import fitting, network
 from stages.learning import views
+from stages.shown import Pixels, replayed_view
 from tests.stages.soft_targets.pixels import STAGE, digest
 
 
@@ -35,9 +36,9 @@ def test_teacher_saw_the_pixels_that_its_table_gives(kept, generalist_net):
 def test_student_is_shown_the_pixels_that_the_table_gives(kept, dataset, two_views):
     targets, view = kept.open("combined"), two_views[1]
     order = np.random.default_rng(0).permutation(240)
-    shown, parameters = fitting.replayed_view(view, order)
+    shown, parameters = replayed_view(view, order)
     epoch = fitting.Epoch(shown, dataset.arrays["labels"][shown], parameters)
-    images = torch.cat([batch.images for batch in epoch.batches(fitting.Pixels.of(dataset), 32)]).cpu()
+    images = torch.cat([batch.images for batch in epoch.batches(Pixels.of(dataset), 32)]).cpu()
     pixels = targets.pixels(targets.find(shown, 1))
     assert torch.equal(images, views.normalise(pixels, dataset.facts["mean"], dataset.facts["std"]))
 

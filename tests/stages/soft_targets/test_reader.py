@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 from pipeline.errors import DamagedError, StageError, StoreError
 from pipeline.stage import Artifact
 from pipeline.store import Store
-from stages import fitting, soft_targets, tables
+from stages import soft_targets, tables
+from stages.shown import Pixels, replayed_view
 from stages.soft_targets import SoftTargets
 
 TEACHERS = ["combined", "generalist", "0-1", "2-3"]
@@ -201,7 +202,7 @@ def test_pixels_are_those_the_student_is_shown(kept, two_views, dataset):
     for view in two_views:
         of_view = views == view.facts["view"]
         view_rows = np.searchsorted(view.arrays["examples"], examples[of_view])
-        seen = fitting.Pixels.of(dataset).seen(*fitting.replayed_view(view, view_rows)).cpu()
+        seen = Pixels.of(dataset).seen(*replayed_view(view, view_rows)).cpu()
         assert torch.equal(found[torch.from_numpy(of_view)], seen)
 
 
