@@ -146,7 +146,7 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         A line for every value that differs, sorted by path, such as `student.epochs 20 -> 30`; what only one
         of them has is `(none)` in the other. 1 and 1.0 differ, as they do in a recipe.
     """
-    before, after = _leaves(old), _leaves(new)
+    before, after = leaves(old), leaves(new)
     return [
         f"{path} {before.get(path, '(none)')} -> {after.get(path, '(none)')}"
         for path in sorted(before.keys() | after.keys())
@@ -154,13 +154,18 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return all values below a mapping as text, by dotted path."""
-    leaves: dict[str, str] = {}
+def leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return all values below a mapping as text, by dotted path.
+
+    Args:
+        values: Such as a resolved config.
+        above: The path of the mapping.
+    """
+    found: dict[str, str] = {}
     for key, value in values.items():
         path = (*above, str(key))
         if isinstance(value, Mapping) and value:
-            leaves |= _leaves(value, path)
+            found |= leaves(value, path)
         else:
-            leaves[dotted(path)] = shown(value)
-    return leaves
+            found[dotted(path)] = shown(value)
+    return found

@@ -61,17 +61,19 @@ def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed:
     over = "test examples" if len(distilled) == 1 else f"{len(distilled)} seeds and test examples"
     return {
         control: {
-            **metrics.paired_bootstrap(_right(distilled, labels), _right(others, labels), seed=seed)._asdict(),
-            "nll": metrics.bootstrap_mean(_losses(distilled, labels) - _losses(others, labels), seed=seed)._asdict(),
+            **metrics.paired_bootstrap(right(distilled, labels), right(others, labels), seed=seed)._asdict(),
+            "nll": metrics.bootstrap_mean(losses(distilled, labels) - losses(others, labels), seed=seed)._asdict(),
             "method": f"paired bootstrap over {over}, 10000 resamples",
         }
         for control, others in controls
     }
 
 
-def _right(scores: Sequence[Scores], labels: Labels) -> NDArray[np.bool_]:
+def right(scores: Sequence[Scores], labels: Labels) -> NDArray[np.bool_]:
+    """Return which examples each training has right, bool (trainings, examples)."""
     return np.stack([metrics.correct(one, labels) for one in scores])
 
 
-def _losses(scores: Sequence[Scores], labels: Labels) -> NDArray[np.float64]:
+def losses(scores: Sequence[Scores], labels: Labels) -> NDArray[np.float64]:
+    """Return the negative log-probability of each label, float64 (trainings, examples), in nats."""
     return np.stack([-metrics.label_log_probs(one, labels).astype(np.float64) for one in scores])

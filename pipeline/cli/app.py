@@ -142,6 +142,25 @@ def predict(
 
 
 @app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders or names; of a name the newest.")],
+    page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too.")] = None,
+    *,
+    runs: RunsFolder = Path("runs"),
+    store: RunStore = None,
+    as_json: AsJson = None,
+) -> None:
+    """Show which settings of runs differ, and by how much their models do, with the uncertainty of that.
+
+    Example: python -m pipeline compare runs/digits-* --html compared.html
+    """
+    from pipeline.cli import compare as command  # noqa: PLC0415
+    from pipeline.cli import kept  # noqa: PLC0415
+
+    command.compare([kept.find(runs, name, store) for name in names], page=page, as_json=bool(as_json))
+
+
+@app.command()
 def evaluate(
     run: RunName,
     data: Annotated[

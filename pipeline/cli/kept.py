@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import config, runs
 from pipeline.cli.schema import Config
+from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import read_events
 from pipeline.runs import CONFIG, EVENTS, RunFolder
@@ -42,6 +43,15 @@ class KeptRun:
             ConfigError: It is not there, or of another version of the program.
         """
         return config.load(self.folder.path / CONFIG, Config).model
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The resolved config as plain values, whatever version of the program made it.
+
+        Raises:
+            ConfigError: It is not there, or no YAML.
+        """
+        return dict(read(self.folder.path / CONFIG, []).values or {})
 
     @cached_property
     def keys(self) -> Mapping[str, str]:
@@ -115,7 +125,7 @@ class KeptRun:
 
     def _recorded_place(self) -> str:
         started = next(read_events(self.folder.path / EVENTS), {})
-        place = str(started.get("store", self.config.store))
+        place = str(started.get("store", ""))
         return place if "://" in place else str(self.folder.path / place)
 
 

@@ -1,0 +1,231 @@
+"""`compare`: which settings of runs differ, and what that did to their models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.cli.kept import KeptRun
+from pipeline.cli.tables import say, table_of
+from pipeline.config import leaves
+from pipeline.errors import ConfigError, StageError, StoreError
+from pipeline.stage import Json
+
+if TYPE_CHECKING:
+    from stages.learning.metrics import Interval
+    from stages.side_by_side import Difference, OverSeeds, Scored
+
+PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds")
+"""Settings that can change no result."""
+DATA = "(test split)"
+"""Stands among the settings for the data itself, which a setting's path does not tell."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes:
+        letters: What each run is called, by its name: `A` is what the others are compared with.
+        settings: By path, the values of the runs where they differ.
+        runs: What their models score.
+        differences: Of the others from the first; none where they cannot be paired.
+        unpaired: Why not.
+        seeds: What runs say together that differ in the seed alone.
+    """
+
+    letters: Mapping[str, str]
+    settings: Mapping[str, Sequence[str]]
+    runs: "Sequence[Scored]"
+    differences: "Sequence[Difference]"
+    unpaired: str
+    seeds: "Sequence[OverSeeds]"
+
+
+def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> None:
+    """Print how runs differ.
+
+    Args:
+        runs: Two runs or more; the others are compared with the first.
+        page: Where to write the comparison as a page too.
+        as_json: Whether to print JSON.
+
+    Raises:
+        ConfigError: There are fewer than two different runs.
+        StoreError: A run ended early, its results are no longer in the store, or the page cannot be written.
+    """
+    names = [run.name for run in runs]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ConfigError(f"RUN...: must be two different runs or more; got {', '.join(names)}")
+    found = compared(runs)
+    if page is not None:
+        _write_page(found, page)
+    if as_json:
+        Console().print_json(data=_as_json(found))
+    else:
+        _print(found)
+        if page is not None:
+            say(f"page: {page}")
+
+
+def compared(runs: Sequence[KeptRun]) -> Comparison:
+    """Return how runs differ."""
+    from stages.side_by_side import differences, over_seeds, scored  # noqa: PLC0415  # brings numpy
+
+    settings = [leaves(run.settings) for run in runs]
+    tests = [run.manifest("data[test]").digest for run in runs]
+    results = [
+        scored(run.name, int(one["seed"]), _setting(one), test, run.artifact("evaluate"))
+        for run, one, test in zip(runs, settings, tests, strict=True)
+    ]
+    unpaired = ""
+    try:
+        found = differences(results)
+    except StageError as error:
+        found, unpaired = [], str(error)
+    return Comparison(
+        {run.name: _letter(i) for i, run in enumerate(runs)},
+        _differing([one | {DATA: test[:12]} for one, test in zip(settings, tests, strict=True)]),
+        results,
+        found,
+        unpaired,
+        over_seeds(results),
+    )
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then A1 to Z1, and so on."""
+    return chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
+
+
+def _setting(settings: Mapping[str, str]) -> str:
+    """Return all that can change a result but the seed."""
+    return repr(sorted(item for item in settings.items() if item[0].split(".")[0] not in (*PLACES, "seed")))
+
+
+def _differing(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    paths = sorted({path for one in settings for path in one})
+    values = {path: [one.get(path, "(none)") for one in settings] for path in paths}
+    return {path: found for path, found in values.items() if len(set(found)) > 1}
+
+
+def _as_json(found: Comparison) -> Json:
+    return {
+        "runs": [{"name": run.name, "letter": found.letters[run.name], "models": run.facts} for run in found.runs],
+        "settings": found.settings,
+        "differences": [
+            {"run": one.run, "model": one.model, "accuracy": one.accuracy._asdict(), "nll": one.nll._asdict()}
+            for one in found.differences
+        ],
+        "unpaired": found.unpaired,
+        "seeds": [
+            {
+                "runs": group.runs,
+                **{
+                    name: {model: {fact: i._asdict() for fact, i in facts.items()} for model, facts in of_group.items()}
+                    for name, of_group in (("means", group.means), ("leads", group.leads))
+                },
+            }
+            for group in found.seeds
+        ],
+    }
+
+
+def _print(found: Comparison) -> None:
+    console = Console()
+    letters = list(found.letters.values())
+    for name, letter in found.letters.items():
+        say(f"{letter}: {name}")
+    settings = table_of("setting", *letters)
+    for path, values in found.settings.items():
+        settings.add_row(Text(path), *(Text(value) for value in values))
+    models = table_of("on the test split", *letters)
+    for model in dict.fromkeys(model for run in found.runs for model in run.facts):
+        for label, fact, form in (("accuracy", "accuracy", "{:.2%}"), ("NLL", "nll", "{:.4f}")):
+            values = [form.format(run.facts[model][fact]) if model in run.facts else "" for run in found.runs]
+            models.add_row(Text(f"{model}, {label}"), *(value.replace("%", " %") for value in values))
+    for table in (settings if found.settings else Text("no setting differs"), models):
+        console.print("")
+        console.print(table)
+    for part in parts(found):
+        console.print("")
+        grid = table_of(part.title, "accuracy", "NLL")
+        for row in part.rows:
+            grid.add_row(*map(Text, row))
+        console.print(grid)
+        say(part.note)
+    if found.unpaired:
+        say(f"\nno differences: {found.unpaired}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a comparison, as text.
+
+    Attributes:
+        title: What the rows are.
+        rows: Name, accuracy and NLL of each.
+        note: What the intervals are over.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, str, str]]
+    note: str
+
+
+def parts(found: Comparison) -> list[Part]:
+    """Return the differences from the first run, and what runs say together that differ in the seed alone."""
+    made: list[Part] = []
+    if found.differences:
+        first = next(iter(found.letters.values()))
+        rows = [(f"{found.letters[one.run]} {one.model}", *_difference(one)) for one in found.differences]
+        note = (
+            "points and nats, with 95 % intervals over test examples (paired bootstrap); another seed may change more"
+        )
+        made.append(Part(f"minus {first}", rows, note))
+    for group in found.seeds:
+        names = ", ".join(found.letters[name] for name in group.runs)
+        means = [(model, _share(facts["accuracy"]), _span(facts["nll"])) for model, facts in group.means.items()]
+        leads = [
+            (f"minus {control}", _points(facts["accuracy"]), _nats(facts["nll"]))
+            for control, facts in group.leads.items()
+        ]
+        note = f"means with 95 % intervals over {len(group.runs)} seeds (Student's); differences are paired by seed"
+        made.append(Part(f"seeds: {names}", means + leads, note))
+    return made
+
+
+def _difference(one: "Difference") -> tuple[str, str]:
+    return ("same network", "") if one.same else (_points(one.accuracy), _nats(one.nll))
+
+
+def _share(interval: "Interval") -> str:
+    return f"{100 * interval.mean:.2f} % ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+
+
+def _span(interval: "Interval") -> str:
+    return f"{interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+
+
+def _points(interval: "Interval") -> str:
+    mean, low, high = (100 * value for value in interval)
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _nats(interval: "Interval") -> str:
+    return f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+
+
+def _write_page(found: Comparison, page: Path) -> None:
+    from stages.report.comparison_page import write_page  # noqa: PLC0415  # brings jinja
+
+    try:
+        text = write_page(
+            found.letters, found.settings, found.runs, found.differences, parts=parts(found), unpaired=found.unpaired
+        )
+        page.write_text(text, "utf-8")
+    except OSError as error:
+        raise StoreError(f"{page}: must be writable; got {error.strerror}") from error

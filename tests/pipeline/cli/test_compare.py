@@ -1,0 +1,80 @@
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cli import main
+from tests.pipeline.cli.conftest import Command, make_arrays, make_project
+
+
+@pytest.fixture(scope="module")
+def three_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three runs: one with another seed, one with a longer training of the students."""
+    folder = make_project(tmp_path_factory.mktemp("compare"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, change in (("first", "seed=0"), ("reseeded", "seed=1"), ("longer", "student.epochs=3")):
+            assert main(["run", "tiny.yaml", "--set", f"name={name}", "--set", change]) == 0
+    return folder
+
+
+@pytest.fixture
+def three_runs(three_runs_once: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(three_runs_once)
+    yield three_runs_once
+    shutil.rmtree(three_runs_once / "pages", ignore_errors=True)
+
+
+def test_compare_shows_settings_scores_and_differences(three_runs: Path, command: Command) -> None:
+    done = command("compare", "first", "longer")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert [line[0] for line in lines[:2]] == ["A:", "B:"]
+    assert ["student.epochs", "1", "3"] in lines
+    assert ["name", "'first'", "'longer'"] in lines
+    assert ["B", "generalist", "same", "network"] in lines
+    assert "(paired bootstrap)" in done.out
+    assert "seeds:" not in done.out
+
+
+def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
+    found = json.loads(command("compare", "first", "reseeded", "longer", "--json").out)
+    assert found["settings"]["seed"] == ["0", "1", "0"]
+    assert [run["letter"] for run in found["runs"]] == ["A", "B", "C"]
+    (group,) = found["seeds"]
+    assert [name.split("-")[0] for name in group["runs"]] == ["first", "reseeded"]
+    accuracies = [run["models"]["student"]["accuracy"] for run in found["runs"][:2]]
+    assert group["means"]["student"]["accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    differences = {(one["run"].split("-")[0], one["model"]): one for one in found["differences"]}
+    assert differences["reseeded", "student"]["accuracy"]["mean"] == pytest.approx(accuracies[1] - accuracies[0])
+    assert "seeds: A, B" in command("compare", "first", "reseeded").out
+
+
+def test_compare_writes_a_page(three_runs: Path, command: Command) -> None:
+    (three_runs / "pages").mkdir()
+    done = command("compare", "first", "longer", "--html", "pages/compared.html")
+    assert done.out.endswith("page: pages/compared.html\n")
+    page = (three_runs / "pages/compared.html").read_text()
+    assert "student.epochs" in page
+    assert page.count("<svg") == 4  # of the generalist and the ensemble there is no difference to draw
+    assert command("compare", "first", "longer", "--html", "nowhere/x.html").code == 1
+
+
+def test_runs_on_another_test_split_are_not_subtracted(three_runs: Path, command: Command) -> None:
+    arrays = make_arrays()
+    np.savez(three_runs / "less.npz", **arrays | {"x_test": arrays["x_test"][:50], "y_test": arrays["y_test"][:50]})
+    assert command("run", "tiny.yaml", "--set", "name=less", "--set", "data.source=npz:less.npz").code == 0
+    done = command("compare", "first", "less")
+    assert done.code == 0
+    assert "no differences: the test split must be that of first-" in done.out
+    assert "(test split)" in done.out
+    assert "bootstrap" not in done.out
+
+
+def test_compare_wants_two_runs(three_runs: Path, command: Command) -> None:
+    done = command("compare", "first", "first")
+    assert done.code == 2
+    assert done.err.startswith("RUN...: must be two different runs or more; got first-")
