@@ -1,5 +1,7 @@
 """A cluster that is there already, joined for the time of a run: our code is sent along, and all nodes are checked."""
 
+import os
+import socket
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,6 +32,7 @@ class JoinedRay:
         self.ray = import_ray(loopback=False)
         sent = {"py_modules": sent_along(modules), "excludes": ["__pycache__/"]}
         try:
+            _knock(address)
             self._connection = Connection(self.ray, address=address, runtime_env=sent)
         except Exception as error:
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
@@ -45,6 +48,14 @@ class JoinedRay:
     def close(self) -> None:
         """Part from the cluster."""
         self._connection.close()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would try for more than a minute, and then end this process."""
+    named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+    host, _, port = named.removeprefix("ray://").rpartition(":")
+    if host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def sent_along(modules: Iterable[str]) -> list[str]:

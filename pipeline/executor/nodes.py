@@ -49,12 +49,20 @@ class Nodes:
     def look(self) -> tuple[list[Node], list[Node]]:
         """Look which nodes there are, and return those that have come since the last look, and those that were lost."""
         self._looked = time.monotonic()
-        now = {entry["NodeID"]: _node(entry) for entry in self._ray.nodes() if entry["Alive"]}
+        entries = [entry for entry in self._ray.nodes() if entry["Alive"] and entry["NodeID"] not in self.lost]
+        now = {entry["NodeID"]: _node(entry) for entry in entries}
         come = [node for name, node in now.items() if name not in self.alive]
         gone = [node for name, node in self.alive.items() if name not in now]
         self.lost |= {node.id: node for node in gone}
         self.alive = now
         return come, gone
+
+    def lose(self, node_id: str) -> Node | None:
+        """Take a node for lost that Ray still lists; return it, or None if it is known to be lost."""
+        node = self.alive.pop(node_id, None)
+        if node is not None:
+            self.lost[node_id] = node
+        return node
 
     def is_due(self) -> bool:
         """Return whether it is time for another look."""

@@ -1,7 +1,7 @@
 """Jobs as Ray tasks: handed out, watched, done again where a worker, a node or the storage failed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -194,10 +194,10 @@ class RayExecutor:
             self._probes.ask(come)
             self._refuse(self._probes.faults(0.0))
         for node in gone:
-            self._tell_lost(node)
+            self._tell_lost(node, list(self._running.values()))
 
-    def _tell_lost(self, node: Node) -> None:
-        tasks = [flight.job.task.id for flight in self._running.values() if flight.node == node.id]
+    def _tell_lost(self, node: Node, flights: Iterable[Flight]) -> None:
+        tasks = [flight.job.task.id for flight in flights if flight.node == node.id]
         what = f"{', '.join(tasks)} will be done again on another" if tasks else "none of the tasks was there"
         self._warn(f"node {node.name} was lost; {what}")
 
@@ -218,7 +218,10 @@ class RayExecutor:
         if self._joined.broken():
             self._waiting.append(flight)  # all are started again together
             return None
-        self._watch()
+        if isinstance(error, known.NodeDiedError):
+            node = self._nodes.lose(flight.node)
+            if node is not None:
+                self._tell_lost(node, [flight, *self._running.values()])
         where = f" on {self._nodes.name(flight.node)}" if flight.node else ""
         cause: Cause = "crash"
         what = f"its worker process died{where}"

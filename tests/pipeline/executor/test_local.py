@@ -17,7 +17,7 @@ from pipeline.executor.own import make_folder
 from pipeline.executor.tasks import RayExecutor
 from pipeline.recipe import recipe
 from pipeline.stage import Task
-from pipeline.store import Store
+from pipeline.store import Store, verify
 from pipeline.worker import Job, Outcome
 from tests.pipeline.fakes import ORDERED
 
@@ -167,7 +167,7 @@ def test_ray_whose_own_processes_were_killed_is_started_anew(
     while not list(meeting.iterdir()) and time.monotonic() < until:
         ray.wait()
     (worker,) = (psutil.Process(int(path.name)) for path in meeting.iterdir())
-    (victim,) = (process for process in family() if process.name() == name)
+    (victim,) = (process for process in psutil.Process().children() if process.name() == name)
     victim.kill()
     (outcome,) = outcomes_of(ray, 1)
     assert worker.pid != facts(store, outcome)["process"]
@@ -180,6 +180,27 @@ def test_ray_listens_on_the_loopback_interface_alone(ray: RayExecutor) -> None:
     addresses = listens_at()
     assert addresses
     assert addresses <= LOOPBACK
+
+
+def test_ss_shows_no_other_address(ray: RayExecutor) -> None:
+    if shutil.which("ss") is None:
+        pytest.skip("there is no ss here")
+    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    ours = {f"pid={process.pid}," for process in family()}
+    addresses = [line.split()[3] for line in shown.splitlines() if any(pid in line for pid in ours)]
+    assert addresses
+    assert {address.rpartition(":")[0].strip("[]") for address in addresses} <= LOOPBACK
+
+
+def test_a_job_that_is_done_twice_at_once_has_one_result(ray: RayExecutor, tmp_path: Path) -> None:
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    store = tmp_path / "store"
+    # Neither ends before both are at work: as when a worker was believed dead. Each would make something else.
+    one, other = outcomes(ray, job(store, "meet", meeting), job(store, "meet", meeting))
+    assert facts(store, one) == facts(store, other)
+    assert one.manifest == other.manifest
+    assert verify(Store.open(str(store))) == []
 
 
 def test_ray_leaves_the_signal_handlers_alone(ray: RayExecutor) -> None:
