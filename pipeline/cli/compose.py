@@ -11,6 +11,7 @@ from pipeline import config as config_file
 from pipeline.cli import dataset, models
 from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
+from pipeline.cli.tables import warn
 from pipeline.config import Loaded
 from pipeline.errors import ConfigError, Fault, MisfitError, did_you_mean
 from pipeline.executor import Needs, check_options
@@ -108,6 +109,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
 
     def check(config: Config) -> list[Fault]:
         store = Store.open(config.store) if make else Store.at(config.store)
+        store.on_damage = warn
         networks, faults = models.find(config, store)
         faults += check_options(config.ray, STAGES, _threads(config))
         try:

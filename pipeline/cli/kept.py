@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import config, runs
 from pipeline.cli.schema import Config
+from pipeline.cli.store import opened
 from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import read_events
@@ -71,7 +72,7 @@ class KeptRun:
             raise ConfigError(
                 f"{location}: must be the store of {self.name}; got none there; give its place by --store"
             )
-        return Store.at(location)
+        return opened(location)
 
     def manifest(self, task_id: str) -> Manifest:
         """Return the manifest of a result.

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.tables import say, table_of
+from pipeline.cli.tables import say, table_of, warn
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
-from pipeline.store import Fault, verify
+from pipeline.store import Fault, Store, verify
 from pipeline.store.prune import Doomed, Prune
 from pipeline.store.usage import Usage, usage
 from stages.tables import open_store
@@ -26,6 +26,18 @@ _SHOWN = 3
 """How many of those who need a file are named."""
 
 
+def opened(location: str) -> Store:
+    """Return a store that is there, to be read; what is found damaged is told.
+
+    Raises:
+        ConfigError: There is no such store.
+        StoreError: It cannot be read.
+    """
+    store = open_store(location)
+    store.on_damage = warn
+    return store
+
+
 def check(location: str, *, as_json: bool) -> int:
     """Print what is wrong with a store.
 
@@ -35,7 +47,7 @@ def check(location: str, *, as_json: bool) -> int:
     Raises:
         ConfigError: There is no such store.
     """
-    faults = verify(open_store(location))
+    faults = verify(opened(location))
     if as_json:
         Console().print_json(data=[asdict(fault) for fault in faults])
     else:
@@ -69,7 +81,7 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
     faults = [f"{option}: must be 0 or more; got {value:g}" for option, value in wrong.items() if value < 0]
     if faults:
         raise ConfigError("\n".join(faults))
-    work = Prune(open_store(location), days=days, grace=grace)
+    work = Prune(opened(location), days=days, grace=grace)
     doomed = work.doomed()
     if not as_json:
         _show_doomed(location, doomed, days)
@@ -90,7 +102,7 @@ def du(location: str, *, as_json: bool) -> None:
     Raises:
         ConfigError: There is no such store.
     """
-    store = open_store(location)
+    store = opened(location)
     found = usage(store)
     prunable = Prune(store, days=DAYS, grace=GRACE).doomed().bytes
     if as_json:

@@ -148,6 +148,11 @@ def table_of(*headings: str) -> Table:
     return table
 
 
+def warn(line: str) -> None:
+    """Print a line beside what a script reads."""
+    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def say(line: str) -> None:
     """Print a line as it is: names in it may look like markup, and paths must not be broken."""
     Console().print(line, markup=False, highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from pipeline.cli.store import opened
 from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
@@ -25,7 +26,7 @@ def list_tables(location: str, *, as_json: bool) -> None:
     Raises:
         ConfigError: There is no such store.
     """
-    store = tables.open_store(location)
+    store = opened(location)
     found = [_summary(store, shared) for shared in tables.all_tables(store)]
     console = Console()
     if as_json:
@@ -49,7 +50,7 @@ def show(location: str, key: str, *, as_json: bool) -> None:
         ConfigError: There is no such store or table.
         StoreError: Something of it is no longer there.
     """
-    store = tables.open_store(location)
+    store = opened(location)
     table = tables.find(store, key)
     same = next(shared for shared in tables.all_tables(store) if shared[0].results == table.results)
     description = tables.describe(store, table) | {"runs": [table.run.name for table in same]}
@@ -74,7 +75,7 @@ def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> No
     """
     if form not in FORMS:
         raise ConfigError(f"--format: must be {' or '.join(FORMS)}; got '{form}'{did_you_mean(form, FORMS)}")
-    store = tables.open_store(location)
+    store = opened(location)
     table = tables.find(store, key)
     description = tables.describe(store, table)
 

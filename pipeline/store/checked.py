@@ -1,17 +1,15 @@
 """The objects of a store, each checked against the digest it is named by when this process first reads it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from mmap import mmap
 
-from pipeline.errors import StoreError
 from pipeline.store.commit import Chunks
 from pipeline.store.contents import Digest, Version
+from pipeline.store.damage import Damages
+from pipeline.store.documents import ATTEMPTS, unstable
 from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import KeptObject, object_path
 from pipeline.store.places import Files
-
-ATTEMPTS = 5
-"""How often something is published again after what was in its place turned out to be damaged."""
 
 _VERIFIED: set[tuple[str, Version]] = set()
 """Digests and the files that this process has seen to match them."""
@@ -22,13 +20,13 @@ class CheckedObjects:
 
     Args:
         files: Where they are.
-        report: Called with a message that names what was found damaged and where it is now.
+        damages: Told of it.
     """
 
-    def __init__(self, files: Files, report: Callable[[str], None]) -> None:
+    def __init__(self, files: Files, damages: Damages) -> None:
         self._files = files
         self._near = files if isinstance(files, LocalFiles) else files.cache
-        self._report = report
+        self._damages = damages
 
     def keep(self, contents: Mapping[str, Chunks]) -> tuple[KeptObject, ...]:
         """Publish objects; where they are already, make sure that they are whole.
@@ -59,7 +57,7 @@ class CheckedObjects:
         path = object_path(item.sha256)
         version = self._files.stat(path)
         if version is not None and version.bytes != item.bytes:
-            self.put_aside(path, f"must have {item.bytes} bytes; got {version.bytes}", version)
+            self._damages.put_aside(self._files, path, f"must have {item.bytes} bytes; got {version.bytes}", version)
             return False
         return version is not None
 
@@ -71,13 +69,6 @@ class CheckedObjects:
         """Return the bytes of an object, checked unless this process has done that; None if it is not there whole."""
         data = self._near_bytes(item)
         return self._near_bytes(item) if data is None and self._is_fetched(item) else data
-
-    def put_aside(self, path: str, why: str, version: Version, files: Files | None = None) -> None:
-        """Set a file aside, unless another one has taken its place, and tell so."""
-        files = files or self._files
-        aside = files.set_aside(path, why, version)
-        if aside is not None:
-            self._report(damage(files, path, why, aside))
 
     def _near_bytes(self, item: KeptObject) -> bytes | mmap | None:
         for _ in range(ATTEMPTS):
@@ -106,16 +97,5 @@ class CheckedObjects:
             return True
         if found is not None:
             path = object_path(item.sha256)
-            self.put_aside(path, "does not match the digest it is named by", found.version, files)
+            self._damages.put_aside(files, path, "does not match the digest it is named by", found.version)
         return False
-
-
-def damage(files: Files, path: str, why: str, aside: str) -> str:
-    """Return the message about a file that was set aside."""
-    return f"{files.root}/{path} {why}; it is now {files.root}/{aside}"
-
-
-def unstable(files: Files, path: str) -> StoreError:
-    """Return the error for what is damaged again and again."""
-    where = f"{files.root}/{path}"
-    return StoreError(f"{where} must stay as written; got damaged {ATTEMPTS} times: check the disk")

@@ -8,9 +8,8 @@ folder first, and mapped from there.
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,13 @@ from pipeline.recipe import sha256
 from pipeline.store.commit import Chunks
 from pipeline.store.contents import Content, Digest, Receipt, Version
 from pipeline.store.files import LocalFiles
+from pipeline.store.filesystems import MAX_BYTES, ONTO_ITSELF, SINGLE_PUT, code_of, filesystem_of, version_of
 from pipeline.store.manifest import object_path
 from pipeline.store.processes import is_abandoned, temporary_name
-
-MAX_BYTES = 5 << 30
-"""What S3 takes in one request; an object must be smaller."""
 
 _CHUNK = 16 << 20
 _ATTEMPTS = 5
 """How often a put is sent again after it met another of the same path, which S3 answers with a conflict."""
-
-_SINGLE_PUT = {"s3": {"chunksize": MAX_BYTES}, "s3a": {"chunksize": MAX_BYTES}}
-"""What keeps a filesystem from writing an object in parts, by protocol: the probe tries a put in one part only."""
-
-_ONTO_ITSELF = {"s3": {"MetadataDirective": "REPLACE"}, "s3a": {"MetadataDirective": "REPLACE"}}
-"""Without which S3 refuses to copy an object onto itself, because nothing would change."""
-
-_LOCAL = {"file", "local"}
-_WRITTEN = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
-"""Where filesystems tell when an object was written: each has its own name for it."""
 
 
 def _go_on(_: str) -> None:
@@ -69,13 +56,13 @@ class ObjectFiles:
     ) -> None:
         self.root = root.rstrip("/")
         self.cache = cache
-        self._filesystem = filesystem if filesystem is not None else _filesystem(self.root)
+        self._filesystem = filesystem if filesystem is not None else filesystem_of(self.root)
         self._prefix = self._filesystem._strip_protocol(self.root).strip("/")  # noqa: SLF001  # has no public name
         self._steps = steps
         self._max_bytes = max_bytes
         protocol = self.root.partition("://")[0]
-        self._single_put = _SINGLE_PUT.get(protocol, {})
-        self._onto_itself = _ONTO_ITSELF.get(protocol, {})
+        self._single_put = SINGLE_PUT.get(protocol, {})
+        self._onto_itself = ONTO_ITSELF.get(protocol, {})
 
     def prepare(self) -> None:
         """Make the cache if needed, and try whether the object store keeps the first of two writers.
@@ -164,7 +151,7 @@ class ObjectFiles:
         """Return which object is under a path, with its size in bytes; None if there is none."""
         with self._told(path, "be readable"):
             try:
-                return _version(self._filesystem.info(self._at(path)))
+                return version_of(self._filesystem.info(self._at(path)))
             except FileNotFoundError:
                 return None
 
@@ -176,7 +163,7 @@ class ObjectFiles:
             except FileNotFoundError:
                 return {}
             start = len(self._prefix) + 1
-            versions = ((name.strip("/")[start:], _version(found[name])) for name in sorted(found))
+            versions = ((name.strip("/")[start:], version_of(found[name])) for name in sorted(found))
             return {name: version for name, version in versions if version is not None}
 
     def names(self, folder: str) -> list[str]:
@@ -273,7 +260,7 @@ class ObjectFiles:
                 try:
                     self._filesystem.pipe_file(self._at(path), data, mode="create", **self._single_put)
                 except OSError as error:
-                    code = _code(error)
+                    code = code_of(error)
                     if isinstance(error, FileExistsError) or code in {"PreconditionFailed", "412"}:
                         return False
                     if code not in {"ConditionalRequestConflict", "409"} or attempt == _ATTEMPTS - 1:
@@ -316,47 +303,3 @@ class ObjectFiles:
                 f"{self.root}/{path} must {rule}; got {type(error).__name__}: {error}:"
                 " check the address, the network and the credentials, or name a store elsewhere"
             ) from error
-
-
-def _filesystem(root: str) -> Any:
-    protocol, _, rest = root.partition("://")
-    if protocol in _LOCAL:
-        raise StoreError(f"a store in a folder must be named by the folder alone; got {root!r}; did you mean {rest!r}?")
-    if protocol == "memory":
-        raise StoreError(f"the store must be where all processes see the same; got {root!r}, which each has for itself")
-    # Opening a store in a folder should not wait for what it does not need.
-    import fsspec  # noqa: PLC0415
-
-    try:
-        # A listing that is remembered would hide what others write.
-        filesystem, _ = fsspec.core.url_to_fs(root, use_listings_cache=False)
-    except ImportError as error:
-        raise StoreError(
-            f"{root} must be reachable; got {error}: pip install 'specialist-distillation[s3]' for s3://"
-        ) from error
-    except ValueError as error:
-        raise StoreError(
-            f"the store must be a folder or the address of an object store; got {root!r}: {error}"
-        ) from error
-    if not filesystem.async_impl and type(filesystem).pipe_file is fsspec.AbstractFileSystem.pipe_file:
-        raise StoreError(f"{root} must be in an object store; got {protocol}, where a file can be seen half-written")
-    return filesystem
-
-
-def _version(info: Mapping[str, Any]) -> Version | None:
-    """Return which object a filesystem tells of; None if it is what stands for a folder."""
-    if info["type"] != "file":
-        return None
-    moment = next(info[name] for name in _WRITTEN if info.get(name) is not None)
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
-    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    # Some services tell fractions of a second in a listing and not of a single object.
-    return Version(tag, info["size"], int(seconds) * 10**9)
-
-
-def _code(error: BaseException) -> str:
-    """Return what S3 calls an error; a filesystem's own error has that of the service as its cause."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))

@@ -6,13 +6,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from mmap import mmap
-from typing import Self, TypeVar
+from typing import Self
 
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import canonical, key_of, plain
 from pipeline.stage import Arrays, Artifact, Facts, Json
-from pipeline.store.checked import ATTEMPTS, CheckedObjects, damage, unstable
+from pipeline.store.checked import CheckedObjects
 from pipeline.store.commit import Chunks
+from pipeline.store.damage import Damages
+from pipeline.store.documents import ATTEMPTS, Documents, unstable
+from pipeline.store.format import FORMAT_PATH, check_format, write_format
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
 from pipeline.store.places import Files, files_at
 from pipeline.store.records import Run, memory_path, read_memory, read_run, run_path, seal
@@ -20,10 +23,6 @@ from pipeline.store.work import WorkClaims
 
 ARRAYS = "arrays.safetensors"
 FACTS = "facts.json"
-FORMAT_PATH = "store.json"
-FORMAT = seal({"format": 1})
-
-_T = TypeVar("_T")
 
 
 class Store:
@@ -34,15 +33,13 @@ class Store:
 
     Attributes:
         files: Where the bytes are.
-        on_damage: Called with a message that names what was found damaged and where it is now.
-        damages: What the messages are collected in, unless `on_damage` is set.
     """
 
     def __init__(self, files: Files) -> None:
         self.files = files
-        self.damages: list[str] = []
-        self.on_damage: Callable[[str], None] = self.damages.append
-        self._objects = CheckedObjects(files, self._tell)
+        self._damages = Damages()
+        self._objects = CheckedObjects(files, self._damages)
+        self._documents = Documents(files, self._damages)
 
     @classmethod
     def open(cls, location: str) -> Self:
@@ -57,9 +54,7 @@ class Store:
         """
         store = cls(files_at(location))
         store.files.prepare()
-        if store.files.stat(FORMAT_PATH) is None:
-            store.files.publish([FORMAT], lambda _: FORMAT_PATH)
-        store._check_format()
+        write_format(store.files, store._damages)
         return store
 
     @classmethod
@@ -70,8 +65,7 @@ class Store:
             StoreError: The location cannot be read, or holds a store of another format.
         """
         store = cls(files_at(location))
-        if store.files.stat(FORMAT_PATH) is not None:
-            store._check_format()
+        check_format(store.files)
         return store
 
     @classmethod
@@ -88,6 +82,20 @@ class Store:
         """What `open` takes to open this store, from any working folder."""
         return self.files.root
 
+    @property
+    def damages(self) -> list[str]:
+        """Messages that name what was found damaged and where it is now, unless `on_damage` is set."""
+        return self._damages.messages
+
+    @property
+    def on_damage(self) -> Callable[[str], None]:
+        """Called with each of these messages instead; when it is set, with those that have come before."""
+        return self._damages.listener
+
+    @on_damage.setter
+    def on_damage(self, listener: Callable[[str], None]) -> None:
+        self._damages.listen(listener)
+
     def __reduce__(self) -> tuple[object, ...]:
         return type(self).at, (self.location,)
 
@@ -100,20 +108,12 @@ class Store:
         Args:
             key: The SHA-256 of the recipe.
         """
-        path = manifest_path(key)
-        content = self.files.read(path)
-        if content is None:
-            return None
-        try:
-            manifest = Manifest.unsealed(content.data, path)
-        except ValueError as error:
-            self._objects.put_aside(path, f"is damaged: {error}", content.version)
-            return None
-        lacking = [item.name for item in manifest.objects if not self._objects.has_size(item)]
-        if lacking:
-            self._objects.put_aside(path, f"lacks its {', '.join(lacking)}", content.version)
-            return None
-        return manifest
+        manifest = self._documents.read(manifest_path(key), Manifest.unsealed)
+        lacking = [item for item in manifest.objects if not self._objects.has_size(item)] if manifest else []
+        if manifest is None or not lacking:
+            return manifest
+        self._put_manifest_aside(manifest, lacking)
+        return None
 
     def save(
         self, recipe: Mapping[str, Json], artifact: Artifact, *, seconds: float, instead_of: Manifest | None = None
@@ -137,8 +137,12 @@ class Store:
         for _ in range(ATTEMPTS):
             objects = self._objects.keep(_contents(artifact))
             manifest = Manifest(key, dict(recipe), objects, float(seconds), _now())
-            kept = self._publish(
-                manifest_path(key), manifest.sealed(), manifest, lambda: self._find_whole(key), instead_of
+            kept = self._documents.publish(
+                manifest_path(key),
+                manifest.sealed(),
+                ours=manifest,
+                theirs=lambda: self._find_whole(key),
+                before=lambda: instead_of and self.discard(instead_of, "was made again, as somebody asked"),
             )
             # An old object that was there already may have been pruned before something named it. From now on
             # something does, so that this look is the last one needed: see `prune`.
@@ -220,12 +224,8 @@ class Store:
 
     def recall(self, name: str) -> Json:
         """Return what is remembered under a name, or None if that is nothing or damaged."""
-        path = memory_path(name)
-        content = self.files.read(path)
-        try:
-            return read_memory(content.data, path)[1] if content else None
-        except ValueError:
-            return None
+        found = self._documents.read(memory_path(name), read_memory)
+        return None if found is None else found[1]
 
     def record_run(self, name: str, keys: Mapping[str, str]) -> None:
         """Record a finished run: what it names is kept.
@@ -239,41 +239,16 @@ class Store:
         """
         run = Run(name, dict(keys), _now())
         path = run_path(name)
-        kept = self._publish(path, seal(asdict(run)), run, lambda: self._run(path))
+        kept = self._documents.publish(
+            path, seal(asdict(run)), ours=run, theirs=lambda: self._documents.read(path, read_run)
+        )
         if kept.keys != run.keys:
             raise StoreError(f"the name of a run must be its own; got {name!r}, which was recorded on {kept.created}")
 
     def runs(self) -> list[Run]:
         """Return the runs that are recorded, by name. Damaged records are set aside and reported."""
-        runs = (self._run(path) for path in self.files.names("runs"))
+        runs = (self._documents.read(path, read_run) for path in self.files.names("runs"))
         return [run for run in runs if run is not None]
-
-    def _check_format(self) -> None:
-        content = self.files.read(FORMAT_PATH)
-        data = content.data if content else b""
-        if data != FORMAT:
-            raise StoreError(
-                f"{self.location}/{FORMAT_PATH} must be {FORMAT.decode()}; got {data[:200]!r}:"
-                " if another version of the program made this store name another one, else delete the file"
-            )
-
-    def _publish(
-        self, path: str, data: bytes, ours: _T, theirs: Callable[[], _T | None], instead_of: Manifest | None = None
-    ) -> _T:
-        """Publish a document, or return somebody else's, which `theirs` verifies or sets aside."""
-
-        def place(_: str) -> str:
-            if instead_of is not None:
-                self.discard(instead_of, "was made again, as somebody asked")
-            return path
-
-        for _ in range(ATTEMPTS):
-            if self.files.publish([data], place).won:
-                return ours
-            found = theirs()
-            if found is not None:
-                return found
-        raise unstable(self.files, path)
 
     def _find_whole(self, key: str) -> Manifest | None:
         """Return the manifest of a recipe if all bytes of all its objects are right."""
@@ -289,24 +264,11 @@ class Store:
         where = f"{self.location}/{object_path(item.sha256)}"
         return DamagedError(f"{where}, {item.name} of {_maker(manifest)}, is missing or damaged", key=manifest.key)
 
-    def _tell(self, message: str) -> None:
-        self.on_damage(message)  # whoever that is by now
-
     def _put_manifest_aside(self, manifest: Manifest, damaged: Sequence[KeptObject]) -> None:
         why = f"lacks its {', '.join(item.name for item in damaged)}"
         aside = self.discard(manifest, why)
         if aside is not None:
-            self._tell(damage(self.files, manifest_path(manifest.key), why, aside))
-
-    def _run(self, path: str) -> Run | None:
-        content = self.files.read(path)
-        if content is None:
-            return None
-        try:
-            return read_run(content.data, path)
-        except ValueError as error:
-            self._objects.put_aside(path, f"is damaged: {error}", content.version)
-            return None
+            self._damages.tell(self.files, manifest_path(manifest.key), why, aside)
 
 
 def _contents(artifact: Artifact) -> dict[str, Chunks]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from pipeline.store.catalog import Catalog
 from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
+from pipeline.store.format import FORMAT, FORMAT_PATH
 from pipeline.store.manifest import Manifest, manifest_path, object_path
 from pipeline.store.records import Claim, Run, read_claim, read_memory, read_run
-from pipeline.store.store import FORMAT, FORMAT_PATH, Store
+from pipeline.store.store import Store
 
 
 @dataclass(frozen=True, order=True)

@@ -125,14 +125,33 @@ def read(store, recipe):
 
 
 @DAMAGES
-def test_store_json_when_damaged_stops_or_is_written_again(small_store, damage):
+def test_store_json_when_damaged_is_written_again(small_store, damage):
     damage(small_store.files._at("store.json"))
-    if damage is delete:
-        Store.open(small_store.location)
-        assert verify(small_store) == []
-    else:
+    assert [fault.path for fault in verify(Store.at(small_store.location))] == ["store.json"]
+    store = Store.open(small_store.location)
+    assert verify(store) == []
+    told = ["store.json is damaged; it is now" in message for message in store.damages]
+    assert told == ([] if damage is delete else [True])
+
+
+def test_store_json_when_damaged_stops_where_no_result_is_known(small_store):
+    flip(small_store.files._at("store.json"))
+    for path in small_store.files.names("manifests"):
+        flip(small_store.files._at(path))
+    for opened in (Store.open, Store.at):
         with pytest.raises(StoreError, match=r"store\.json must be"):
-            Store.open(small_store.location)
+            opened(small_store.location)
+
+
+@DAMAGES
+def test_memory_when_damaged_is_set_aside_and_found_out_again(small_store, damage):
+    (path,) = small_store.files.names("memory")
+    damage(small_store.files._at(path))
+    assert small_store.recall("digest of data/x.npz") is None
+    told = [f"{path} is damaged" in message for message in small_store.damages]
+    assert told == ([] if damage is delete else [True])
+    small_store.remember("digest of data/x.npz", "abc")
+    assert verify(small_store) == []
 
 
 @DAMAGES
@@ -247,6 +266,16 @@ def test_on_damage_is_told_instead_of_the_list(small_store, recipe):
     flip(small_store.files._at(manifest_path(key_of(recipe))))
     assert small_store.find(key_of(recipe)) is None
     assert len(told) == 1
+    assert small_store.damages == []
+
+
+def test_on_damage_is_told_what_came_before_it_listened(small_store, recipe):
+    flip(small_store.files._at(manifest_path(key_of(recipe))))
+    assert small_store.find(key_of(recipe)) is None
+    (message,) = small_store.damages
+    told = []
+    small_store.on_damage = told.append
+    assert told == [message]
     assert small_store.damages == []
 
 

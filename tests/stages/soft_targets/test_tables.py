@@ -286,6 +286,17 @@ def test_list_shows_a_table_that_is_no_longer_whole_beside_the_others(keep, caps
     assert "do the run again" in " ".join(capsys.readouterr().out.split())
 
 
+def test_list_tells_which_record_of_a_run_is_damaged(keep, capsys):
+    kept = keep()
+    store = Store.open(kept.location)
+    store.record_run("other-20260102-000000-000", store.runs()[0].keys)
+    store.files.replace(f"runs/{RUN}.json", b"{}")
+    commands.list_tables(kept.location, as_json=True)
+    told = capsys.readouterr()
+    assert f"runs/{RUN}.json is damaged" in told.err
+    assert [table["runs"] for table in json.loads(told.out)] == [["other-20260102-000000-000"]] * 4
+
+
 def test_shard_without_arrays_is_told(keep):
     kept = keep({"combined[0.0]": Artifact(facts=keep().artifacts["combined[0.0]"].facts)})
     with pytest.raises(StoreError, match=r"a shard must hold arrays\.safetensors"):
