@@ -81,7 +81,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
-        version=3,
+        version=4,
         decided_by=("subsets", "sweep"),
         packages=("torch", "numpy"),
         gpu=1.0,

@@ -46,6 +46,41 @@ def over_seeds(scores: Sequence[Scores], ensemble: Scores, labels: Labels, seeds
     return means | {"deviation": deviation, "seeds": {str(seed): one for seed, one in zip(seeds, found, strict=True)}}
 
 
+def per_class(
+    generalist: Scores, ensemble: Scores, students: Mapping[str, Sequence[Scores]], labels: Labels
+) -> dict[str, Json]:
+    """Return the accuracy of every model on the examples of each class, in the order of the classes.
+
+    Args:
+        generalist: Log-probabilities (examples, classes).
+        ensemble: Log-probabilities (examples, classes).
+        students: By variant, the same of each seed's student.
+        labels: int64 (examples,).
+
+    Returns:
+        `examples` of each class; the shares of `generalist` and `ensemble`, and by variant of `students`, means over
+        the seeds; None where a class has no example.
+    """
+    return {
+        "examples": np.bincount(labels, minlength=generalist.shape[1]).tolist(),
+        "generalist": metrics.per_class_accuracy(generalist, labels),
+        "ensemble": metrics.per_class_accuracy(ensemble, labels),
+        "students": {
+            variant: _means([metrics.per_class_accuracy(one, labels) for one in of_seeds])
+            for variant, of_seeds in students.items()
+        },
+    }
+
+
+def _means(shares: Sequence[Sequence[float | None]]) -> list[float | None]:
+    """Return the mean share of each class, from one list a seed."""
+    of_classes = zip(*shares, strict=True)
+    return [
+        fmean(share for share in of_class if share is not None) if None not in of_class else None
+        for of_class in of_classes
+    ]
+
+
 def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed: int) -> dict[str, dict[str, Json]]:
     """Return by how much the distilled student's accuracy and NLL differ from each control's.
 

@@ -49,9 +49,9 @@ def evaluate(
 
     Returns:
         Facts as results.json holds them: `generalist`, `specialists`, `ensemble`, `students`, `differences`,
-        `measured_on`; where teachers are calibrated, `ensemble` has their `temperatures`, and as `uncalibrated` what it
-        would be without. `changed` counts what the specialists changed of the generalist's answers;
-        `variants` are the students in their order, `seeds` what each was trained with.
+        `per_class`, `measured_on`; where teachers are calibrated, `ensemble` has their `temperatures`, and as
+        `uncalibrated` what it would be without. `changed` counts what the specialists changed of the generalist's
+        answers; `variants` are the students in their order, `seeds` what each was trained with.
 
         Arrays: `labels` int64 (examples,). Log-probabilities, float32 (examples, classes): `generalist`, `ensemble`,
         and `student-` with each variant's name, for a control may be called as a teacher is: of the first seed; those
@@ -98,6 +98,7 @@ def evaluate(
             for variant, trained in of_variants.items()
         },
         "differences": comparison.differences(scores, labels, seed=work.seed),
+        "per_class": comparison.per_class(alone, together, scores, labels),
         "variants": list(variants),
         "seeds": list(seeds),
         "changed": changes.counts(alone, together, labels),

@@ -5,7 +5,9 @@ from functools import partial
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import transfer_rows
+from stages.learning import models
 from stages.learning.objectives import labels_loss
+from stages.learning.sampling import balanced_epoch, log_priors
 from stages.parameters import GIB, MEMORY_BUDGET, AugmentParameters, TeacherParameters
 from stages.shown import Pixels
 
@@ -32,7 +34,8 @@ def train(
         work: Its seed draws the weights, the order and the augmentation.
 
     Returns:
-        The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training.
+        The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training; with
+        balanced sampling it was judged there as if all classes were equally frequent.
     """
     labels = dataset.arrays["labels"]
     model, description = network.initial(
@@ -40,9 +43,13 @@ def train(
     )
     examples = transfer_rows(dataset)
     pixels = Pixels.of(dataset, budget=memory_budget * GIB)
+    is_balanced = generalist.sampling == "balanced"
 
     def epoch(number: int) -> fitting.Epoch:
-        shown = examples[fitting.permutation(len(examples), work, number)]
+        if is_balanced:
+            shown = examples[balanced_epoch(labels[examples], fitting.generator(work, number))]
+        else:
+            shown = examples[fitting.permutation(len(examples), work, number)]
         return fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
 
     history = fitting.fit(
@@ -54,4 +61,8 @@ def train(
         parameters=generalist,
         work=work,
     )
+    if is_balanced:
+        # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with
+        # which it is combined, speak of the data as they are.
+        models.shift_logits(model, log_priors(labels[examples], description["outputs"]))
     return network.to_artifact(model, description, {"history": history})

@@ -316,6 +316,11 @@ class TeacherParameters(TrainingParameters):
     """The generalist: a teacher over all classes."""
 
     model: ModelParameters = Field(default=ModelParameters(), description="The network of all teachers.")
+    sampling: Literal["data", "balanced"] = Field(
+        default="data",
+        description="How often an epoch shows each class: as the data have it, or all equally often; then the classes' "
+        "shares in the data are put back into the trained network's biases.",
+    )
 
 
 class SpecialistsParameters(TrainingParameters):

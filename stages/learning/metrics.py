@@ -57,6 +57,13 @@ def balanced_accuracy(scores: Scores, labels: Labels) -> float:
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
+def per_class_accuracy(scores: Scores, labels: Labels) -> list[float | None]:
+    """Return the share of each class's examples that is right, in the order of the classes; None where it has none."""
+    n_examples = np.bincount(labels, minlength=scores.shape[1])
+    n_right = np.bincount(labels[correct(scores, labels)], minlength=scores.shape[1])
+    return [right / n if n else None for right, n in zip(n_right.tolist(), n_examples.tolist(), strict=True)]
+
+
 def conditional_accuracy(scores: Scores, labels: Labels, classes: Sequence[int]) -> float:
     """Return the accuracy among some classes: on their examples, with no other class to choose.
 

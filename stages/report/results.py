@@ -9,7 +9,7 @@ from stages.tables import COMBINED, encoding_of
 RESULTS_VERSION = 1
 """Raised whenever a reader of results.json would have to know."""
 
-_MEASURED = ("generalist", "specialists", "ensemble", "changed", "measured_on")
+_MEASURED = ("generalist", "specialists", "ensemble", "changed", "per_class", "measured_on")
 
 
 def compose_results(

@@ -7,7 +7,7 @@ import torch
 from pipeline.stage import Artifact
 from specialists.active import active_set
 from specialists.combine import combine as combine_full
-from stages import network, soft_targets
+from stages import comparison, network, soft_targets
 from stages.learning import metrics
 from stages.shown import Pixels, replayed_view
 
@@ -81,6 +81,26 @@ def test_ensemble_agrees_with_the_tables_of_soft_targets(
     seen = Artifact({"images": pixels.numpy(), "labels": labels}, {"class_names": dataset.facts["class_names"]})
     found = measure(test=seen, variants=("distilled",)).arrays["ensemble"]
     assert np.exp(found) == pytest.approx(soft_targets.decode(combined_tables[0]).exp().numpy(), abs=2e-3)
+
+
+def test_per_class_shares_weigh_up_to_the_accuracy(evaluation):
+    found = evaluation.facts["per_class"]
+    assert found["examples"] == [20] * 5
+    for shares, measured in (
+        (found["generalist"], evaluation.facts["generalist"]),
+        (found["ensemble"], evaluation.facts["ensemble"]),
+        *((found["students"][name], student) for name, student in evaluation.facts["students"].items()),
+    ):
+        assert np.mean(shares) == pytest.approx(measured["accuracy"])  # the classes have equally many examples
+
+
+def test_per_class_shares_are_means_over_seeds_where_there_are_examples():
+    labels = np.array([0, 0, 2, 2])
+    first, second = np.eye(3)[[0, 0, 2, 1]], np.eye(3)[[0, 1, 2, 1]]
+    found = comparison.per_class(first, second, {"hard": [first, second]}, labels)
+    assert found["examples"] == [2, 0, 2]
+    assert found["ensemble"] == [0.5, None, 0.5]
+    assert found["students"] == {"hard": [0.75, None, 0.5]}
 
 
 def test_by_cover_counts_all_examples(evaluation, test_half):

@@ -100,3 +100,25 @@ def test_check_refuses_a_teacher_without_a_last_layer_to_replace_and_takes_it_as
 def test_check_refuses_images_that_are_too_small(dataset):
     with pytest.raises(LearningError, match="network must take two images of 8 x 8 pixels and 1 channels; got"):
         try_out(dataset, "torchvision:inception_v3", is_teacher=False)
+
+
+def test_balanced_generalist_speaks_of_the_data_as_they_are(dataset):
+    labels = dataset.arrays["labels"]
+    held_out = dataset.arrays["holdout"].copy()
+    for label in (0, 2):  # no longer trained on but for a tenth
+        members = np.flatnonzero((labels == label) & ~held_out)
+        held_out[members[len(members) // 10 :]] = True
+    rare = Artifact(dict(dataset.arrays) | {"holdout": held_out}, dataset.facts)
+    wanted = TeacherParameters(epochs=6, batch_size=16, model=ModelParameters(width=8), sampling="balanced")
+    net = generalist.train(dataset=rare, generalist=wanted, augment=AugmentParameters(), work=Work(seed=5))
+    seen = ~held_out
+    probs = network.predict(net, torch.from_numpy(dataset.arrays["images"][seen])).softmax(dim=1)
+    shares = np.bincount(labels[seen], minlength=5) / seen.sum()
+    assert shares.min() < 0.04
+    assert probs.mean(dim=0).numpy() == pytest.approx(shares, abs=0.08)
+    model = network.from_artifact(net)
+    models.shift_logits(model, -np.log(shares))
+    logits = network.predict(
+        network.to_artifact(model, net.facts["network"], {}), torch.from_numpy(dataset.arrays["images"])
+    )
+    assert np.bincount(logits.argmax(dim=1), minlength=5).min() > 15  # of 60: equal shares tell the rare ones

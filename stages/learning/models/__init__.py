@@ -10,7 +10,7 @@ from stages.learning.errors import LearningError
 from stages.learning.model_names import RESNETS, WIDE_RESNETS, parse
 from stages.learning.models import library, residual, small
 from stages.learning.models.arrays import arrays_to_state, as_tensor, n_parameters, state_to_arrays
-from stages.learning.models.heads import check, check_head, find_head, head_of, head_weights
+from stages.learning.models.heads import check, check_head, find_head, head_of, head_weights, shift_logits
 from stages.learning.models.network import Options, Task
 from stages.learning.models.pretrained import load_weights
 
@@ -26,6 +26,7 @@ __all__ = [
     "head_weights",
     "load_weights",
     "n_parameters",
+    "shift_logits",
     "state_to_arrays",
 ]
 

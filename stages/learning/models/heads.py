@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -57,6 +58,24 @@ def head_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> tuple[
     if f"{name}.bias" not in arrays:
         raise LearningError(f"last layer of a network that specialists start from must have a bias; got none in {name}")
     return name, as_tensor(arrays[f"{name}.weight"]), as_tensor(arrays[f"{name}.bias"])
+
+
+def shift_logits(model: nn.Module, shifts: NDArray[np.float64]) -> None:
+    """Add a constant to each logit of a network, in the bias of its last layer.
+
+    Args:
+        model: Changed in place.
+        shifts: One for each class, (classes,).
+
+    Raises:
+        LearningError: Its last layer is not linear, or has no bias.
+    """
+    head = model.get_submodule(head_of(model))
+    bias = head.bias
+    if not isinstance(bias, nn.Parameter):
+        raise LearningError(f"last layer of a network whose logits are shifted must have a bias; got none in {head}")
+    with torch.no_grad():
+        bias.add_(torch.from_numpy(shifts).to(bias))
 
 
 def check(model: nn.Module, images: Tensor, classes: int) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -266,3 +267,18 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, name, content, fault):
         torch.save(content, tmp_path / name)
     with pytest.raises(LearningError, match=fault):
         models.load_weights(cnn(), tmp_path / name)
+
+
+def test_shifted_logits_weigh_the_classes():
+    model = cnn(seed=1).eval()
+    images = torch.rand(4, 3, 8, 8)
+    before = model(images).softmax(dim=1).detach()
+    shares = np.array([0.5, 0.2, 0.1, 0.1, 0.1])
+    models.shift_logits(model, np.log(shares))
+    weighed = before * torch.from_numpy(shares)
+    assert torch.allclose(model(images).softmax(dim=1).double(), weighed / weighed.sum(1, keepdim=True), atol=1e-6)
+
+
+def test_logits_of_a_network_without_a_last_bias_cannot_be_shifted():
+    with pytest.raises(LearningError, match="whose logits are shifted must have a bias; got none in Linear"):
+        models.shift_logits(nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False)), np.zeros(3))

@@ -38,6 +38,11 @@ def test_balanced_accuracy_weighs_classes_alike():
     assert metrics.balanced_accuracy(scores, np.array([0, 0, 0, 2])) == 0.5
 
 
+def test_per_class_accuracy_is_none_where_there_is_no_example():
+    scores = np.eye(4)[[0, 0, 1, 2]]
+    assert metrics.per_class_accuracy(scores, np.array([0, 1, 1, 2])) == [1.0, 0.5, 1.0, None]
+
+
 def test_conditional_accuracy_chooses_among_the_classes_alone():
     assert metrics.conditional_accuracy(PROBS[:, [0, 2]], LABELS, [0, 2]) == 1.0
     assert metrics.conditional_accuracy(PROBS[:, [1, 2]], LABELS, [1, 2]) == 0.5

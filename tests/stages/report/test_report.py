@@ -29,6 +29,7 @@ def test_results_have_every_part_and_no_other(results):
         "specialists": results["specialists"],
         "ensemble": MODEL | SPEED | {"mean_active", "by_cover"},
         "changed": {"right", "wrong", "another"},
+        "per_class": {"examples", "generalist", "ensemble", "students"},
         "measured_on": {"device", "threads", "torch"},
         "students": {"distilled", "hard", "generalist"},
         "differences": {"hard", "generalist"},
