@@ -177,6 +177,13 @@ def test_files_that_are_no_images_are_listed_with_the_count_of_the_rest(tmp_path
     assert faults[1].startswith("train/cat/1.png must be a picture in a format that Pillow reads; got something")
 
 
+def test_a_folder_without_any_image_that_can_be_read_is_refused(tmp_path):
+    source = write(tmp_path, halves={"train": 2, "test": 1})
+    for path in tmp_path.rglob("*.png"):
+        path.write_bytes(b"no image")
+    assert len(faults_of(source)) == 6
+
+
 def test_pixels_that_are_cut_off_are_found_though_the_header_is_whole(tmp_path):
     source = write(tmp_path, size=(40, 40))
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
