@@ -6,13 +6,28 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import completion
+from pipeline.cli.options import (
+    AsJson,
+    ConfigPath,
+    DryRun,
+    Force,
+    KeepGoing,
+    Only,
+    Overrides,
+    RunName,
+    RunsFolder,
+    RunStore,
+    StoreArgument,
+    StorePath,
+    TableKey,
+    Until,
+)
 from pipeline.errors import PipelineError
 
 app = typer.Typer(
     name="python -m pipeline",
-    help="Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -21,28 +36,6 @@ app.add_typer(store_app, name="store")
 
 targets_app = typer.Typer(help="Look at soft-target tables, and copy them out.", no_args_is_help=True)
 app.add_typer(targets_app, name="targets")
-
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file, such as pipeline.yaml.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Replace a value of the config; may be repeated."),
-]
-Only = Annotated[str | None, typer.Option(metavar="STAGE", help="Do this stage alone; its inputs must be there.")]
-Until = Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")]
-Force = Annotated[list[str] | None, typer.Option(metavar="STAGE", help="Do this stage again; may be repeated.")]
-KeepGoing = Annotated[
-    bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
-]
-DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Only show what would be done, as `plan` does.")]
-StoreArgument = Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder or URL.")]
-StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
-TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name; of a name the newest.")]
-RunsFolder = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
-RunStore = Annotated[
-    str | None, typer.Option("--store", metavar="STORE", help="The run's store, where it is no longer where it was.")
-]
-AsJson = Annotated[bool | None, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,6 +52,26 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
         return int(end.code or 0)
     return 0
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
+    if wanted:
+        from pipeline.cli.env import DISTRIBUTION, version  # noqa: PLC0415
+
+        typer.echo(f"{DISTRIBUTION} {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool | None, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = None,
+) -> None:
+    """Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.
+
+    Example: python -m pipeline run pipeline.yaml
+    """
 
 
 @app.command()
@@ -100,7 +113,10 @@ def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, a
 
 @app.command()
 def validate(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Check a config and its data set, and list all their faults at once."""
+    """Check a config and its data set, and list all their faults at once.
+
+    Example: python -m pipeline validate pipeline.yaml
+    """
     from pipeline.cli import inspect  # noqa: PLC0415
 
     inspect.validate(config, overrides or [])
@@ -109,12 +125,18 @@ def validate(config: ConfigPath, overrides: Overrides = None) -> None:
 @app.command()
 def status(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's folder or name; the newest if none.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run's folder or name; the newest if none.", autocompletion=completion.runs
+        ),
     ] = None,
-    runs: Annotated[Path, typer.Option(help="The folder that holds the runs.")] = Path("runs"),
+    runs: RunsFolder = Path("runs"),
     as_json: AsJson = None,
 ) -> None:
-    """Show what is done, running and failed in a run, also while it goes on."""
+    """Show what is done, running and failed in a run, also while it goes on.
+
+    Example: python -m pipeline status digits
+    """
     from pipeline.cli import inspect  # noqa: PLC0415
 
     inspect.show_status(runs, run, as_json=bool(as_json))
@@ -143,7 +165,12 @@ def predict(
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders or names; of a name the newest.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...", help="Folders or names; of a name the newest.", autocompletion=completion.runs
+        ),
+    ],
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too.")] = None,
     *,
     runs: RunsFolder = Path("runs"),
@@ -205,16 +232,33 @@ def export(
 
 @app.command()
 def report(run: RunName, runs: RunsFolder = Path("runs"), store: RunStore = None) -> None:
-    """Write a run's report again from what is kept."""
+    """Write a run's report again from what is kept.
+
+    Example: python -m pipeline report digits
+    """
     from pipeline.cli import kept  # noqa: PLC0415
     from pipeline.cli import report as command  # noqa: PLC0415
 
     command.report(kept.find(runs, run, store))
 
 
+@app.command()
+def env(store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
+    """Show versions, devices, the store and what Ray is told: to be sent along with a question.
+
+    Example: python -m pipeline env --json
+    """
+    from pipeline.cli import env as command  # noqa: PLC0415
+
+    command.env(store, as_json=bool(as_json))
+
+
 @store_app.command()
 def verify(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
-    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not."""
+    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not.
+
+    Example: python -m pipeline store verify .pipeline
+    """
     from pipeline.cli import store as command  # noqa: PLC0415
 
     raise typer.Exit(command.check(store, as_json=bool(as_json)))
@@ -228,7 +272,10 @@ def prune(
     delete: Annotated[bool | None, typer.Option("--yes", help="Delete it; otherwise it is only shown.")] = None,
     as_json: AsJson = None,
 ) -> None:
-    """Show what no run of the last days names, and delete it with --yes."""
+    """Show what no run of the last days names, and delete it with --yes.
+
+    Example: python -m pipeline store prune --days 30 --yes
+    """
     from pipeline.cli import store as command  # noqa: PLC0415
 
     command.prune(store, days=days, grace=grace, delete=bool(delete), as_json=bool(as_json))
@@ -236,7 +283,10 @@ def prune(
 
 @store_app.command()
 def du(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
-    """Show what takes the room: by stage, by run, what only one run uses, and what `prune` would free."""
+    """Show what takes the room: by stage, by run, what only one run uses, and what `prune` would free.
+
+    Example: python -m pipeline store du
+    """
     from pipeline.cli import store as command  # noqa: PLC0415
 
     command.du(store, as_json=bool(as_json))
@@ -244,7 +294,10 @@ def du(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
 
 @targets_app.command("list")
 def list_targets(store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
-    """List the soft-target tables of all finished runs."""
+    """List the soft-target tables of all finished runs.
+
+    Example: python -m pipeline targets list
+    """
     from pipeline.cli import targets  # noqa: PLC0415
 
     targets.list_tables(store, as_json=bool(as_json))

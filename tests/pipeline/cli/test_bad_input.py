@@ -28,7 +28,10 @@ Change = Callable[[Arrays], None]
         ("data.source=sklearn:digit", "must name one of digits after 'sklearn:'; got 'digit'"),
         ("data.source=python:nowhere:load", "module nowhere must be one that Python can import; got none in"),
         ("ray.address=inlin", "ray.address: must be local, inline, auto or ray://HOST:PORT; got 'inlin'"),
-        ("ray.resources.specialit={gpus: 1}", "calibration, targets, combined, student, evaluate; got 'specialit'"),
+        (
+            "ray.resources.specialit={gpus: 1}",
+            "calibration, targets, combined, student, sweep, evaluate; got 'specialit'",
+        ),
         ("ray.resources.student={gpu: 1}", "ray.resources.student.gpu: "),
         ("ray.wait_for={GPU: 1}", "ray.wait_for.seconds: must be given; got nothing"),
         ("student.model={name: resnet22}", "got 'resnet22'; did you mean 'resnet"),
