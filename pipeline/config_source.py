@@ -137,6 +137,10 @@ def _put(source: Source, text: str, place: Place) -> None:
     if not equals or not all(keys):
         source.faults.append(Fault(place, "", f"must be PATH=VALUE, such as student.epochs=30; got '{text}'"))
         return
+    if indexed := re.match(r"([^\[\]]+)\[", path):
+        message = f"must name a key; got a place in a list; set the whole list, such as {indexed[1]}=[...]"
+        source.faults.append(Fault(place, path.strip(), message))
+        return
     given = _parse(written, lambda _: place, keys)
     source.faults.extend(given.faults)
     section = source.values
@@ -148,7 +152,8 @@ def _put(source: Source, text: str, place: Place) -> None:
             inner = section[keys[depth - 1]] = {}
             source.places.setdefault(keys[:depth], place)
         if not isinstance(inner, dict):
-            message = f"must be a section for a key to be set in it; got {shortened(inner)}"
+            hint = f"; set the whole list, such as {dotted(keys[:depth])}=[...]" if isinstance(inner, list) else ""
+            message = f"must be a section for a key to be set in it; got {shortened(inner)}{hint}"
             source.faults.append(Fault(place, dotted(keys[:depth]), message))
             return
         section = inner

@@ -64,6 +64,8 @@ class Lines:
                 line = f"Ray is up: {_counted(event)}"
             case "task_finished":
                 line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
+            case "task_dropped":
+                line = f"warning: {self._state.warnings[-1]}"
             case "task_awaited":
                 line = self._awaited(event)
             case "task_failed":
@@ -135,7 +137,7 @@ def render(state: RunState, now: float, *, faults: bool = True, everything: bool
         table.add_row(*_stage_row(stage, tasks, now, is_over=state.status != "running"))
         if len(tasks) > 1:
             for name, task in tasks.items():
-                if task.state in {"running", "failed"} or (everything and task.title):
+                if task.state in {"running", "failed", "dropped"} or (everything and task.title):
                     table.add_row(*_task_row(name, task, now))
     told = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
     if faults:
@@ -163,7 +165,7 @@ Row = tuple[Cell, Cell, Cell, Cell]
 
 def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float, *, is_over: bool) -> Row:
     states = [task.state for task in tasks.values()]
-    finished = states.count("done") + states.count("reused")
+    finished = sum(state in {"done", "reused", "dropped"} for state in states)
     share = f"{finished} of {len(states)}" if len(states) > 1 else ""
     for state, style in (("failed", "red"), ("stopped", "yellow")):
         if state in states:
@@ -182,18 +184,19 @@ def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float, *, is_ove
 
 
 def _finished(tasks: Mapping[str, TaskState]) -> tuple[Cell, Cell, Cell]:
-    reused = sum(task.state == "reused" for task in tasks.values())
+    reused, dropped = (sum(task.state == state for task in tasks.values()) for state in ("reused", "dropped"))
     seconds = sum(task.seconds for task in tasks.values() if task.state == "done")
-    how = "reused" if reused == len(tasks) else "done" if not reused else f"done, {reused} reused"
+    parts = ["reused" if reused == len(tasks) else "done", f"{reused} reused" if 0 < reused < len(tasks) else ""]
+    parts += [f"{dropped} dropped" if dropped else ""]
     return (
-        Text(how, style="green"),
+        Text(", ".join(part for part in parts if part), style="yellow" if dropped else "green"),
         f"{len(tasks)}" if len(tasks) > 1 else "",
         f"{seconds:.1f} s" if seconds else "",
     )
 
 
 def _task_row(name: str, task: TaskState, now: float) -> Row:
-    styles = {"done": "green", "reused": "green", "failed": "red", "stopped": "yellow"}
+    styles = {"done": "green", "reused": "green", "failed": "red", "dropped": "yellow", "stopped": "yellow"}
     shown = _bar(task) if task.state == "running" else Text(task.state, style=styles.get(task.state, "dim"))
     time_told = _left(task, now) if task.state == "running" else f"{task.seconds:.1f} s" if task.seconds else ""
     return Text(f"  {_label(name, task)}"), shown, _told(task).strip(" ,"), time_told

@@ -79,8 +79,8 @@ class TaskState:
     """What is known of one task.
 
     Attributes:
-        state: `waiting`, `awaited` from another run, `running`, `done`, `reused`, `failed`, or `stopped` where the run
-            ended meanwhile.
+        state: `waiting`, `awaited` from another run, `running`, `done`, `reused`, `failed`, `dropped` where the run
+            goes on without it, or `stopped` where the run ended meanwhile.
         started: When it began, in seconds since the epoch.
         seconds: How long it took; of a reused result, how long it took then.
         reported: The latest the task told of itself, such as its epoch.
@@ -158,7 +158,10 @@ def _run_started(run: RunState, event: Mapping[str, Json]) -> None:
 def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:
     titles, run.undecided = event.get("titles", {}), event.get("undecided", [])
     # What is not named any more was to be made from a result that was lost, and came out otherwise.
-    run.tasks = {name: run.tasks.get(name) or TaskState(title=titles.get(name, "")) for name in event["tasks"]}
+    dropped = {name: task for name, task in run.tasks.items() if task.state == "dropped"}
+    run.tasks = dropped | {
+        name: run.tasks.get(name) or TaskState(title=titles.get(name, "")) for name in event["tasks"]
+    }
 
 
 def _task_reused(run: RunState, event: Mapping[str, Json]) -> None:
@@ -189,6 +192,12 @@ def _task_failed(run: RunState, event: Mapping[str, Json]) -> None:
     task.state, task.fault = "failed", event["fault"]
 
 
+def _task_dropped(run: RunState, event: Mapping[str, Json]) -> None:
+    task = run.task(event["task"])
+    task.state = "dropped"
+    run.warnings.append(f"{event['task']} failed, and the run goes on without it: {event['fault']}")
+
+
 def _task_awaited(run: RunState, event: Mapping[str, Json]) -> None:
     task = run.task(event["task"])
     task.state, task.run = "awaited", event["run"]
@@ -214,6 +223,7 @@ _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {
     "task_finished": _task_finished,
     "task_written": _task_written,
     "task_failed": _task_failed,
+    "task_dropped": _task_dropped,
     "task_awaited": _task_awaited,
     "task_lost": _task_lost,
     "warning": _warning,

@@ -28,7 +28,7 @@ class Graph:
         self._parameters = parameters
         self._seed = seed
         self._store = store
-        self._known = known
+        self._known = dict(known)
         self._unfolded: set[str] = set()
         self._lost: dict[str, str] = {}
 
@@ -105,6 +105,16 @@ class Graph:
             listed = self.tasks_of(stage.name) if decided else imported(stage.tasks)(self._parameters, facts)
             tasks |= {task.id: task for task in listed}
         return tasks
+
+    def drop(self, task: Task) -> None:
+        """Go on without a task: the stages that come later are listed again, and leave out what depended on it."""
+        dropped = [*self._known.get("dropped", {}).get("tasks", ()), task.id]
+        self._known["dropped"] = {"tasks": dropped}
+        del self.tasks[task.id]
+        names = list(self.stages)
+        for name in names[names.index(task.stage) + 1 :]:
+            if self.stages[name].decided_by:
+                self._unfolded.discard(name)
 
     def is_complete(self, stage: str) -> bool:
         """Return whether a stage's tasks are known and all have results."""

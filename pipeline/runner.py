@@ -30,11 +30,13 @@ class Scope:
         stages: The stages whose results are wanted; the inputs of these have to be there already.
         fresh: Stages that are done again although their results are there.
         keep_going: Whether a fault stops only what depends on it.
+        droppable: Stages of which the run goes on without a task that fails, as long as it has another.
     """
 
     stages: frozenset[str]
     fresh: frozenset[str] = frozenset()
     keep_going: bool = False
+    droppable: frozenset[str] = frozenset()
 
 
 def _nothing_gone(_: Mapping[str, str]) -> Sequence[str]:
@@ -261,8 +263,15 @@ class Runner:
         return bool(self._faults) and not self.scope.keep_going
 
     def _fail(self, outcome: Outcome) -> None:
-        self._faults[outcome.task.id] = outcome.fault
-        self.events.tell("task_failed", task=outcome.task.id, fault=outcome.fault, details=outcome.details)
+        task = outcome.task
+        others = self.graph.tasks_of(task.stage)
+        is_dropped = task.stage in self.scope.droppable and any(other.id != task.id for other in others)
+        if is_dropped:
+            self.graph.drop(task)
+        else:
+            self._faults[task.id] = outcome.fault
+        event = "task_dropped" if is_dropped else "task_failed"
+        self.events.tell(event, task=task.id, fault=outcome.fault, details=outcome.details)
 
     def _repair(self, key: str, message: str) -> None:
         self.events.tell("warning", message=f"{message}; it is made again")

@@ -57,7 +57,7 @@ class RunFolder:
         Raises:
             StoreError: It cannot be written; says where, and why.
         """
-        if event["event"] == "task_failed":
+        if event["event"] in {"task_failed", "task_dropped"}:
             with _told(self.path / LOGS):
                 (self.path / LOGS).mkdir(exist_ok=True)
             self.write(f"{LOGS}/{log_name(event['task'])}", event["details"])

@@ -163,7 +163,8 @@ class Stage:
         name: The stage's name on the command line and in every table.
         function: What computes it, as `module:function`; imported only where it runs.
         tasks: What lists its tasks, as `module:function`, called with the parameters and the facts of `decided_by`.
-            Imports nothing heavy.
+            Where the run goes on without tasks that failed, the facts `dropped` have their ids as `tasks`. Imports
+            nothing heavy.
         version: Raised whenever the function's meaning changes; part of every recipe.
         decided_by: Stages whose facts decide which tasks this one has; all their tasks come first.
         packages: Distributions whose major version is part of the recipe, because results may differ with it.

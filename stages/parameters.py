@@ -357,6 +357,12 @@ class SpecialistsParameters(TrainingParameters):
         "class, and learns those outside its subset from the generalist.",
     )
 
+    on_failure: Literal["stop", "drop"] = Field(
+        default="stop",
+        description="What a run does when a specialist fails for good: it stops when the others are done, or goes on "
+        "without it and says so. The next run tries it again.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _count_what_is_listed(cls, values: Any) -> Any:

@@ -279,6 +279,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "evaluation": "evaluate",
             }
             | ({"sweep": "sweep"} if parameters.sweep else {}),
+            settings={"dropped": list(_found(known).keys() - _subsets(known).keys())},
         )
     ]
 
@@ -314,7 +315,13 @@ def _calibrations(parameters: Parameters, known: Known) -> dict[str, list[str]]:
 
 
 def _subsets(known: Known) -> dict[str, list[int]]:
-    """Return the subsets by name: their sorted classes."""
+    """Return the subsets by name: their sorted classes. Without those whose specialist this run has dropped."""
+    dropped = known.get("dropped", {}).get("tasks", ())
+    return {name: classes for name, classes in _found(known).items() if f"specialist[{name}]" not in dropped}
+
+
+def _found(known: Known) -> dict[str, list[int]]:
+    """Return all subsets by name."""
     return {subset_name(subset["classes"]): subset["classes"] for subset in known["subsets"]["subsets"]}
 
 

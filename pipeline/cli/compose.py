@@ -72,6 +72,11 @@ class Composition:
         modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
         return Needs(wanted, dict(_threads(self.config).values()), modules, self.store.location)
 
+    @property
+    def droppable(self) -> frozenset[str]:
+        """The stages of which the run goes on without a task that fails."""
+        return frozenset({"specialist"} if self.config.specialists.on_failure == "drop" else ())
+
     @contextmanager
     def placing(self) -> Iterator[None]:
         """Say of settings that turn out within not to fit the data where they were written.

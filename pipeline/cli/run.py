@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -55,7 +56,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     """Do the run, and return the files of its folder."""
     settings, store = composition.config, composition.store
     graph = composition.graph(selection.until)
-    scope = selection.scope(list(graph.stages))
+    scope = replace(selection.scope(list(graph.stages)), droppable=composition.droppable)
     store.on_damage = lambda message: events.tell("warning", message=message)
     recorded = _recorded(
         folder, events, store=_from(folder, settings.store), stages=list(graph.stages), wanted=scope.stages

@@ -19,6 +19,7 @@ def write(
     evaluation: Artifact,
     run: RunSummary,
     sweep: Artifact | None = None,
+    dropped: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Write what a run leaves behind.
 
@@ -33,13 +34,14 @@ def write(
         evaluation: What was measured on the test split.
         run: What the run knows of itself.
         sweep: The settings that were tried, where several were.
+        dropped: Names of the specialists that failed, and that the run went on without.
 
     Returns:
         Contents by file name.
     """
     from stages.report.page import write_page  # noqa: PLC0415  # brings numpy, which planning a run does without
 
-    results = compose_results(dataset, test, subsets, targets, evaluation, run, sweep=sweep)
+    results = compose_results(dataset, test, subsets, targets, evaluation, run, sweep=sweep, dropped=dropped)
     weights = _safetensors(students[0])
     page = write_page(
         results,

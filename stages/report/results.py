@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from pipeline.recipe import sha256
-from pipeline.stage import Artifact, Json, RunSummary
+from pipeline.stage import Artifact, Facts, Json, RunSummary
 from stages.tables import COMBINED, encoding_of
+from stages.tasks import subset_name
 
 RESULTS_VERSION = 1
 """Raised whenever a reader of results.json would have to know."""
 
-_MEASURED = ("generalist", "specialists", "ensemble", "changed", "per_class", "measured_on")
+_MEASURED = ("generalist", "ensemble", "changed", "per_class", "measured_on")
 
 
 def compose_results(
@@ -21,26 +22,29 @@ def compose_results(
     run: RunSummary,
     *,
     sweep: Artifact | None = None,
+    dropped: Sequence[str] = (),
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
-    measured = evaluation.facts
+    measured, names = evaluation.facts, dataset.facts["class_names"]
+    kept, lost = _divided(subsets.facts["subsets"], dropped)
     return {
         "version": RESULTS_VERSION,
         "name": run.name,
         "seed": run.seed,
         "seeds": measured["seeds"],
         "data": {
-            "classes": dataset.facts["class_names"],
+            "classes": names,
             "train": dataset.facts["transfer"],
             "holdout": dataset.facts["holdout"],
             "test": test.facts["test"],
         },
         "subsets": {
             "method": subsets.facts["method"],
-            "mass": [subset["mass"] for subset in subsets.facts["subsets"]],
-            "cover": subsets.facts["cover"],
+            "mass": [subset["mass"] for subset in kept + lost],
+            "cover": [sum(c in subset["classes"] for subset in kept) for c in range(len(names))],
         },
         **{name: measured[name] for name in _MEASURED},
+        "specialists": measured["specialists"] + [_dropped(subset["classes"], names) for subset in lost],
         # What is kept has its keys sorted.
         "students": {variant: measured["students"][variant] for variant in measured["variants"]},
         "differences": {control: measured["differences"][control] for control in measured["variants"][1:]},
@@ -59,6 +63,25 @@ def student_description(dataset: Artifact, student: Artifact, weights: bytes) ->
         "class_names": dataset.facts["class_names"],
         "parameters": student.facts["parameters"],
         **student.facts["network"],
+    }
+
+
+def _divided(subsets: Sequence[Facts], dropped: Sequence[str]) -> tuple[list[Facts], list[Facts]]:
+    """Return the subsets that have a specialist, and those whose specialist was dropped."""
+    parts: tuple[list[Facts], list[Facts]] = [], []
+    for subset in subsets:
+        parts[subset_name(subset["classes"]) in dropped].append(subset)
+    return parts
+
+
+def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:
+    """Return what is said of a specialist that failed, and that the run went on without."""
+    measures = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
+    return {
+        "classes": list(classes),
+        "names": [names[c] for c in classes],
+        "state": "dropped",
+        **dict.fromkeys(measures),
     }
 
 

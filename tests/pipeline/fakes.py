@@ -58,7 +58,9 @@ def parts(parameters: Parameters, known: Mapping[str, Facts]) -> list[Task]:
 
 
 def total(parameters: Parameters, known: Mapping[str, Facts]) -> list[Task]:
-    return [Task("total", inputs={"parts": [f"parts[{number}]" for number in known["base"]["numbers"]]})]
+    dropped = known.get("dropped", {}).get("tasks", ())
+    parts = [f"parts[{number}]" for number in known["base"]["numbers"]]
+    return [Task("total", inputs={"parts": [name for name in parts if name not in dropped]})]
 
 
 def page(parameters: Parameters, known: Mapping[str, Facts]) -> list[Task]:

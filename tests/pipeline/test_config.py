@@ -246,6 +246,10 @@ def test_load_lists_all_faults_in_the_order_of_the_file_and_then_of_the_override
         ("student..epochs=3", "must be PATH=VALUE, such as student.epochs=30; got 'student..epochs=3'"),
         ("seed.x=3", "seed: must be a section for a key to be set in it; got 1"),
         (
+            "student.sizes[0]=3",
+            "student.sizes[0]: must name a key; got a place in a list; set the whole list, such as student.sizes=[...]",
+        ),
+        (
             "student.epoch=3",
             "student.epoch: must be a key of its section; got 'epoch'; did you mean 'epochs'?",
         ),
@@ -428,3 +432,9 @@ def test_importing_config_and_parameters_imports_nothing_heavy():
     code = f"import sys, pipeline.config, stages.parameters; print(*{heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_place_in_a_list_cannot_be_set_by_its_number(tmp_path):
+    (tmp_path / "run.yaml").write_text("student: {epochs: 3, sizes: [1, 2]}\n")
+    with pytest.raises(ConfigError, match=r"sizes: must be a section .*; got \[1, 2\]; set the whole list, such as"):
+        load(tmp_path / "run.yaml", Top, ["student.sizes.0=3"])

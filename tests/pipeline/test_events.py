@@ -211,3 +211,19 @@ def test_task_that_another_run_does_is_shown_with_that_run(tmp_path: Path) -> No
         for event, facts in [*NAMED, awaited, awaited]:
             lines({"time": 100.0, "event": event, **facts})
     assert (tmp_path / "out").read_text().count("c: waiting for run digits-1, which does it") == 1
+
+
+def test_dropped_task_is_shown_and_told_as_a_warning(tmp_path: Path) -> None:
+    dropped = ("task_dropped", {"task": "b[2-3]", "fault": "no memory", "details": ""})
+    again = ("tasks_known", {"tasks": ["c", "b[0-1]"], "titles": {}})
+    done = ("task_finished", {"task": "b[0-1]", "seconds": 2.0, "key": "k"})
+    state = state_of([*NAMED, dropped, again, done])
+    assert state.tasks["b[2-3]"].state == "dropped"
+    text = text_of(state, 104.0)
+    assert "done, 1 dropped" in text
+    assert "warning: b[2-3] failed, and the run goes on without it: no memory" in text
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        for event, facts in [*NAMED, dropped]:
+            lines({"time": 100.0, "event": event, **facts})
+    assert "warning: b[2-3] failed, and the run goes on without it: no memory" in (tmp_path / "out").read_text()

@@ -229,3 +229,40 @@ def test_run_with_a_fault_does_not_wait_for_another_run(tmp_path: Path) -> None:
     key = key_of(runner.graph.recipe(runner.graph.tasks["parts[2]"]))
     with WorkClaims(store.files, "theirs").working(key), pytest.raises(StageError, match="the number must not be 1"):
         runner.run()
+
+
+DROP = {"droppable": frozenset({"parts"})}
+
+
+def test_run_goes_on_without_a_task_that_fails_where_that_is_wanted(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, Parameters(fail_on=1), **DROP)
+    assert runner.run() == {"page.txt": b"50 reused 0"}  # 22 + 28, without 16
+    (dropped,) = events_of(runner, "task_dropped")
+    assert (dropped["task"], dropped["fault"]) == ("parts[1]", "the number must not be 1")
+    assert "make_part" in dropped["details"]
+    assert not events_of(runner, "task_failed")
+    assert "parts[1]" not in list(runner.keys())
+
+
+def test_next_run_tries_a_dropped_task_again(tmp_path: Path) -> None:
+    make_runner(tmp_path, Parameters(fail_on=1), **DROP).run()
+    with pytest.raises(StageError, match=r"^parts\[1\]: the number must not be 1$"):
+        make_runner(tmp_path, Parameters(fail_on=1)).run()
+    assert CALLS.made == ["parts[1]"]
+    again = make_runner(tmp_path, Parameters(fail_on=1), **DROP)
+    assert again.run() == {"page.txt": b"50 reused 4"}
+    assert CALLS.made == ["parts[1]"]
+
+
+def test_last_task_of_a_stage_is_not_dropped(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path, Parameters(numbers=(1,), fail_on=1), **DROP)
+    with pytest.raises(StageError, match=r"^parts\[1\]: the number must not be 1$"):
+        runner.run()
+
+
+def test_dropped_and_lost_results_together_come_out_right(tmp_path: Path) -> None:
+    make_runner(tmp_path, Parameters(fail_on=1), **DROP).run()
+    for path in [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]:
+        path.chmod(0o644)
+        path.write_bytes(b"\0" * path.stat().st_size)
+    assert make_runner(tmp_path, Parameters(fail_on=1), **DROP).run()["page.txt"].startswith(b"50 ")

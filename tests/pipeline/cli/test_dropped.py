@@ -1,0 +1,62 @@
+"""A run that goes on without a specialist that failed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.compose import compose
+from pipeline.cli.selection import Selection
+from pipeline.events import Events
+from pipeline.executor import InlineExecutor
+from pipeline.runner import Runner
+from pipeline.worker import Job, Outcome
+from tests.pipeline.cli.conftest import Command
+
+
+class WithoutLuck(InlineExecutor):
+    """An executor on which one specialist always fails."""
+
+    def __init__(self) -> None:
+        super().__init__(Events().tell)
+        self._failed: list[Outcome] = []
+
+    def submit(self, job: Job) -> None:
+        if job.task.id == "specialist[0-1]":
+            self._failed.append(Outcome(job.task, fault="out of memory", details="Traceback"))
+        else:
+            super().submit(job)
+
+    def wait(self) -> list[Outcome]:
+        failed, self._failed = self._failed, []
+        return failed or super().wait()
+
+
+def run(*overrides: str) -> dict[str, bytes]:
+    composition = compose(Path("tiny.yaml"), overrides, make=True)
+    graph = composition.graph()
+    scope = replace(Selection().scope(list(graph.stages)), droppable=composition.droppable)
+    runner = Runner("tiny", 0, graph, composition.store, scope, Events(), start=WithoutLuck)
+    return runner.run()
+
+
+def test_results_and_page_say_which_specialist_is_missing(project: Path, command: Command) -> None:
+    files = run("specialists.on_failure=drop", "combine.calibrate=true")
+    results: Any = json.loads(files["results.json"])
+    kept, dropped = results["specialists"]
+    assert (kept["classes"], kept["state"]) == ([2, 3], "trained")
+    assert dropped == {
+        "classes": [0, 1], "names": ["0", "1"], "state": "dropped", "conditional_accuracy": None,
+        "generalist_conditional_accuracy": None, "dustbin_recall": None,
+    }  # fmt: skip
+    assert results["subsets"]["cover"] == [0, 0, 1, 1]
+    assert len(results["subsets"]["mass"]) == 2
+    assert [row["specialists"] for row in results["ensemble"]["by_cover"]] == [0, 1]
+    assert "1 of 2 specialists failed, and the run went on without:</b> 0, 1." in files["report.html"].decode()
+
+    # Whoever does not want to go without pays for the one that is missing, and for what follows from it.
+    done = command("run", "tiny.yaml", "--set", "combine.calibrate=true")
+    assert done.code == 0
+    assert "specialist[0-1]: done" in done.out
+    for reused in ("generalist", "specialist[2-3]", "targets[2-3/0.0]", "student[hard]"):
+        assert f"{reused}: done" not in done.out
