@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from pipeline.cli import main
 from pipeline.cli.app import app
+from pipeline.cli.reference import reference
 from pipeline.cli.schema import Config
 from tests.pipeline.cli.conftest import make_project, newest
 
@@ -101,6 +102,11 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (path.parent / target).exists(), target
+
+
+def test_reference_of_the_config_is_current() -> None:
+    told = "docs/config.md must be what `python -m pipeline.cli.reference > docs/config.md` writes"
+    assert (ROOT / "docs/config.md").read_text() == reference(), told
 
 
 def test_readme_is_short() -> None:
