@@ -59,6 +59,14 @@ STAGES = (
         packages=("torch", "numpy"),
         gpu=0.25,
     ),
+    Stage("import", "stages.imported.placing:describe", tasks="stages.tasks:imports"),
+    Stage(
+        "imported",
+        "stages.imported.placing:place",
+        tasks="stages.tasks:imported",
+        decided_by=("data",),
+        packages=("torch", "numpy"),
+    ),
     Stage(
         "combined",
         "stages.combined:combine",

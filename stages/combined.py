@@ -20,6 +20,7 @@ def combine(
     divergence: Literal["forward", "reverse"],
     work: Work,
     calibrations: Sequence[Artifact] = (),
+    imported: Sequence[Artifact] = (),
     bytes_per_row: int | None = None,
     max_kl: float = 0.0,
     temperatures: Sequence[float] = (1.0,),
@@ -33,6 +34,7 @@ def combine(
         divergence: What is minimised.
         work: Its threads.
         calibrations: The teachers' temperatures, the generalist's first; none for a temperature of 1 each.
+        imported: Every imported table, with the rows that it has: one more teacher on these, at temperature 1.
         bytes_per_row: What a row may take; where the dense encoding takes more, top-k is kept. None for no limit.
         max_kl: What top-k may lose at temperature 1 and at the students', as a mean over the shard, in nats.
         temperatures: The students'.
@@ -51,17 +53,19 @@ def combine(
     """
     training.use_threads(work.threads)
     fitted = [fit.facts["temperature"] for fit in calibrations] or [1.0] * (1 + len(specialists))
+    fitted += [1.0] * len(imported)
+    others = [*specialists, *imported]
     probs = [
         soft_targets.decode_probs(table, temperature)
-        for table, temperature in zip([generalist, *specialists], fitted, strict=True)
+        for table, temperature in zip([generalist, *others], fitted, strict=True)
     ]
-    rows = [as_tensor(table.arrays["rows"]) for table in specialists]
-    subsets = [torch.tensor(table.facts["subset"]) for table in specialists]
+    rows = [as_tensor(table.arrays["rows"]) for table in others]
+    subsets = [_subset(table) for table in others]
     if active_classes is not None:
-        active = active_set(soft_targets.decode(generalist), subsets, active_classes)
-        heard = [active[held, m] for m, held in enumerate(rows)]
-        rows = [held[still] for held, still in zip(rows, heard, strict=True)]
-        probs[1:] = [table[still] for table, still in zip(probs[1:], heard, strict=True)]
+        active = active_set(soft_targets.decode(generalist), subsets[: len(specialists)], active_classes)
+        for m in range(len(specialists)):
+            heard = active[rows[m], m]
+            rows[m], probs[1 + m] = rows[m][heard], probs[1 + m][heard]
     combination = combine_rows(probs[0], rows, probs[1:], subsets, divergence=divergence)
     log_q = combination.probs.log()
     k = None if bytes_per_row is None else tables.top_k_within(bytes_per_row, log_q.shape[1])
@@ -78,6 +82,12 @@ def combine(
             "iterations": int(combination.iterations.max()),
         },
     )
+
+
+def _subset(table: Artifact) -> torch.Tensor:
+    """Return the classes before a table's last output; that of a table over all classes is a dustbin of one class."""
+    subset = table.facts["subset"]
+    return torch.arange(table.facts["classes"] - 1) if subset is None else torch.tensor(subset)
 
 
 def _because(bytes_per_row: int | None, n_classes: int) -> str:

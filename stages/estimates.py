@@ -183,6 +183,18 @@ def _targets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return Effort(kind, rows, 0, rows * (tables.row_bytes(outputs) + _LABEL_BYTES), memory)
 
 
+def _import(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    return Effort(_like(""), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
+
+
+def _imported(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    start, stop = task.parameters["rows"]
+    rows = stop - start
+    # How many of them the table has, and of how many classes, is seen when it is read.
+    size = rows * (tables.row_bytes(sizes.classes) + _LABEL_BYTES)
+    return Effort(_like(sizes.classes), rows, 0, size, PROCESS_BYTES + rows * 12 * sizes.classes)
+
+
 def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     start, stop = shards_of(sizes.transfer, sizes.classes)[int(task.identity.rpartition(".")[2])]
     rows, budget = stop - start, parameters.targets.bytes_per_row
@@ -231,6 +243,8 @@ _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "specialist": _specialist,
     "calibration": _calibration,
     "targets": _targets,
+    "import": _import,
+    "imported": _imported,
     "combined": _combined,
     "student": _student,
     "sweep": _sweep,

@@ -21,10 +21,10 @@ def faults_of(subsets: Listed, n_classes: int, class_names: Sequence[str] | None
     """
     before: list[frozenset[int | str]] = []
     for i, subset in enumerate(subsets):
-        classes = [_class_of(member, class_names) for member in subset]
+        classes = [class_of(member, class_names) for member in subset]
         for j, member in enumerate(subset):
             again = f"must be listed once in its subset; got {member!r} again" if classes[j] in classes[:j] else ""
-            if fault := _fault_of(member, n_classes, class_names) or again:
+            if fault := fault_of(member, n_classes, class_names) or again:
                 yield (i, j), fault
         if len(subset) >= n_classes:
             yield (i,), f"must leave out one of the {n_classes} classes or more; got {len(subset)} of them"
@@ -40,20 +40,23 @@ def resolve(subsets: Listed, class_names: Sequence[str]) -> list[list[int]]:
         subsets: Class ids or names in which `faults_of` finds nothing wrong.
         class_names: Of every class, in the order of the ids.
     """
-    return sorted(
-        sorted(member if isinstance(member, int) else class_names.index(member) for member in subset)
-        for subset in subsets
-    )
+    return sorted(sorted(id_of(member, class_names) for member in subset) for subset in subsets)
 
 
-def _class_of(member: int | str, class_names: Sequence[str] | None) -> int | str:
-    """Return a class id, or a name for which none is known."""
+def id_of(member: int | str, class_names: Sequence[str]) -> int:
+    """Return the id of a listed class in which `fault_of` finds nothing wrong."""
+    return member if isinstance(member, int) else class_names.index(member)
+
+
+def class_of(member: int | str, class_names: Sequence[str] | None) -> int | str:
+    """Return the id of a listed class, or its name where no id is known for it."""
     if isinstance(member, str) and class_names is not None and member in class_names:
         return class_names.index(member)
     return member
 
 
-def _fault_of(member: int | str, n_classes: int, class_names: Sequence[str] | None) -> str:
+def fault_of(member: int | str, n_classes: int, class_names: Sequence[str] | None) -> str:
+    """Return what is wrong with one listed class, or an empty text. Takes what `faults_of` takes."""
     if isinstance(member, int):
         return "" if 0 <= member < n_classes else f"must be a class id within 0..{n_classes - 1}; got {member}"
     if class_names is None or class_names.count(member) == 1:

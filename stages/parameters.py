@@ -422,7 +422,14 @@ class CombineParameters(Section):
 
 
 class TargetsParameters(Section):
-    """How the combined soft targets are kept."""
+    """What goes into the combined soft targets beside this run's teachers, and how they are kept."""
+
+    imported: Annotated[tuple[str, ...], AfterValidator(_unique)] = Field(
+        default=(),
+        strict=False,
+        description="Names of imported tables, each one more teacher wherever it has a row: `targets import` makes "
+        "them of somebody's logits.",
+    )
 
     bytes_per_row: int | None = Field(
         default=None,

@@ -24,7 +24,7 @@ DENSE_BYTES = 8
 TAIL_POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)
 """Powers of a row's probabilities whose sum over what top-k leaves out is kept, float32 each."""
 
-_SHARD = re.compile(r"(?:(combined)|targets)\[(?:(.+)/)?(\d+)\.(\d+)\]")
+_SHARD = re.compile(r"(?:(combined)|targets|imported)\[(?:(.+)/)?(\d+)\.(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Table:
 
     Attributes:
         run: The record of the run.
-        teacher: `combined`, `generalist`, or a specialist's name, such as `3-5-8`. Where a sweep has made several
-            combinations, `combined/active=2` for that of two active classes.
+        teacher: `combined`, `generalist`, a specialist's name, such as `3-5-8`, or that of an imported table. Where a
+            sweep has made several combinations, `combined/active=2` for that of two active classes.
         shards: The tasks that made its shards, in canonical order: by view, then by rows.
     """
 
@@ -59,10 +59,12 @@ class Table:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """The tasks that trained what the table is of."""
-        if self.teacher.split("/")[0] != COMBINED:
-            return (self.teacher if self.teacher == "generalist" else f"specialist[{self.teacher}]",)
-        return tuple(task for task in self.run.keys if re.fullmatch(r"generalist|specialist\[.+\]", task))
+        """The tasks that trained what the table is of, or tell what was imported."""
+        if self.teacher.split("/")[0] == COMBINED:
+            wanted = re.compile(r"generalist|(specialist|import)\[.+\]")
+            return tuple(task for task in self.run.keys if wanted.fullmatch(task))
+        names = (self.teacher, f"specialist[{self.teacher}]", f"import[{self.teacher}]")
+        return tuple(task for task in names if task in self.run.keys)
 
 
 def row_bytes(outputs: int, k: int | None = None) -> int:
@@ -156,6 +158,16 @@ def find(store: Store, key: str) -> Table:
     raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
 
 
+def run_named(store: Store, name: str) -> Run:
+    """Return the run that a user names as in `find`: of several the newest that has loaded its data.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    runs = _runs_named(store, Path(name).name)
+    return next((run for run in runs if "data[train]" in run.keys), runs[0])
+
+
 def manifest(store: Store, run: Run, task: str) -> Manifest:
     """Return the manifest of a result that a run names.
 
@@ -200,14 +212,14 @@ def describe(store: Store, table: Table) -> dict[str, Json]:
     check_format(first)
     data = manifest(store, table.run, "data[train]")
     data_facts = store.facts(data)
-    shared = ("format", "teacher", "subset", "prior_correction")
     return {
         "key": table.key,
-        **{name: first[name] for name in shared},
+        "teacher": table.teacher,
+        **{name: first[name] for name in ("format", "subset", "prior_correction")},
         "class_names": data_facts["class_names"],
         "encoding": encoding_of([shard["encoding"] for shard in facts.values()]),
         "rows": sum(shard["rows"] for shard in facts.values()),
-        "examples": data_facts["transfer"],
+        "examples": max(store.facts(manifest(store, table.run, view))["rows"] for view in table.views),
         "views": sorted({shard["view"] for shard in facts.values()}),
         "bytes": sum(_arrays(found)["bytes"] for found in manifests.values()),
         "statistics": statistics_of(list(facts.values())),

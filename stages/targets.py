@@ -5,9 +5,9 @@ import torch
 
 from pipeline.stage import Artifact, Work
 from specialists.active import active_set
-from stages import network, soft_targets, tables
+from stages import network, soft_targets
 from stages.learning import training
-from stages.shown import Pixels, replayed_view
+from stages.shown import Ids, Pixels, replayed_view
 
 
 def score(
@@ -32,10 +32,7 @@ def score(
         work: Its threads.
 
     Returns:
-        A table as `soft_targets.encode` keeps it; of a specialist also `rows` int64, which rows of the shard it holds,
-        ascending. Facts: the `format`, the `teacher`'s name, the `view`, the shard's `start` in it and number of
-        `examples`, the number of `classes`, the teacher's `subset` and `prior_correction`, the number of `rows` in the
-        table, its `bytes`, its `encoding`, and `statistics` of its probabilities.
+        A table as `soft_targets.dense_shard` describes it; of a specialist with `rows`.
 
     Raises:
         StageError: The teacher's logits are not finite.
@@ -43,30 +40,21 @@ def score(
     training.use_threads(work.threads)
     subset = teacher.facts.get("subset")
     start, stop = rows
-    arrays: dict[str, np.ndarray] = {}
-    chosen = np.arange(stop - start)  # rows of the shard
+    chosen: Ids | None = None  # rows of the shard; all of them
     if generalist is not None:
         active = active_set(soft_targets.decode(generalist), [torch.tensor(subset)], active_classes)
         chosen = torch.nonzero(active[:, 0]).squeeze(1).numpy()
-        arrays["rows"] = chosen
     pixels = Pixels.of(dataset)
-    logits = network.predict(teacher, pixels.show(*replayed_view(view, start + chosen)), warn=work.warn)
-    arrays |= soft_targets.encode(logits)
-    prior_correction = teacher.facts.get("prior_correction", 0.0)
-    return Artifact(
-        arrays,
-        {
-            "format": tables.FORMAT,
-            "teacher": teacher.facts.get("name", "generalist"),
-            "view": view.facts["view"],
-            "start": start,
-            "examples": stop - start,
-            "classes": len(dataset.facts["class_names"]),
-            "subset": subset,
-            "prior_correction": prior_correction,
-            "rows": len(chosen),
-            "bytes": sum(array.nbytes for array in arrays.values()),
-            "encoding": {"name": "dense"},
-            "statistics": soft_targets.statistics(soft_targets.corrected(logits, prior_correction)),
-        },
+    shown = np.arange(start, stop) if chosen is None else start + chosen
+    logits = network.predict(teacher, pixels.show(*replayed_view(view, shown)), warn=work.warn)
+    return soft_targets.dense_shard(
+        logits,
+        teacher=teacher.facts.get("name", "generalist"),
+        view=view.facts["view"],
+        start=start,
+        examples=stop - start,
+        classes=len(dataset.facts["class_names"]),
+        subset=subset,
+        prior_correction=teacher.facts.get("prior_correction", 0.0),
+        rows=chosen,
     )

@@ -22,16 +22,21 @@ SHARD_BYTES = 32 * 2**20
 
 def data(parameters: Parameters, known: Known) -> list[Task]:
     """List the two halves of the data set: apart, so that recipes show what the test split went into."""
-    source = known["source"]
-    wanted = parameters.data
-    content = {"data.kind": source["kind"], "data.digest": source["digest"]}
-    content |= {f"data.{name}": value for name in ("size", "test") if (value := getattr(wanted, name)) is not None}
+    source, wanted = known["source"], parameters.data
+    content = data_content(parameters, source)
     settings = {"source": wanted.source, "root": source["root"], "stamp": source["stamp"]}
     train = content | {"data.holdout": wanted.holdout, "split": "train"}
     return [
         Task("data", "train", parameters=train, settings=settings),
         Task("data", "test", parameters=content | {"split": "test"}, settings=settings),
     ]
+
+
+def data_content(parameters: Parameters, source: Facts) -> dict[str, object]:
+    """Return the parameters that decide which examples a data set has, in their order."""
+    content = {"data.kind": source["kind"], "data.digest": source["digest"]}
+    options = {name: getattr(parameters.data, name) for name in ("size", "test")}
+    return content | {f"data.{name}": value for name, value in options.items() if value is not None}
 
 
 def views(parameters: Parameters, known: Known) -> list[Task]:
@@ -163,6 +168,35 @@ def targets(parameters: Parameters, known: Known) -> list[Task]:
     return tasks
 
 
+def imports(parameters: Parameters, known: Known) -> list[Task]:
+    """List what tells of each imported table; its content decides the recipe, wherever it is kept."""
+    tables = _imports(parameters, known)
+    return [
+        Task(
+            "import",
+            name,
+            parameters={"targets.imported": table["digest"]},
+            settings={"name": name, "store": table["store"], "record": table["record"]},
+        )
+        for name, table in tables.items()
+    ]
+
+
+def imported(parameters: Parameters, known: Known) -> list[Task]:
+    """List the shards of each imported table."""
+    return [
+        Task(
+            "imported",
+            f"{name}/{shard}",
+            inputs={"table": f"import[{name}]", "view": f"views[{view}]"},
+            parameters={"rows": rows},
+            settings={"store": table["store"], "record": table["record"]},
+        )
+        for name, table in _imports(parameters, known).items()
+        for shard, (view, rows) in _shards(parameters, known).items()
+    ]
+
+
 def combined(parameters: Parameters, known: Known) -> list[Task]:
     """List the combination of every shard. Only a table that may lose something depends on the temperatures."""
     wanted = parameters.targets
@@ -180,7 +214,8 @@ def combined(parameters: Parameters, known: Known) -> list[Task]:
                 "generalist": f"targets[generalist/{shard}]",
                 "specialists": [f"targets[{name}/{shard}]" for name in _subsets(known)],
             }
-            | _calibrations(parameters, known),
+            | _calibrations(parameters, known)
+            | _listed("imported", [f"imported[{name}/{shard}]" for name in parameters.targets.imported]),
             parameters={"combine.divergence": parameters.combine.divergence}
             | (limits if wanted.bytes_per_row is not None else {})
             # A specialist that was asked about more rows than this combination wants is heard on its own alone.
@@ -278,7 +313,8 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "students": [student.task for student in students if student.seed == parameters.seeds[0]],
                 "evaluation": "evaluate",
             }
-            | ({"sweep": "sweep"} if parameters.sweep else {}),
+            | ({"sweep": "sweep"} if parameters.sweep else {})
+            | _listed("imports", [f"import[{name}]" for name in parameters.targets.imported]),
             settings={"dropped": list(_found(known).keys() - _subsets(known).keys())},
         )
     ]
@@ -310,8 +346,17 @@ def _combined(parameters: Parameters, active_classes: int, shard: str) -> str:
 
 def _calibrations(parameters: Parameters, known: Known) -> dict[str, list[str]]:
     """Return the input that calibrates the teachers, the generalist first; none where that is not asked for."""
-    tasks = calibration(parameters, known)
-    return {"calibrations": [task.id for task in tasks]} if tasks else {}
+    return _listed("calibrations", [task.id for task in calibration(parameters, known)])
+
+
+def _listed(argument: str, task_ids: list[str]) -> dict[str, list[str]]:
+    """Return an input that is left out where it is empty: what does not ask for it has the recipe it always had."""
+    return {argument: task_ids} if task_ids else {}
+
+
+def _imports(parameters: Parameters, known: Known) -> dict[str, Facts]:
+    """Return what is known of the imported tables that the run uses, by name."""
+    return {name: known["imported"][name] for name in parameters.targets.imported}
 
 
 def _subsets(known: Known) -> dict[str, list[int]]:

@@ -314,6 +314,30 @@ def show_targets(key: TableKey, store: StorePath = ".pipeline", as_json: AsJson 
     targets.show(store, key, as_json=bool(as_json))
 
 
+@targets_app.command("import")
+def import_targets(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .npy file (rows, columns), or Parquet.")],
+    *,
+    run: Annotated[str, typer.Option(metavar="RUN", help="A run on the data that the rows are of.")],
+    name: Annotated[str | None, typer.Option(help="What the table is called; the file's name by default.")] = None,
+    examples: Annotated[Path | None, typer.Option(metavar="NPY", help="Each row's example, a position.")] = None,
+    views: Annotated[Path | None, typer.Option(metavar="NPY", help="Each row's view; any view by default.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Each column's class, null for the dustbin: a list or a file.")
+    ] = None,
+    values: Annotated[str | None, typer.Option(help="What the numbers are: logits, log-probs or probs.")] = None,
+    store: StorePath = ".pipeline",
+    as_json: AsJson = None,
+) -> None:
+    """Bring somebody's logits into the store, for runs to use as one more teacher.
+
+    Example: python -m pipeline targets import clip.npy --run digits --classes '["three", "eight", null]'
+    """
+    from pipeline.cli import imports  # noqa: PLC0415
+
+    imports.bring(store, run, name, imports.Files(file, values, examples, views, classes), as_json=bool(as_json))
+
+
 @targets_app.command("export")
 def export_targets(
     key: TableKey,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config as config_file
-from pipeline.cli import dataset, models
+from pipeline.cli import dataset, imports, models
 from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
@@ -38,12 +38,14 @@ class Composition:
         store: Where its results are kept.
         data: What is known of its data set.
         models: What is known of the files that its networks are made of, by section of the config.
+        imported: What is known of the imported tables that it uses, by name.
     """
 
     loaded: Loaded[Config]
     store: Store
     data: DataSet
     models: Facts
+    imported: Mapping[str, Facts]
 
     @property
     def config(self) -> Config:
@@ -57,7 +59,7 @@ class Composition:
             resolved(self.config),
             seed=self.config.seed,
             store=self.store,
-            known={"source": self.data.facts, "models": self.models},
+            known={"source": self.data.facts, "models": self.models, "imported": self.imported},
         )
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
@@ -110,7 +112,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         ConfigError: Lists all faults of the config.
         StoreError: The store cannot be used.
     """
-    found: list[tuple[Store, DataSet, Facts]] = []
+    found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
     def check(config: Config) -> list[Fault]:
         store = Store.open(config.store) if make else Store.at(config.store)
@@ -121,7 +123,9 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
             data = dataset.find(config, store, load=load)
         except LearningError as error:
             return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
-        found.append((store, data, networks))
+        imported, missing = imports.find(config, store, data)
+        faults += missing
+        found.append((store, data, networks, imported))
         return faults + (check_classes(config, data.classes, data.class_names) if data.classes else [])
 
     loaded = config_file.load(path, Config, overrides, checks=check)

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline.cli import planned
+from pipeline.cli import imports, planned
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, Watch
 from pipeline.cli.selection import Selection
@@ -38,6 +38,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
     with interruptible():
         composition = compose(config, overrides, make=True)
         composition.store.sweep()
+        imports.use(composition.store, composition.imported)
         folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
         folder.write(CONFIG, dump(resolved(composition.config)))
         console = Console()

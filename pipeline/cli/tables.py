@@ -7,6 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from stages.report.words import beside
 from stages.tables import told
 
 
@@ -16,6 +17,7 @@ def results_table(results: Mapping[str, Any]) -> Group:
         models_table(results, "on the test split"),
         Text(""),
         *_differences(results),
+        *_beside(results),
         Text(""),
         *_sweep(results),
         _subsets(results),
@@ -83,6 +85,12 @@ def _differences(results: Mapping[str, Any]) -> list[Text]:
 
 def _over(results: Mapping[str, Any]) -> str:
     return f"{len(results['seeds'])} seeds" if len(results["seeds"]) > 1 else "one seed"
+
+
+def _beside(results: Mapping[str, Any]) -> list[Text]:
+    """Return what the figures of the teachers leave out."""
+    told = beside(results.get("imported", ()))
+    return [Text(told)] if told else []
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:
@@ -155,4 +163,4 @@ def warn(line: str) -> None:
 
 def say(line: str) -> None:
     """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    Console().print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -245,6 +245,10 @@ class Store:
         if kept.keys != run.keys:
             raise StoreError(f"the name of a run must be its own; got {name!r}, which was recorded on {kept.created}")
 
+    def run(self, name: str) -> Run | None:
+        """Return the run that is recorded under a name, or None; a damaged record is set aside and reported."""
+        return self._documents.read(run_path(name), read_run)
+
     def runs(self) -> list[Run]:
         """Return the runs that are recorded, by name. Damaged records are set aside and reported."""
         runs = (self._documents.read(path, read_run) for path in self.files.names("runs"))

@@ -7,7 +7,7 @@ from pipeline.stage import Artifact, Json, RunSummary
 from stages.report.results import compose_results, student_description
 
 
-def write(
+def write(  # noqa: PLR0913  # all that a run has made
     *,
     dataset: Artifact,
     test: Artifact,
@@ -20,6 +20,7 @@ def write(
     run: RunSummary,
     sweep: Artifact | None = None,
     dropped: Sequence[str] = (),
+    imports: Sequence[Artifact] = (),
 ) -> dict[str, bytes]:
     """Write what a run leaves behind.
 
@@ -35,13 +36,16 @@ def write(
         run: What the run knows of itself.
         sweep: The settings that were tried, where several were.
         dropped: Names of the specialists that failed, and that the run went on without.
+        imports: What was imported as one more teacher.
 
     Returns:
         Contents by file name.
     """
     from stages.report.page import write_page  # noqa: PLC0415  # brings numpy, which planning a run does without
 
-    results = compose_results(dataset, test, subsets, targets, evaluation, run, sweep=sweep, dropped=dropped)
+    results = compose_results(
+        dataset, test, subsets, targets, evaluation, run, sweep=sweep, dropped=dropped, imports=imports
+    )
     weights = _safetensors(students[0])
     page = write_page(
         results,

@@ -52,7 +52,8 @@ def write_page(
     return render(
         "page.html.jinja",
         results=results,
-        verdict=words.verdict(results["differences"]),
+        verdict=words.verdict(results["differences"], results.get("imported", ())),
+        beside=words.beside(results.get("imported", ())),
         models=_models(results, nets),
         differences=_differences(results["differences"]),
         matrix=confusion.matrix(counts, names, classes),

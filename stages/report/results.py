@@ -23,6 +23,7 @@ def compose_results(
     *,
     sweep: Artifact | None = None,
     dropped: Sequence[str] = (),
+    imports: Sequence[Artifact] = (),
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
     measured, names = evaluation.facts, dataset.facts["class_names"]
@@ -49,6 +50,7 @@ def compose_results(
         "students": {variant: measured["students"][variant] for variant in measured["variants"]},
         "differences": {control: measured["differences"][control] for control in measured["variants"][1:]},
         **({"sweep": dict(sweep.facts)} if sweep else {}),
+        **({"imported": [_import(table) for table in imports]} if imports else {}),
         "targets": _tables(targets),
         "seconds": run.seconds,
         "reused": run.reused,
@@ -83,6 +85,10 @@ def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:
         "state": "dropped",
         **dict.fromkeys(measures),
     }
+
+
+def _import(table: Artifact) -> dict[str, Json]:
+    return {name: table.facts[name] for name in ("name", "digest", "subset", "rows", "examples", "any_view")}
 
 
 def _tables(shards: Sequence[Artifact]) -> dict[str, Json]:

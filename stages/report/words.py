@@ -23,43 +23,61 @@ class Verdict:
     reason: str
 
 
-def verdict(differences: Mapping[str, Difference]) -> Verdict:
+def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[str, Any]] = ()) -> Verdict:
     """Return what the difference to the student without specialists says, accuracy first, then NLL.
 
     Args:
         differences: As results.json holds them: distilled minus each control.
+        imported: As results.json holds it: what taught the student beside the specialists.
     """
+    who = "specialists and the imported tables" if imported else "specialists"
     if "generalist" not in differences:
         return Verdict(
             "open",
-            "Whether the specialists earned their cost cannot be said.",
+            f"Whether the {who} earned their cost cannot be said.",
             "Nothing was trained to compare with: list `generalist` under `controls`, the same student taught by the"
             " generalist alone.",
         )
     found = differences["generalist"]
     compared = f"the same student taught by the generalist alone: {told(found)}"
     if found["low"] > 0:
-        return Verdict("yes", "The specialists earned their cost.", f"The student is more often right than {compared}.")
+        return Verdict("yes", f"The {who} earned their cost.", f"The student is more often right than {compared}.")
     if found["high"] < 0:
-        return Verdict("no", "The specialists did harm.", f"The student is less often right than {compared}.")
+        return Verdict("no", f"The {who} did harm.", f"The student is less often right than {compared}.")
     nll = found["nll"]
     nats = f"NLL {_nats(nll['mean'])} (95 % interval {_nats(nll['low'])} to {_nats(nll['high'])})"
     if nll["high"] < 0:
         return Verdict(
             "yes",
-            "The specialists made the student's probabilities better, its answers not for certain.",
+            f"The {who} made the student's probabilities better, its answers not for certain.",
             f"Against {compared}, which may be chance; {nats}, which is not.",
         )
     if nll["low"] > 0:
         return Verdict(
             "no",
-            "The specialists made the student's probabilities worse, and its answers not for certain better.",
+            f"The {who} made the student's probabilities worse, and its answers not for certain better.",
             f"Against {compared}, which may be chance; {nats}, which is not.",
         )
     return Verdict(
         "open",
-        "This run does not show that the specialists earned their cost.",
+        f"This run does not show that the {who} earned their cost.",
         f"Against {compared}; {nats}. Both intervals hold zero: the difference may be chance.",
+    )
+
+
+def beside(imported: Sequence[Mapping[str, Any]]) -> str:
+    """Return what figures of the teachers leave out; nothing where nothing was imported.
+
+    Args:
+        imported: As results.json holds it.
+    """
+    if not imported:
+        return ""
+    names = ", ".join(table["name"] for table in imported)
+    return (
+        f"The student also learned from imported soft targets: {names}. What the teachers say of the test split is"
+        " without these, which are of training examples alone; the student's difference to a control is what they and"
+        " the specialists made together."
     )
 
 

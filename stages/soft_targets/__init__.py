@@ -4,5 +4,16 @@ from specialists.dustbin import corrected
 from stages.soft_targets.encoding import choose, decode, decode_probs, encode, statistics
 from stages.soft_targets.reader import SoftTargets
 from stages.soft_targets.resident import ResidentTargets
+from stages.soft_targets.shards import dense_shard
 
-__all__ = ["ResidentTargets", "SoftTargets", "choose", "corrected", "decode", "decode_probs", "encode", "statistics"]
+__all__ = [
+    "ResidentTargets",
+    "SoftTargets",
+    "choose",
+    "corrected",
+    "decode",
+    "decode_probs",
+    "dense_shard",
+    "encode",
+    "statistics",
+]

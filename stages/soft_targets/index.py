@@ -100,7 +100,7 @@ class RowIndex:
         if view not in self._examples:
             return np.zeros_like(examples), np.zeros(len(examples), dtype=bool)
         shown = self._examples[view].arrays["examples"]
-        return _positions(shown, examples)
+        return positions_in(shown, examples)
 
     def _rows_of(self, view_rows: Ids, view: int) -> Ids:
         """Return the rows of the table that are of rows of a view; -1 where the table has none."""
@@ -112,7 +112,7 @@ class RowIndex:
             local, held = view_rows[positions] - self._starts[shard], self._held(shard)
             is_held = np.ones(len(local), dtype=bool)
             if held is not None:
-                local, is_held = _positions(held, local)
+                local, is_held = positions_in(held, local)
             found[positions[is_held]] = self.firsts[shard] + local[is_held]
         return found
 
@@ -152,8 +152,8 @@ def _place(facts: Facts) -> tuple[int, int, int, int]:
     return facts["view"], facts["start"], facts["start"] + facts["examples"], facts["rows"]
 
 
-def _positions(ascending: Ids, wanted: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-    """Return where numbers are in an ascending array, and which are there."""
+def positions_in(ascending: Ids, wanted: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+    """Return where numbers are in an ascending array, int64 (n,), and which are there, bool (n,)."""
     positions = np.searchsorted(ascending, wanted)
     positions[positions == len(ascending)] = 0
     if not len(ascending):

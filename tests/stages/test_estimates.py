@@ -81,7 +81,7 @@ def test_trainings_are_alike_where_an_example_costs_the_same(section, is_like):
 
 def test_nothing_is_expected_of_a_stage_or_sizes_that_are_not_known():
     wanted = parameters()
-    for task, facts in ((Task("imported"), known(wanted)), (Task("generalist"), SOURCE)):
+    for task, facts in ((Task("another"), known(wanted)), (Task("generalist"), SOURCE)):
         effort = estimates.effort(task, wanted, facts)
         assert (effort.kind, effort.most_bytes, effort.memory) == ("", None, None)
 

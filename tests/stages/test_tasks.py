@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.recipe import recipe
+from pipeline.stage import imported
 from stages import STAGES, tasks
 from stages.parameters import DataParameters, Parameters
 
@@ -18,6 +19,7 @@ KNOWN = {
     "models": {},
     "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
+    "imported": {"clip": {"digest": "c" * 64, "store": "/store", "record": "imported-1"}},
 }
 
 
@@ -32,7 +34,7 @@ def with_changes(**changes):
 
 def listed(stage, known=KNOWN, **changes):
     """Return the tasks of a stage by id."""
-    found = getattr(tasks, stage)(with_changes(**changes), known)
+    found = imported(STAGE[stage].tasks)(with_changes(**changes), known)
     return {task.id: task for task in found}
 
 
@@ -134,6 +136,33 @@ def test_calibrating_combines_anew():
         for task in listed(stage, combine__calibrate=True).values():
             assert task.inputs["calibrations"] == calibrations
         assert all("calibrations" not in task.inputs for task in listed(stage).values())
+
+
+IMPORTED = {"targets__imported": ["clip"]}
+
+
+def test_imported_table_is_one_more_teacher_of_every_shard():
+    assert listed("import") == listed("imported") == {}
+    assert list(listed("imported", data__views=2, **IMPORTED)) == ["imported[clip/0.0]", "imported[clip/1.0]"]
+    for task in listed("combined", **IMPORTED).values():
+        assert task.inputs["imported"] == [f"imported[clip/{task.identity}]"]
+    assert listed("report", **IMPORTED)["report"].inputs["imports"] == ["import[clip]"]
+
+
+def test_imported_content_decides_the_recipe_and_not_where_it_is():
+    (before,) = recipes("import", **IMPORTED).values()
+    moved = {"clip": KNOWN["imported"]["clip"] | {"store": "/elsewhere", "record": "imported-2"}}
+    other = {"clip": KNOWN["imported"]["clip"] | {"digest": "e" * 64}}
+    (after,) = recipes("import", KNOWN | {"imported": moved}, **IMPORTED).values()
+    (changed,) = recipes("import", KNOWN | {"imported": other}, **IMPORTED).values()
+    assert before == after
+    assert before != changed
+    assert before["parameters"] == {"targets.imported": "c" * 64}
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGE if name not in {"import", "imported", "combined", "report"}])
+def test_importing_trains_and_scores_nothing_anew(stage):
+    assert recipes(stage) == recipes(stage, **IMPORTED)
 
 
 def test_listed_subsets_have_one_recipe_however_they_are_listed():

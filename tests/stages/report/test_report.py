@@ -124,3 +124,12 @@ def test_sweep_and_seeds_are_in_results_and_on_the_page(write, measure, students
     deviation = 100 * results["students"]["distilled"]["deviation"]["accuracy"]
     assert f"± {deviation:.2f}" in page
     assert "over 2 seeds of the students" in page
+
+
+def test_imported_teachers_are_named_and_share_the_verdict(write, evaluation, results):
+    facts = {"name": "clip", "digest": "d" * 64, "subset": None, "rows": 300, "examples": 300, "any_view": True}
+    files = write(evaluation, imports=[Artifact(facts=facts | {"data": {}})])
+    assert json.loads(files["results.json"]) == results | {"imported": [facts]}
+    page = " ".join(files["report.html"].decode().split())
+    assert "learned from imported soft targets: clip" in page
+    assert "specialists and the imported tables" in page
