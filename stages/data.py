@@ -56,8 +56,8 @@ def load(  # what a data set is, and where
     return _test_half(data) if holdout is None else _train_half(data, holdout, work.seed)
 
 
-def transfer_rows(dataset: Artifact) -> NDArray[np.int64]:
-    """Return the example ids of the transfer set: the training part without the holdout, in its order."""
+def training_rows(dataset: Artifact) -> NDArray[np.int64]:
+    """Return the example ids of the training part without the holdout, in its order: what teachers are trained on."""
     return np.flatnonzero(~dataset.arrays["holdout"])
 
 

@@ -11,7 +11,7 @@ from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Facts, Task
 from stages import candidates, tables
 from stages.parameters import Parameters, TrainingParameters
-from stages.tasks import shards_of, subset_name
+from stages.tasks import shards_of, subset_name, transfer_size
 
 Known = Mapping[str, Facts]
 
@@ -34,6 +34,7 @@ class _Sizes:
     Attributes:
         digest: Of the data set.
         classes: Number of classes.
+        training: Examples that teachers are trained on.
         transfer: Examples of the transfer set.
         holdout: Examples of the holdout.
         test: Examples of the test split, 0 where that is not known.
@@ -43,6 +44,7 @@ class _Sizes:
 
     digest: str
     classes: int
+    training: int
     transfer: int
     holdout: int
     test: int
@@ -52,7 +54,7 @@ class _Sizes:
     @property
     def images(self) -> int:
         """Bytes of the training half's images."""
-        return (self.transfer + self.holdout) * self.image_bytes
+        return (self.training + self.holdout) * self.image_bytes
 
 
 def assumed_data(
@@ -87,6 +89,20 @@ def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
     return {"subsets": {"subsets": [{"classes": subset} for subset in subsets]}}
 
 
+def assumed_transfer(parameters: Parameters, train: Facts) -> dict[str, Facts]:
+    """Return facts, by task id, of a transfer set of about the size that is asked for, if it is not everything.
+
+    Args:
+        parameters: The parameters of the run.
+        train: The facts of the training half, known or assumed.
+    """
+    wanted, n_classes = parameters.data.transfer, len(train["class_names"])
+    if wanted.is_everything:
+        return {}
+    n_wanted = len(wanted.classes or ()) or n_classes - len(wanted.omit or ())
+    return {"transfer": {"rows": max(1, round(train["transfer"] * wanted.fraction * n_wanted / n_classes))}}
+
+
 def assumed_choice(parameters: Parameters) -> dict[str, Facts]:
     """Return facts, by task id, of a choice among the settings of a sweep: which one does not change the cost."""
     first = {student.variant: student.settings for student in reversed(candidates.candidates(parameters))}
@@ -107,15 +123,17 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     measure = _MEASURES.get(task.stage)
     if measure is None or "data[train]" not in known:
         return Effort()
-    return measure(task, parameters, _sizes(known))
+    known = assumed_transfer(parameters, known["data[train]"]) | dict(known)
+    return measure(task, parameters, _sizes(parameters, known))
 
 
-def _sizes(known: Known) -> _Sizes:
+def _sizes(parameters: Parameters, known: Known) -> _Sizes:
     train = known["data[train]"]
     return _Sizes(
         known["source"]["digest"],
         len(train["class_names"]),
         train["transfer"],
+        transfer_size(parameters, known),
         train["holdout"],
         known.get("data[test]", {}).get("test", 0),
         math.prod(train["image_shape"]),
@@ -127,10 +145,15 @@ def _sizes(known: Known) -> _Sizes:
 
 
 def _data(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    n, extra = (sizes.test, 0) if task.identity == "test" else (sizes.transfer + sizes.holdout, _FLAG_BYTES)
+    n, extra = (sizes.test, 0) if task.identity == "test" else (sizes.training + sizes.holdout, _FLAG_BYTES)
     size = n * (sizes.image_bytes + _LABEL_BYTES + extra)
     memory = PROCESS_BYTES + 2 * n * sizes.image_bytes
     return Effort(_like(sizes.digest, task.identity), 1.0, size, size + 100 * sizes.classes, memory)
+
+
+def _transfer(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    size = _LABEL_BYTES * sizes.transfer
+    return Effort(_like(""), 1.0, size, size + 10 * sizes.classes, PROCESS_BYTES)
 
 
 def _views(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -144,7 +167,7 @@ def _models(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.generalist
-    return _training(sizes, wanted, wanted.epochs * sizes.transfer, wanted.model)
+    return _training(sizes, wanted, wanted.epochs * sizes.training, wanted.model)
 
 
 def _confusion(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -160,8 +183,8 @@ def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.specialists
-    inside = sizes.transfer * len(task.parameters["subset"]) / sizes.classes
-    shown = min(inside / wanted.fraction, sizes.transfer)
+    inside = sizes.training * len(task.parameters["subset"]) / sizes.classes
+    shown = min(inside / wanted.fraction, sizes.training)
     return _training(sizes, wanted, wanted.epochs * shown, parameters.generalist.model, wanted.regularize)
 
 
@@ -235,6 +258,7 @@ def _like(*parts: object) -> str:
 
 _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "data": _data,
+    "transfer": _transfer,
     "views": _views,
     "models": _models,
     "generalist": _generalist,

@@ -4,7 +4,7 @@ from functools import partial
 
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
-from stages.data import transfer_rows
+from stages.data import training_rows
 from stages.learning import models
 from stages.learning.objectives import labels_loss
 from stages.learning.sampling import balanced_epoch, log_priors
@@ -41,7 +41,7 @@ def train(
     model, description = network.initial(
         generalist.model, dataset=dataset, seed=work.seed, weights=weights, content=content
     )
-    examples = transfer_rows(dataset)
+    examples = training_rows(dataset)
     pixels = Pixels.of(dataset, budget=memory_budget * GIB)
     is_balanced = generalist.sampling == "balanced"
 

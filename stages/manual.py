@@ -33,6 +33,22 @@ def faults_of(subsets: Listed, n_classes: int, class_names: Sequence[str] | None
         before.append(frozenset(classes))
 
 
+def faults_of_classes(
+    members: Sequence[int | str], n_classes: int, class_names: Sequence[str] | None = None
+) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with listed classes: place in the list, and message. Takes what `faults_of` takes."""
+    classes = [class_of(member, class_names) for member in members]
+    for i, member in enumerate(members):
+        again = f"must be listed once; got {member!r} again" if classes[i] in classes[:i] else ""
+        if fault := fault_of(member, n_classes, class_names) or again:
+            yield (i,), fault
+
+
+def class_ids(members: Sequence[int | str], class_names: Sequence[str]) -> list[int]:
+    """Return listed classes, in which `faults_of_classes` finds nothing wrong, as ascending ids."""
+    return sorted(id_of(member, class_names) for member in members)
+
+
 def resolve(subsets: Listed, class_names: Sequence[str]) -> list[list[int]]:
     """Return listed subsets as ascending class ids in lexicographic order, the same however they were listed.
 
@@ -40,7 +56,7 @@ def resolve(subsets: Listed, class_names: Sequence[str]) -> list[list[int]]:
         subsets: Class ids or names in which `faults_of` finds nothing wrong.
         class_names: Of every class, in the order of the ids.
     """
-    return sorted(sorted(id_of(member, class_names) for member in subset) for subset in subsets)
+    return sorted(class_ids(subset, class_names) for subset in subsets)
 
 
 def id_of(member: int | str, class_names: Sequence[str]) -> int:

@@ -100,6 +100,7 @@ AnyValue = TypeVar("AnyValue")
 # YAML has lists only: read one as a tuple, which cannot change under a frozen model.
 Values = Annotated[tuple[AnyValue, ...], Field(strict=False, min_length=1), AfterValidator(_unique)]
 Member = Annotated[int | str, PlainValidator(_class)]
+Members = Annotated[tuple[Member, ...], Field(strict=False), _at_least(1, "one class")]
 Subset = Annotated[tuple[Member, ...], Field(strict=False), _at_least(2, "two classes")]
 Subsets = Annotated[tuple[Subset, ...], Field(strict=False), _at_least(1, "one subset")]
 
@@ -149,6 +150,27 @@ class AugmentParameters(Section):
         return AUGMENTATIONS[values]
 
 
+class TransferParameters(Section):
+    """What of the training part the students are trained on. The teachers are trained on all of it."""
+
+    classes: Members | None = Field(default=None, description="Whose examples, by id or name; null for all classes.")
+    omit: Members | None = Field(default=None, description="Whose examples are left out, by id or name.")
+    fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each class's examples, one at least.")
+
+    @field_validator("omit")
+    @classmethod
+    def _one_of_two(cls, omit: Any, info: ValidationInfo) -> Any:
+        """Return what is left out where nothing else says what is not."""
+        if omit is not None and info.data.get("classes") is not None:
+            raise ValueError(f"must be left out where data.transfer.classes is given; got {list(omit)}")
+        return omit
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the transfer set is the whole training part without the holdout."""
+        return self == TransferParameters()
+
+
 class DataParameters(Section):
     """The data set and what is made of it."""
 
@@ -178,6 +200,9 @@ class DataParameters(Section):
         le=0.5,
         description="Share of each class's training examples that no teacher or student is trained on; "
         "what the generalist confuses is measured there.",
+    )
+    transfer: TransferParameters = Field(
+        default=TransferParameters(), description="The transfer set; all but the holdout unless this says otherwise."
     )
     memory_budget: float = Field(
         default=MEMORY_BUDGET,
@@ -452,6 +477,12 @@ class StudentParameters(TrainingParameters):
     model: SmallModelParameters = Field(default=SmallModelParameters(), description="The network of the students.")
     temperature: float = Field(default=4.0, gt=0, description="Temperature of the soft targets.")
     alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
+    match_frequencies: bool = Field(
+        default=False,
+        description="Whether the biases of its outputs are shifted at the end, until it predicts each class on the "
+        "holdout's images, on average, as often as that is among the training labels: for a transfer set that lacks "
+        "classes, or has few of them.",
+    )
 
 
 class SweepParameters(Section):
@@ -545,7 +576,19 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
     for place, active in zip(places, (parameters.combine.active_classes, *tried), strict=True):
         if active > classes:
             faults.append((place, f"{rule}; got {active}"))
-    return faults + _encoding_faults(parameters, classes)
+    return faults + _transfer_faults(parameters, classes, names) + _encoding_faults(parameters, classes)
+
+
+def _transfer_faults(parameters: Parameters, classes: int, names: Sequence[str] | None) -> list[Fault]:
+    """Return what is wrong with the classes that the transfer set is to have."""
+    faults: list[Fault] = []
+    for name in ("classes", "omit"):
+        listed, place = getattr(parameters.data.transfer, name) or (), ("data", "transfer", name)
+        found = list(manual.faults_of_classes(listed, classes, names))
+        if name == "omit" and len(listed) >= classes and not found:
+            found = [((), f"must leave one of the {classes} classes or more; got {len(listed)} of them")]
+        faults += [((*place, *where), message) for where, message in found]
+    return faults
 
 
 def _encoding_faults(parameters: Parameters, classes: int) -> list[Fault]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.stage import Artifact, Work
 from specialists import dustbin
 from stages import fitting, network
-from stages.data import transfer_rows
+from stages.data import training_rows
 from stages.learning import models
 from stages.learning.batches import Batch
 from stages.learning.objectives import labels_loss, soft_targets_loss
@@ -52,7 +52,7 @@ def train(
         `prior_correction` of its dustbin's logit.
     """
     classes = torch.tensor(subset)
-    examples = transfer_rows(dataset)
+    examples = training_rows(dataset)
     global_labels = models.as_tensor(dataset.arrays["labels"])
     labels = dustbin.subset_labels(global_labels, classes, len(dataset.facts["class_names"])).numpy()
     pool = global_labels[torch.from_numpy(examples)]

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.stage import Artifact, Work
+from pipeline.stage import Artifact, Json, Work
+from specialists.frequencies import frequency_shift
 from stages import fitting, network
 from stages.learning.batches import Batch
+from stages.learning.models import shift_logits
 from stages.learning.objectives import labels_loss, soft_targets_loss
+from stages.learning.prediction import predict_logits
 from stages.learning.state import best_epoch
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
 from stages.shown import Ids, Pixels, replayed_view
@@ -42,7 +46,8 @@ def train(
         work: Its seed, which all students of a run share, draws the weights and the order.
 
     Returns:
-        The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`.
+        The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`; the
+        `shift` of the outputs' biases, where there is one.
     """
     labels = dataset.arrays["labels"]
     model, description = network.initial(
@@ -80,8 +85,26 @@ def train(
         work=work,
     )
     kept = history[best_epoch(history) - 1] if student.keep == "best" else history[-1]
-    holdout = {measure: kept[measure] for measure in ("accuracy", "nll")}
-    return network.to_artifact(model, description, {"history": history, "holdout": holdout})
+    facts = {"history": history, "holdout": {measure: kept[measure] for measure in ("accuracy", "nll")}}
+    if student.match_frequencies:
+        facts |= _match_frequencies(model, dataset, pixels, work)
+    return network.to_artifact(model, description, facts)
+
+
+def _match_frequencies(model: nn.Module, dataset: Artifact, pixels: Pixels, work: Work) -> dict[str, Json]:
+    """Shift the biases of the outputs until the holdout's images have the frequencies of the training labels.
+
+    Returns:
+        Facts: `shift`, what was added to each, and what is known of the `holdout` after that.
+    """
+    labels, holdout = dataset.arrays["labels"], fitting.Holdout.of(dataset)
+    shown = pixels.show(holdout.examples)
+    predict = partial(predict_logits, model, shown, mean=pixels.mean, std=pixels.std, warn=work.warn)
+    logits = predict()
+    counts = torch.from_numpy(np.bincount(labels, minlength=logits.shape[1]))
+    shift = frequency_shift(logits, counts / len(labels))
+    shift_logits(model, shift.numpy(force=True))
+    return {"shift": shift.tolist(), "holdout": holdout.judge(predict())}
 
 
 @dataclass(frozen=True)

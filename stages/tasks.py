@@ -39,13 +39,38 @@ def data_content(parameters: Parameters, source: Facts) -> dict[str, object]:
     return content | {f"data.{name}": value for name, value in options.items() if value is not None}
 
 
+def transfer(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one choice of the transfer set, where that is not the whole training part without the holdout.
+
+    Raises:
+        MisfitError: As `subsets`.
+    """
+    wanted = parameters.data.transfer
+    if wanted.is_everything:
+        return []
+    names = _fitting_classes(parameters, known)
+    left_out = manual.class_ids(wanted.omit or (), names)
+    classes = manual.class_ids(wanted.classes, names) if wanted.classes else range(len(names))
+    return [
+        Task(
+            "transfer",
+            inputs={"dataset": "data[train]"},
+            parameters={
+                "data.transfer.classes": [c for c in classes if c not in left_out],
+                "data.transfer.fraction": wanted.fraction,
+            },
+        )
+    ]
+
+
 def views(parameters: Parameters, known: Known) -> list[Task]:
     """List the views, each on its own, so that one more is one more task."""
     return [
         Task(
             "views",
             str(view),
-            inputs={"dataset": "data[train]"},
+            inputs={"dataset": "data[train]"}
+            | ({} if parameters.data.transfer.is_everything else {"transfer": "transfer"}),
             parameters={"data.augment": parameters.data.augment, "view": view},
         )
         for view in range(parameters.data.views)
@@ -99,10 +124,7 @@ def subsets(parameters: Parameters, known: Known) -> list[Task]:
         MisfitError: The parameters do not fit the classes of the data set, such as a listed class that it does not
             have; lists all faults.
     """
-    wanted, class_names = parameters.specialists, known["data[train]"]["class_names"]
-    faults = check_classes(parameters, len(class_names), class_names)
-    if faults:
-        raise MisfitError(faults)
+    wanted, class_names = parameters.specialists, _fitting_classes(parameters, known)
     chosen: dict[str, object] = {"specialists.count": wanted.count, "specialists.size": wanted.size}
     if wanted.subsets is not None:
         chosen = {"specialists.subsets": manual.resolve(wanted.subsets, class_names)}
@@ -331,11 +353,31 @@ def shards_of(n_examples: int, n_classes: int, shard_bytes: int = SHARD_BYTES) -
 
 def _shards(parameters: Parameters, known: Known) -> dict[str, tuple[int, Range]]:
     """Return view and range of transfer set rows of every shard, by name: view, then part."""
-    facts = known["data[train]"]
-    parts = shards_of(facts["transfer"], len(facts["class_names"]))
+    parts = shards_of(transfer_size(parameters, known), len(known["data[train]"]["class_names"]))
     return {
         f"{view}.{part}": (view, rows) for view, (part, rows) in product(range(parameters.data.views), enumerate(parts))
     }
+
+
+def transfer_size(parameters: Parameters, known: Known) -> int:
+    """Return the number of examples of the transfer set."""
+    size: int = (
+        known["data[train]"]["transfer"] if parameters.data.transfer.is_everything else known["transfer"]["rows"]
+    )
+    return size
+
+
+def _fitting_classes(parameters: Parameters, known: Known) -> Sequence[str]:
+    """Return the names of the classes.
+
+    Raises:
+        MisfitError: The parameters do not fit them; lists all faults.
+    """
+    class_names: Sequence[str] = known["data[train]"]["class_names"]
+    faults = check_classes(parameters, len(class_names), class_names)
+    if faults:
+        raise MisfitError(faults)
+    return class_names
 
 
 def _combined(parameters: Parameters, active_classes: int, shard: str) -> str:

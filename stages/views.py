@@ -2,18 +2,21 @@
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Work
-from stages.data import transfer_rows
+from stages.data import training_rows
 from stages.learning import views
 from stages.parameters import AugmentParameters
 
 
-def draw(*, dataset: Artifact, augment: AugmentParameters, view: int, work: Work) -> Artifact:
+def draw(
+    *, dataset: Artifact, augment: AugmentParameters, view: int, transfer: Artifact | None = None, work: Work
+) -> Artifact:
     """Draw one view.
 
     Args:
         dataset: The training half of the data set.
         augment: What is drawn, and within which bounds.
         view: Its number.
+        transfer: The transfer set, where it is not the whole training part without the holdout.
         work: Its seed.
 
     Returns:
@@ -31,6 +34,6 @@ def draw(*, dataset: Artifact, augment: AugmentParameters, view: int, work: Work
     ]
     if faults:
         raise StageError("\n".join(faults))
-    examples = transfer_rows(dataset)
+    examples = transfer.arrays["examples"] if transfer else training_rows(dataset)
     drawn = views.draw(examples, seed=work.seed, view=view, image_size=(height, width), **augment.model_dump())
     return Artifact({"examples": examples, **drawn}, {"view": view, "rows": len(examples)})

@@ -68,9 +68,13 @@ class Outlook:
             data = {}
         else:
             return None
-        n_classes = len((train or data["data[train]"])["class_names"])
-        assumed = estimates.assumed_subsets(self._parameters, n_classes) | estimates.assumed_choice(self._parameters)
-        return data | assumed
+        train = train or data["data[train]"]
+        assumed = [
+            estimates.assumed_transfer(self._parameters, train),
+            estimates.assumed_subsets(self._parameters, len(train["class_names"])),
+            estimates.assumed_choice(self._parameters),
+        ]
+        return {**data, **{name: facts for part in assumed for name, facts in part.items()}}
 
 
 class Watch:

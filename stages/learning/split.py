@@ -23,6 +23,21 @@ def split_holdout(labels: NDArray[np.int64], share: float, seed: int) -> NDArray
     return _smallest_of_each(labels, share, np.random.Philox(key=seed).random_raw(len(labels)))
 
 
+def choose_share(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose examples: of every class the same share, at least one.
+
+    Args:
+        labels: int64 (examples,).
+        share: In (0, 1]; a smaller one chooses some of what a larger one does.
+        seed: Not negative; as for `split_holdout`.
+
+    Returns:
+        bool (examples,), true where an example is chosen.
+    """
+    numbers = np.random.Philox(key=seed).random_raw(len(labels))
+    return _smallest_of_each(labels, share, numbers, n_left=0)
+
+
 def split_by_name(labels: NDArray[np.int64], share: float, names: Sequence[bytes]) -> NDArray[np.bool_]:
     """Choose the examples of a test half, so that one more example moves hardly any other to the other half.
 
@@ -38,10 +53,12 @@ def split_by_name(labels: NDArray[np.int64], share: float, names: Sequence[bytes
     return _smallest_of_each(labels, share, np.array(numbers, dtype=np.uint64))
 
 
-def _smallest_of_each(labels: NDArray[np.int64], share: float, numbers: NDArray[Any]) -> NDArray[np.bool_]:
+def _smallest_of_each(
+    labels: NDArray[np.int64], share: float, numbers: NDArray[Any], n_left: int = 1
+) -> NDArray[np.bool_]:
     mask = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        n_chosen = min(max(round(share * len(members)), 1), len(members) - 1)
+        n_chosen = min(max(round(share * len(members)), 1), len(members) - n_left)
         mask[members[np.argsort(numbers[members], kind="stable")[:n_chosen]]] = True
     return mask

@@ -36,6 +36,7 @@ def compose_results(
         "data": {
             "classes": names,
             "train": dataset.facts["transfer"],
+            "transfer": _transfer_size(targets),
             "holdout": dataset.facts["holdout"],
             "test": test.facts["test"],
         },
@@ -89,6 +90,12 @@ def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:
 
 def _import(table: Artifact) -> dict[str, Json]:
     return {name: table.facts[name] for name in ("name", "digest", "subset", "rows", "examples", "any_view")}
+
+
+def _transfer_size(shards: Sequence[Artifact]) -> int:
+    """Return the number of examples that students are trained on: a view has each once."""
+    facts = [shard.facts for shard in shards if shard.facts["teacher"] == "generalist" and shard.facts["view"] == 0]
+    return sum(shard["examples"] for shard in facts)
 
 
 def _tables(shards: Sequence[Artifact]) -> dict[str, Json]:

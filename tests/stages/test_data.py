@@ -69,8 +69,8 @@ def test_load_refuses_a_holdout_where_it_does_not_belong(source, split, holdout)
         data.load(split=split, holdout=holdout, work=Work(), **source)
 
 
-def test_transfer_rows_are_what_is_not_held_out(dataset):
-    rows = data.transfer_rows(dataset)
+def test_training_rows_are_what_is_not_held_out(dataset):
+    rows = data.training_rows(dataset)
     assert len(rows) == 240
     assert not dataset.arrays["holdout"][rows].any()
     assert (np.diff(rows) > 0).all()
@@ -84,7 +84,7 @@ def test_views_draw_refuses_what_can_leave_nothing(dataset, name, amount):
 
 def test_views_draw_lists_the_transfer_set_and_its_augmentation(dataset):
     drawn = views.draw(dataset=dataset, augment=AugmentParameters(shift=2, flip=True), view=1, work=Work(seed=2))
-    assert np.array_equal(drawn.arrays["examples"], data.transfer_rows(dataset))
+    assert np.array_equal(drawn.arrays["examples"], data.training_rows(dataset))
     assert all(drawn.arrays[name].dtype == np.int8 for name in ("dx", "dy", "flip"))
     assert (abs(drawn.arrays["dx"]).max(), drawn.arrays["flip"].max()) == (2, 1)
     assert drawn.facts == {"view": 1, "rows": 240}

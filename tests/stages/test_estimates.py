@@ -53,6 +53,21 @@ def test_assumed_subsets_are_as_many_and_as_large_as_asked_for(specialists, size
     assert len({tuple(subset["classes"]) for subset in subsets}) == len(sizes)
 
 
+@pytest.mark.parametrize(
+    ("transfer", "rows"), [({}, 850), ({"fraction": 0.1}, 85), ({"omit": [0]}, 765), ({"classes": [0, 1]}, 170)]
+)
+def test_students_and_tables_are_as_large_as_the_transfer_set_and_teachers_are_not(transfer, rows):
+    data = {"source": "npz:x.npz", "transfer": transfer}
+    wanted = parameters(data=data, generalist={"epochs": 7}, student={"epochs": 3})
+    facts = known(wanted)
+    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
+    assert estimates.effort(Task("student", "hard"), wanted, facts).units == 3 * rows
+    assert estimates.effort(Task("views", "0"), wanted, facts).units == rows
+    assert estimates.effort(Task("transfer"), wanted, facts).units == 1
+    counted = facts | {"transfer": {"rows": 80}}
+    assert estimates.effort(Task("views", "0"), wanted, counted).units == (80 if transfer else 850)
+
+
 def test_units_of_a_training_are_the_examples_it_shows():
     wanted = parameters(generalist={"epochs": 7}, student={"epochs": 3}, specialists={"epochs": 5, "fraction": 0.5})
     facts = known(wanted)

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
-from stages.data import transfer_rows
+from stages.data import training_rows
 from stages.learning import views
 from stages.learning.errors import TrainingError
 from stages.learning.objectives import labels_loss
@@ -36,7 +36,7 @@ def test_student_and_teacher_see_the_same_pixels(dataset, two_views, pixels):
 
 
 def test_pixels_seen_are_augmented(dataset, two_views, pixels):
-    examples = transfer_rows(dataset)
+    examples = training_rows(dataset)
     seen = [pixels.seen(*replayed_view(view, np.arange(240))) for view in two_views]
     assert not torch.equal(seen[0], seen[1])
     nothing = {name: np.zeros(240, dtype=np.int8) for name in ("dx", "dy", "flip")}

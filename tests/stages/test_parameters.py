@@ -23,6 +23,7 @@ from stages.parameters import (
     StudentParameters,
     TeacherParameters,
     TrainingParameters,
+    TransferParameters,
     check_classes,
     resolve_precision,
     resolved,
@@ -41,6 +42,7 @@ SECTIONS = [
     StudentParameters,
     TeacherParameters,
     TrainingParameters,
+    TransferParameters,
 ]
 
 
@@ -107,6 +109,34 @@ def test_an_augmentation_may_be_named(name):
 def test_an_unknown_name_of_an_augmentation_is_told():
     with pytest.raises(ValidationError, match=r"must be one of none, .*got 'color'; did you mean 'colour'\?"):
         DataParameters(source="sklearn:digits", augment="color")
+
+
+@pytest.mark.parametrize(
+    ("transfer", "faults"),
+    [
+        ({}, []),
+        ({"classes": [0, "c"], "fraction": 0.5}, []),
+        ({"classes": [0, "d", 7, "a"]}, [("classes", 1), ("classes", 2), ("classes", 3)]),
+        ({"omit": [1, 1]}, [("omit", 1)]),
+        ({"omit": ["a", "b", "c"]}, [("omit",)]),
+    ],
+)
+def test_check_classes_names_what_the_transfer_set_cannot_have(transfer, faults):
+    wanted = Parameters(
+        data=DataParameters(source="sklearn:digits", transfer=TransferParameters(**transfer)),
+        specialists=SpecialistsParameters(count=1),
+    )
+    found = check_classes(wanted, 3, list("abc"))
+    assert [place for place, _ in found] == [("data", "transfer", *place) for place in faults]
+
+
+def test_transfer_set_is_told_by_what_is_in_it_or_by_what_is_not():
+    with pytest.raises(ValidationError, match=r"must be left out where data.transfer.classes is given; got"):
+        TransferParameters(classes=[1], omit=[2])
+    with pytest.raises(ValidationError, match="must list at least one class"):
+        TransferParameters(classes=[])
+    assert TransferParameters().is_everything
+    assert not TransferParameters(fraction=0.5).is_everything
 
 
 def test_labels_are_not_smoothed_where_soft_targets_take_their_place():

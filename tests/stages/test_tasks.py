@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, MisfitError
 from pipeline.recipe import recipe
 from pipeline.stage import imported
 from stages import STAGES, tasks
@@ -53,6 +53,25 @@ def test_every_input_is_an_earlier_task():
     for task in all_tasks():
         assert set(task.input_ids) <= seen
         seen.add(task.id)
+
+
+def test_the_transfer_set_is_chosen_where_it_is_not_everything():
+    assert not listed("transfer")
+    found = listed("transfer", data__transfer={"omit": ["c", 5]})["transfer"]
+    assert found.parameters == {"data.transfer.classes": [0, 1, 3, 4], "data.transfer.fraction": 1.0}
+    found = listed("transfer", data__transfer={"classes": ["g", 0], "fraction": 0.5})["transfer"]
+    assert found.parameters == {"data.transfer.classes": [0, 5], "data.transfer.fraction": 0.5}
+    with pytest.raises(MisfitError, match="must be the name of a class; got 'x'"):
+        listed("transfer", data__transfer={"omit": ["x"]})
+
+
+def test_what_follows_the_transfer_set_knows_its_size_and_teachers_do_not_care():
+    chosen = {"data__transfer": {"fraction": 0.1}}
+    known = KNOWN | {"transfer": {"rows": 24}}
+    assert listed("views", **chosen)["views[0]"].inputs == {"dataset": "data[train]", "transfer": "transfer"}
+    assert listed("targets", known, **chosen)["targets[generalist/0.0]"].parameters["rows"] == (0, 24)
+    assert recipes("generalist", known, **chosen) == recipes("generalist")
+    assert recipes("specialist", known, **chosen) == recipes("specialist")
 
 
 def test_networks_of_this_project_need_no_trial():

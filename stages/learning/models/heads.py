@@ -68,12 +68,13 @@ def shift_logits(model: nn.Module, shifts: NDArray[np.float64]) -> None:
         shifts: One for each class, (classes,).
 
     Raises:
-        LearningError: Its last layer is not linear, or has no bias.
+        LearningError: Its last layer is not linear, or has no bias for each class.
     """
     head = model.get_submodule(head_of(model))
     bias = head.bias
-    if not isinstance(bias, nn.Parameter):
-        raise LearningError(f"last layer of a network whose logits are shifted must have a bias; got none in {head}")
+    if not isinstance(bias, nn.Parameter) or bias.shape != shifts.shape:
+        rule = "have a bias for each class"
+        raise LearningError(f"last layer of a network whose logits are shifted must {rule}; got none in {head}")
     with torch.no_grad():
         bias.add_(torch.from_numpy(shifts).to(bias))
 

@@ -280,5 +280,9 @@ def test_shifted_logits_weigh_the_classes():
 
 
 def test_logits_of_a_network_without_a_last_bias_cannot_be_shifted():
-    with pytest.raises(LearningError, match="whose logits are shifted must have a bias; got none in Linear"):
+    with pytest.raises(
+        LearningError, match="whose logits are shifted must have a bias for each class; got none in Linear"
+    ):
         models.shift_logits(nn.Sequential(nn.Flatten(), nn.Linear(4, 3, bias=False)), np.zeros(3))
+    with pytest.raises(LearningError, match="must have a bias for each class"):
+        models.shift_logits(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), np.zeros(3))

@@ -23,7 +23,7 @@ def test_results_have_every_part_and_no_other(results):
         "name": "tiny",
         "seed": 3,
         "seeds": [0],
-        "data": {"classes", "train", "holdout", "test"},
+        "data": {"classes", "train", "transfer", "holdout", "test"},
         "subsets": {"method", "mass", "cover"},
         "generalist": MODEL | SIZE,
         "specialists": results["specialists"],
@@ -50,7 +50,8 @@ def test_results_have_every_key_within_their_parts(results):
     for specialist in results["specialists"]:
         accuracies = {"conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall"}
         assert set(specialist) == {"classes", "names", "state"} | accuracies
-    assert results["data"] == {"classes": [f"class {c}" for c in range(5)], "train": 240, "holdout": 60, "test": 100}
+    counts = {"train": 240, "transfer": 240, "holdout": 60, "test": 100}
+    assert results["data"] == {"classes": [f"class {c}" for c in range(5)]} | counts
 
 
 def test_results_list_students_as_they_were_asked_for(write, evaluation):
