@@ -28,7 +28,7 @@ def results_table(results: Mapping[str, Any]) -> Group:
 
 def models_table(results: Mapping[str, Any], heading: str) -> Table:
     """Return the models of a run side by side."""
-    table = table_of(heading, "accuracy", "NLL", "ECE", "ms/image", "parameters", "bytes")
+    table = table_of(heading, "accuracy", "NLL", "ECE", "ms/image", "parameters")
     students = results["students"]
     rows = [
         ("generalist", results["generalist"]),
@@ -43,7 +43,6 @@ def models_table(results: Mapping[str, Any], heading: str) -> Table:
             f"{model['ece']:.4f}" + _deviation(model, "ece", "{:.4f}"),
             f"{model['milliseconds_per_image']:.3f}",
             f"{model['parameters']:,}" if "parameters" in model else "",
-            f"{model['bytes']:,}" if "bytes" in model else "",
         )
     return table
 
@@ -144,7 +143,7 @@ def _percent(share: float | None) -> str:
 
 
 def _student_name(variant: str) -> str:
-    return "student, distilled" if variant == "distilled" else f"student, control: {variant}"
+    return "student" if variant == "distilled" else f"control: {variant}"
 
 
 def table_of(*headings: str) -> Table:

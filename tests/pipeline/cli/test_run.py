@@ -43,9 +43,11 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     assert (done.code, done.err) == (0, "")
     assert f"run in runs/{run}\n" in done.out
     assert "data[train]: done in " in done.out
-    assert "student, distilled" in done.out
+    assert "\ncontrol: hard " in done.out
     assert "bytes, dense; no limit is set for the 16 bytes of a dense row" in " ".join(done.out.split())
-    assert done.out.endswith(f"reused: nothing\nreport: runs/{run}/report.html\n")
+    *_, reused, report, then = done.out.splitlines()
+    assert (reused, report) == ("reused: nothing", f"report: runs/{run}/report.html")
+    assert then.startswith("then: python -m pipeline predict tiny IMAGE...")
 
 
 def test_second_run_reuses_all_and_imports_neither_torch_nor_ray(finished: Path) -> None:
