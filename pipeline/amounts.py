@@ -12,6 +12,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def rough_duration(seconds: float) -> str:
+    """Return a time that is only estimated: no tenths of a second."""
+    return f"{seconds:.0f} s" if seconds < 59.5 else duration(seconds)
+
+
 def size(n_bytes: float) -> str:
     """Return a number of bytes in the largest unit that it has one of, such as `640 kB` or `1.2 GB`."""
     for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

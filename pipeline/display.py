@@ -10,7 +10,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import progress_words as words
+from pipeline.amounts import rough_duration
 from pipeline.events import Listener, RunState, TaskState
+from pipeline.lines import Lines
+from pipeline.remaining import seconds_left
 from pipeline.stage import Json
 
 BAR = 12
@@ -18,9 +22,6 @@ BAR = 12
 
 LABEL = 22
 """Columns of the name of a task, likewise."""
-
-LINE_EVERY = 10.0
-"""Seconds between two lines of progress of one task, where lines are printed."""
 
 
 @contextmanager
@@ -35,70 +36,6 @@ def display(console: Console) -> Iterator[Listener]:
             yield table
     finally:  # what was done, and the warnings, are of interest most where the run failed
         console.print(table.done())
-
-
-class Lines:
-    """Prints a line for what matters: for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._state = RunState()
-        self._shown: dict[str, float] = {}
-        self._awaiting: set[tuple[str, str]] = set()
-
-    def __call__(self, event: Mapping[str, Json]) -> None:
-        """Take in one event."""
-        self._state.apply(event)
-        line = self._line(event)
-        if line:
-            self._console.print(f"{event['time'] - self._state.started:7.1f} s  {line}", markup=False, soft_wrap=True)
-
-    def _line(self, event: Mapping[str, Json]) -> str:
-        name = event.get("task", "")
-        match event["event"]:
-            case "run_started":
-                line = f"run in {event['folder']}"
-            case "executor_starting":
-                line = f"{event['reused']} results are in the store; starting to compute the others"
-            case "executor_ready":
-                line = f"Ray is up: {_counted(event)}"
-            case "task_finished":
-                line = f"{name}: done in {event['seconds']:.1f} s{_told(self._state.tasks[name])}"
-            case "task_dropped":
-                line = f"warning: {self._state.warnings[-1]}"
-            case "task_awaited":
-                line = self._awaited(event)
-            case "task_failed":
-                first, *more = event["fault"].splitlines()
-                line = f"{name}: FAILED: {first}{' ...' if more else ''}"
-            case "warning":
-                line = f"warning: {event['message']}"
-            case "task_progress":
-                line = self._progress(event)
-            case _:
-                line = ""
-        return line
-
-    def _awaited(self, event: Mapping[str, Json]) -> str:
-        """Return what is told once of the tasks of a stage that another run does."""
-        stage = event["task"].partition("[")[0]
-        if (stage, event["run"]) in self._awaiting:
-            return ""
-        self._awaiting.add((stage, event["run"]))
-        return f"{event['task']}: waiting for run {event['run']}, which does it"
-
-    def _progress(self, event: Mapping[str, Json]) -> str:
-        name = event["task"]
-        if "epoch" not in event or event["time"] - self._shown.get(name, self._state.started) < LINE_EVERY:
-            return ""
-        self._shown[name] = event["time"]
-        return f"{name}: running{_told(self._state.tasks[name])}"
-
-
-def _counted(event: Mapping[str, Json]) -> str:
-    """Return what a Ray has, such as `3 nodes, 12 CPUs, 2 GPUs`."""
-    amounts = {"node": event["nodes"], "CPU": event["cpus"], "GPU": event["gpus"]}
-    return ", ".join(f"{amount:g} {name}{'' if amount == 1 else 's'}" for name, amount in amounts.items() if amount)
 
 
 class LiveTable:
@@ -134,15 +71,25 @@ def render(state: RunState, now: float, *, faults: bool = True, everything: bool
         table.add_column(no_wrap=True)
     for stage in _stages(state):
         tasks = state.of_stage(stage)
-        table.add_row(*_stage_row(stage, tasks, now, is_over=state.status != "running"))
+        table.add_row(*_stage_row(state, stage, now))
         if len(tasks) > 1:
             for name, task in tasks.items():
                 if task.state in {"running", "failed", "dropped"} or (everything and task.title):
-                    table.add_row(*_task_row(name, task, now))
-    told = [Text(f"warning: {message}", style="yellow") for message in state.warnings]
+                    table.add_row(*_task_row(state, name, now))
+    told = [Text(line, style="dim") for line in _outlook(state, now)]
+    told += [Text(f"warning: {message}", style="yellow") for message in state.warnings]
     if faults:
         told += [Text(line, style="red") for line in faults_of(state)]
     return Group(table, *told)
+
+
+def _outlook(state: RunState, now: float) -> Iterator[str]:
+    """Yield what is going on that is no task, and how long it all will take."""
+    if state.starting:
+        yield f"starting what computes: {rough_duration(now - state.starting)}"
+    left = seconds_left(state, now)
+    if left is not None:
+        yield f"about {rough_duration(left)} left in all"
 
 
 def _stages(state: RunState) -> list[str]:
@@ -163,18 +110,19 @@ Cell = str | Text | ProgressBar
 Row = tuple[Cell, Cell, Cell, Cell]
 
 
-def _stage_row(stage: str, tasks: Mapping[str, TaskState], now: float, *, is_over: bool) -> Row:
+def _stage_row(state: RunState, stage: str, now: float) -> Row:
+    tasks, is_over = state.of_stage(stage), state.status != "running"
     states = [task.state for task in tasks.values()]
     finished = sum(state in {"done", "reused", "dropped"} for state in states)
     share = f"{finished} of {len(states)}" if len(states) > 1 else ""
-    for state, style in (("failed", "red"), ("stopped", "yellow")):
-        if state in states:
-            return Text(stage, style=style), Text(state, style=style), share, ""
+    for word, style in (("failed", "red"), ("stopped", "yellow")):
+        if word in states:
+            return Text(stage, style=style), Text(word, style=style), share, ""
     if states and finished == len(states):
         return stage, *_finished(tasks)
     if len(tasks) == 1 and "running" in states:
-        (task,) = tasks.values()
-        return stage, _bar(task), _told(task).strip(" ,"), _left(task, now)
+        ((name, task),) = tasks.items()
+        return stage, _bar(task), ", ".join(words.reported(task)), words.time_left(state, name, now)
     runs = dict.fromkeys(task.run for task in tasks.values() if task.state == "awaited")
     if runs and "running" not in states:
         return stage, Text("waits", style="yellow"), share, Text(f"for {', '.join(runs)}", style="yellow")
@@ -195,11 +143,18 @@ def _finished(tasks: Mapping[str, TaskState]) -> tuple[Cell, Cell, Cell]:
     )
 
 
-def _task_row(name: str, task: TaskState, now: float) -> Row:
+def _task_row(state: RunState, name: str, now: float) -> Row:
+    task = state.tasks[name]
     styles = {"done": "green", "reused": "green", "failed": "red", "dropped": "yellow", "stopped": "yellow"}
     shown = _bar(task) if task.state == "running" else Text(task.state, style=styles.get(task.state, "dim"))
-    time_told = _left(task, now) if task.state == "running" else f"{task.seconds:.1f} s" if task.seconds else ""
-    return Text(f"  {_label(name, task)}"), shown, _told(task).strip(" ,"), time_told
+    time_told = (
+        words.time_left(state, name, now)
+        if task.state == "running"
+        else f"{task.seconds:.1f} s"
+        if task.seconds
+        else ""
+    )
+    return Text(f"  {_label(name, task)}"), shown, ", ".join(words.reported(task)), time_told
 
 
 def _bar(task: TaskState) -> ProgressBar | str:
@@ -208,31 +163,10 @@ def _bar(task: TaskState) -> ProgressBar | str:
     return ProgressBar(total=task.reported["epochs"], completed=task.reported["epoch"], width=BAR)
 
 
-def _told(task: TaskState) -> str:
-    """Return what a task reported of itself, beginning with a comma or empty."""
-    told = task.reported
-    words = [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
-    # Not the loss: it is on another scale for every temperature.
-    words += [f"accuracy {told['accuracy']:.3f}"] if "accuracy" in told else []
-    return "".join(f", {word}" for word in words)
-
-
-def _left(task: TaskState, now: float) -> str:
-    done, total = task.reported.get("epoch", 0), task.reported.get("epochs", 0)
-    if not done or done == total:
-        return ""
-    return f"{(now - task.started) * (total - done) / done:.0f} s left"
-
-
-def says_more(title: str, name: str) -> bool:
-    """Return whether a task's title says more than its name: classes may be named by their ids."""
-    return title not in {"", name.partition("[")[2].removesuffix("]").replace("-", ", ")}
-
-
 def _label(name: str, task: TaskState) -> str:
     """Return what tells a task from its stage's others: its identity, and what people call it where that says more."""
     identity = name.partition("[")[2].removesuffix("]")
-    if not says_more(task.title, name):
+    if not words.says_more(task.title, name):
         label = identity
     elif len(identity) > LABEL // 2:
         label = task.title

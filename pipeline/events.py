@@ -113,6 +113,9 @@ class RunState:
         undecided: Those that this run is to do and whose tasks are not known yet.
         tasks: The tasks by id, in the order in which they became known.
         warnings: What went wrong and was mended.
+        starting: Since when what computes is being started, in seconds since the epoch; 0 where it is not.
+        foreseen: By task id, the seconds that tasks were foreseen to take; of those not decided yet, assumed ids.
+        foreseen_seconds: How long all of these were foreseen to take, side by side; None where some are unknown.
     """
 
     status: str = "running"
@@ -125,6 +128,9 @@ class RunState:
     undecided: list[str] = field(default_factory=list)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    starting: float = 0.0
+    foreseen: dict[str, float] = field(default_factory=dict)
+    foreseen_seconds: float | None = None
 
     def apply(self, event: Mapping[str, Json]) -> None:
         """Take in one event; kinds that are not known change nothing."""
@@ -135,7 +141,7 @@ class RunState:
 
     def end(self, status: str, fault: str = "") -> None:
         """Take in that the run is over, and with it what still ran."""
-        self.status, self.fault = status, fault
+        self.status, self.fault, self.starting = status, fault, 0.0
         for task in self.tasks.values():
             if task.state in {"running", "awaited"}:
                 task.state = "stopped"
@@ -164,6 +170,18 @@ def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:
     }
 
 
+def _foreseen(run: RunState, event: Mapping[str, Json]) -> None:
+    run.foreseen, run.foreseen_seconds = event["tasks"], event["seconds"]
+
+
+def _executor_starting(run: RunState, event: Mapping[str, Json]) -> None:
+    run.starting = event["time"]
+
+
+def _executor_ready(run: RunState, _: Mapping[str, Json]) -> None:
+    run.starting = 0.0
+
+
 def _task_reused(run: RunState, event: Mapping[str, Json]) -> None:
     task = run.task(event["task"])
     task.state, task.seconds = "reused", event["seconds"]
@@ -173,6 +191,7 @@ def _task_progress(run: RunState, event: Mapping[str, Json]) -> None:
     task = run.task(event["task"])
     if task.state == "done":
         return  # a letter that came late
+    run.starting = 0.0
     task.state = "running"
     task.started = task.started or event["time"]
     task.reported.update({name: event[name] for name in event if name not in {"time", "event", "task", "state"}})
@@ -218,6 +237,9 @@ def _run_ended(run: RunState, event: Mapping[str, Json]) -> None:
 _HANDLERS: dict[str, Callable[[RunState, Mapping[str, Json]], None]] = {
     "run_started": _run_started,
     "tasks_known": _tasks_known,
+    "foreseen": _foreseen,
+    "executor_starting": _executor_starting,
+    "executor_ready": _executor_ready,
     "task_reused": _task_reused,
     "task_progress": _task_progress,
     "task_finished": _task_finished,

@@ -107,8 +107,10 @@ class Watch:
             "foreseen",
             seconds=None if forecast.whole_seconds is None else round(forecast.whole_seconds, 3),
             tasks={name: round(e.seconds, 3) for name, e in forecast.estimates.items() if e.seconds is not None},
+            n_tasks=forecast.total.tasks,
             least_bytes=forecast.total.least_bytes,
             most_bytes=forecast.total.most_bytes,
+            is_complete=forecast.is_complete,
         )
         room.check_disk(forecast, self._location, room.free_disk(self._location))
         for message in warnings_of(forecast, self._location, self._options):

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import room
-from pipeline.amounts import duration, size
+from pipeline.amounts import duration, rough_duration, size
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import say
-from pipeline.display import says_more
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
 from pipeline.planner import Step, plan
+from pipeline.progress_words import says_more
 from pipeline.runner import Scope
 from pipeline.stage import Json
 
@@ -200,9 +200,9 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
 def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
     total, cpus = forecast.total, cpus_of(composition.config.ray)
     if forecast.whole_seconds is not None:
-        yield f"time: about {duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
+        yield f"time: about {rough_duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
     elif total.seconds is not None and forecast.is_complete:
-        yield f"time: about {duration(total.seconds)} of work, shared by the cluster"
+        yield f"time: about {rough_duration(total.seconds)} of work, shared by the cluster"
     elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
         yield "time: unknown, for no run has done the like"
     elif forecast.untimed:

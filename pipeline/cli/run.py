@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -36,12 +36,16 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         PipelineError: The config is wrong, a stage failed, or the run was interrupted.
     """
     with interruptible():
-        composition = compose(config, overrides, make=True)
+        console = Console()
+        # Files of the data that are new are read for their digest.
+        with (
+            console.status("reading the config and what identifies the data") if console.is_terminal else nullcontext()
+        ):
+            composition = compose(config, overrides, make=True)
         composition.store.sweep()
         imports.use(composition.store, composition.imported)
         folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
         folder.write(CONFIG, dump(resolved(composition.config)))
-        console = Console()
         if console.is_terminal:  # elsewhere the first line says it
             say(f"run in {folder.path}")
         with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
@@ -126,9 +130,9 @@ def _recorded(
         raise
     except Exception as error:
         fault = str(error) or type(error).__name__
-        if isinstance(error, StageError) and (folder.path / LOGS).is_dir():
-            advice = f"tracebacks: {folder.path / LOGS}; what is done is kept: the next run goes on from there"
-            raise StageError(f"{error}\n{advice}") from error
+        if isinstance(error, StageError):
+            fault += _advice(folder)
+            raise StageError(fault) from error
         raise
     finally:
         events.tell("run_ended", status=status, fault=fault)
@@ -137,6 +141,15 @@ def _recorded(
 def _from(folder: RunFolder, store: str) -> str:
     """Return a store's location as seen from a run's folder, so that a relative one may be moved with it."""
     return store if "://" in store or Path(store).is_absolute() else os.path.relpath(store, folder.path)
+
+
+def _advice(folder: RunFolder) -> str:
+    """Return what to do about a stage's fault."""
+    logs = sorted((folder.path / LOGS).glob("*"))
+    if not logs:
+        return ""
+    where = f"traceback: {logs[0]}" if len(logs) == 1 else f"tracebacks: {folder.path / LOGS}"
+    return f"\n{where}\nwhat is done is kept: when the cause is gone, the same command goes on from there"
 
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.amounts import duration, size
+from pipeline.amounts import duration, rough_duration, size
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_duration_is_what_people_say(seconds: float, text: str) -> None:
 )  # fmt: skip
 def test_size_is_in_the_largest_unit(n_bytes: float, text: str) -> None:
     assert size(n_bytes) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (9.4, "9 s"), (59.6, "1 min"), (80, "1 min 20 s")])
+def test_rough_duration_has_no_tenths(seconds: float, text: str) -> None:
+    assert rough_duration(seconds) == text

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.display import Lines, display, render
+from pipeline.display import display, render
 from pipeline.errors import StoreError
 from pipeline.events import EventLog, Events, RunState, read_events
+from pipeline.lines import Lines
 
 STORY: list[tuple[str, Mapping[str, Any]]] = [
     ("run_started", {"process": 7, "host": "here", "folder": "runs/x"}),
@@ -227,3 +228,34 @@ def test_dropped_task_is_shown_and_told_as_a_warning(tmp_path: Path) -> None:
         for event, facts in [*NAMED, dropped]:
             lines({"time": 100.0, "event": event, **facts})
     assert "warning: b[2-3] failed, and the run goes on without it: no memory" in (tmp_path / "out").read_text()
+
+
+def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
+    foreseen = ("foreseen", {"tasks": {"c": 90.0}, "seconds": 90.0, "n_tasks": 3, "least_bytes": 1000,
+                             "most_bytes": 2000, "is_complete": True})  # fmt: skip
+    starting = ("executor_starting", {"reused": 0})
+    state = state_of([*NAMED[:2], foreseen, starting])
+    assert "starting what computes: 4 s" in text_of(state, 107.0)
+    assert "about 1 min 30 s left in all" in text_of(state, 107.0)
+    begun = ("task_progress", {"task": "c", "state": "running"})
+    text = text_of(state_of([*NAMED[:2], foreseen, starting, begun]), 114.0)
+    assert "starting" not in text
+    assert "1 min 20 s left" in text
+    ready = ("executor_ready", {"nodes": 1, "cpus": 2, "gpus": 0})
+    assert "starting" not in text_of(state_of([*NAMED[:2], starting, ready]), 107.0)
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        unknown = ("foreseen", {**foreseen[1], "seconds": None, "most_bytes": None})
+        for event, facts in [*NAMED[:1], ("foreseen", foreseen[1] | {"is_complete": False}), foreseen, unknown]:
+            lines({"time": 100.0, "event": event, **facts})
+        other = Lines(Console(file=file, width=200))
+        for event, facts in [*NAMED[:1], unknown]:
+            other({"time": 100.0, "event": event, **facts})
+    printed = (tmp_path / "out").read_text()
+    assert printed.count("3 tasks to do: about 1 min 30 s, up to 2.0 kB to write") == 1
+    assert printed.count("3 tasks to do: a time that is not known, 1.0 kB or more to write") == 1
+
+
+def test_task_that_tells_nothing_shows_how_long_it_has_run() -> None:
+    story = [NAMED[0], ("tasks_known", {"tasks": ["c"], "titles": {}}), ("task_progress", {"task": "c"})]
+    assert text_of(state_of(story), 125.0).split() == ["c", "running", "for", "23", "s"]

@@ -120,10 +120,12 @@ def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, co
 
 def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: Command) -> None:
     done = command("run", "tiny.yaml", "--set", "generalist.learning_rate=1e30", "--set", "generalist.epochs=3")
-    fault, where = done.err.splitlines()
+    fault, where, advice = done.err.splitlines()
     assert fault.startswith("generalist: ")
     run = newest(project / "runs")
-    assert where == f"tracebacks: runs/{run.name}/logs; what is done is kept: the next run goes on from there"
+    assert where == f"traceback: runs/{run.name}/logs/generalist.log"
+    assert advice == "what is done is kept: when the cause is gone, the same command goes on from there"
+    assert command("status").out.endswith(done.err)
     assert "Traceback" in (run / "logs/generalist.log").read_text()
 
 

@@ -1,0 +1,26 @@
+"""What is said of a task in every table."""
+
+from pipeline.amounts import rough_duration
+from pipeline.events import RunState, TaskState
+from pipeline.remaining import task_seconds_left
+
+
+def reported(task: TaskState) -> list[str]:
+    """Return what a task reported of itself, such as `epoch 3/20` and `accuracy 0.875` on the holdout."""
+    told = task.reported
+    words = [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
+    # Not the loss: it is on another scale for every temperature.
+    return words + ([f"accuracy {told['accuracy']:.3f}"] if "accuracy" in told else [])
+
+
+def time_left(state: RunState, name: str, now: float) -> str:
+    """Return how long a task that runs will go on; of one of which that is not known, how long it has."""
+    left = task_seconds_left(state, name, now)
+    if left is None:
+        return f"for {rough_duration(now - state.tasks[name].started)}"
+    return f"{rough_duration(left)} left" if left >= 1 else ""
+
+
+def says_more(title: str, name: str) -> bool:
+    """Return whether a task's title says more than its name: classes may be named by their ids."""
+    return title not in {"", name.partition("[")[2].removesuffix("]").replace("-", ", ")}
