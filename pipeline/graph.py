@@ -1,8 +1,9 @@
 """The tasks of a run, unfolded as the results that decide them become known."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.errors import DamagedError
 from pipeline.recipe import key_of, recipe
 from pipeline.stage import Facts, Json, Stage, Task, imported
 from pipeline.store import Manifest, Store
@@ -32,24 +33,32 @@ class Graph:
         self._unfolded: set[str] = set()
         self._lost: dict[str, str] = {}
 
-    def advance(self, *, fresh: Collection[str] = (), skip: Collection[str] = ()) -> list[Task]:
+    def advance(
+        self,
+        *,
+        fresh: Collection[str] = (),
+        skip: Collection[str] = (),
+        on_damage: Callable[[DamagedError], object] | None = None,
+    ) -> None:
         """Take from the store every result that is there, as far as that decides what comes next.
 
         Args:
             fresh: Stages whose kept results are not to be used unless this run made them.
             skip: Ids of tasks that are not looked up, such as those being done.
-
-        Returns:
-            The tasks whose results were found now, in the order of the stages.
+            on_damage: Called with what turns out to be damaged, which the store has set aside and told of by then; it
+                has to `lose` it, and by default does nothing else.
         """
-        found: list[Task] = []
         while True:
-            self._unfold()
-            wanted = (task for task in self.ready() if task.stage not in fresh and task.id not in skip)
-            now = [task for task in wanted if self._take(task)]
-            if not now:
-                return found
-            found.extend(now)
+            try:
+                self._unfold()
+                wanted = [task for task in self.ready() if task.stage not in fresh and task.id not in skip]
+                if sum(map(self._take, wanted)) == 0:
+                    return
+            except DamagedError as error:
+                if on_damage is None:
+                    self.lose(error.key)  # it is one more result to make
+                else:
+                    on_damage(error)
 
     def ready(self) -> list[Task]:
         """Return the tasks that have no result yet though all their inputs have one."""

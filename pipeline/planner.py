@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config import changed
-from pipeline.errors import DamagedError
 from pipeline.graph import Graph
 from pipeline.recipe import key_of, plain
 from pipeline.stage import Json, Stage, Task
@@ -47,18 +46,8 @@ def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]
     Returns:
         The steps. A stage whose tasks depend on results that are not there yet is one step.
     """
-    _advance(graph, fresh)
+    graph.advance(fresh=fresh)
     return [step for stage in graph.stages.values() for step in _steps(graph, stage, fresh, history)]
-
-
-def _advance(graph: Graph, fresh: frozenset[str]) -> None:
-    while True:
-        try:
-            graph.advance(fresh=fresh)
-        except DamagedError as error:
-            graph.lose(error.key)  # the store has set it aside and told so: it is one more result to make
-        else:
-            return
 
 
 def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) -> Iterator[Step]:

@@ -141,22 +141,18 @@ class Runner:
                 self._receive(outcome)
 
     def _take_kept(self) -> None:
-        while not self._took_kept():
-            pass  # something that was found is not there after all: what follows from it is looked up anew
+        """Take what is in the store and can be relied on."""
+        while True:
+            skip = {*self._submitted, *self._faults, *self._awaited.resting()}
+            self.graph.advance(
+                fresh=self.scope.fresh, skip=skip, on_damage=lambda error: self._repair(error.key, str(error))
+            )
+            gone = self.claim(self.keys())
+            if not gone:
+                break
+            for key in gone:  # what follows from it is looked up anew
+                self._repair(key, f"the result {key[:12]} was pruned as this run found it")
         self._tell_news()
-
-    def _took_kept(self) -> bool:
-        """Take what is in the store, and return whether all of it can be relied on."""
-        skip = {*self._submitted, *self._faults, *self._awaited.resting()}
-        try:
-            self.graph.advance(fresh=self.scope.fresh, skip=skip)
-        except DamagedError as error:
-            self._repair(error.key, str(error))
-            return False
-        gone = self.claim(self.keys())
-        for key in gone:
-            self._repair(key, f"the result {key[:12]} was pruned as this run found it")
-        return not gone
 
     def _tell_news(self) -> None:
         self._tell_what_is_known()
