@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipeline.runs import newest_first
+from pipeline.store import Store
 from stages.learning import hardware
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +35,18 @@ def newest_results(folder: Path) -> dict[str, Any]:
     newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns)
     results: dict[str, Any] = json.loads(newest.read_text())
     return results
+
+
+def outcome(results: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what must be equal: metrics, and the digest of every result but the evaluation's, which holds seconds."""
+    store = Store.open(str(folder / "store"))
+    keys = next(newest_first(folder / "runs")).keys()
+    manifests = {task: store.find(key) for task, key in keys.items()}
+    models = {"generalist": results["generalist"], "ensemble": results["ensemble"], **results["students"]}
+    return {
+        "metrics": {name: (model["accuracy"], model["nll"]) for name, model in models.items()},
+        "contents": {task: manifest.digest for task, manifest in manifests.items() if manifest and task != "evaluate"},
+    }
 
 
 def machine() -> dict[str, Any]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness
-from pipeline.runs import newest_first
 from pipeline.store import Store, verify
 
 CONFIG = harness.ROOT / "pipeline.yaml"
@@ -30,7 +29,7 @@ def main() -> None:
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        expected = _outcome(harness.run(CONFIG, Path(folder)), Path(folder))
+        expected = harness.outcome(harness.run(CONFIG, Path(folder)), Path(folder))
         whole = time.perf_counter() - started
     print(f"undisturbed: {whole:.1f} s, {len(expected['contents'])} results")
     trials = [_trial(draw.uniform(0, whole), expected) for _ in range(options.times)]
@@ -47,7 +46,7 @@ def _trial(moment: float, expected: dict[str, Any]) -> dict[str, Any]:
         process.wait()
         faults = verify(Store.open(str(Path(folder) / "store")))
         results = harness.run(CONFIG, Path(folder))
-        outcome = _outcome(results, Path(folder))
+        outcome = harness.outcome(results, Path(folder))
     trial = {
         "killed_after_seconds": round(moment, 1),
         "faults_in_the_store": len(faults),
@@ -56,18 +55,6 @@ def _trial(moment: float, expected: dict[str, Any]) -> dict[str, Any]:
     }
     print(trial)
     return trial
-
-
-def _outcome(results: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what must be equal: metrics, and the digest of every result but the evaluation's, which holds seconds."""
-    store = Store.open(str(folder / "store"))
-    keys = next(newest_first(folder / "runs")).keys()
-    manifests = {task: store.find(key) for task, key in keys.items()}
-    models = {"generalist": results["generalist"], "ensemble": results["ensemble"], **results["students"]}
-    return {
-        "metrics": {name: (model["accuracy"], model["nll"]) for name, model in models.items()},
-        "contents": {task: manifest.digest for task, manifest in manifests.items() if manifest and task != "evaluate"},
-    }
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from pipeline.config import changed
 from pipeline.graph import Graph
-from pipeline.recipe import key_of, plain
+from pipeline.recipe import plain
 from pipeline.stage import Json, Stage, Task
 
 History = Callable[[str], Mapping[str, Json] | None]
-"""Returns the recipe under which a task was last done, by its id."""
+"""Returns the recipe under which a task was last done, by its id: None if it never was, an empty one if it is lost."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], hist
     former = history(task.id)
     if former is None:
         yield "never done before"
+    elif not former:
+        yield "its result is not in the store any more"
     else:
         yield from changed(former["parameters"], plain(task.parameters))
         if not waits:
@@ -84,8 +86,6 @@ def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], hist
 def _other_changes(graph: Graph, task: Task, former: Mapping[str, Json]) -> Iterator[str]:
     """Yield what else a recipe holds and is not as before, for a task whose inputs are all there."""
     now = graph.recipe(task)
-    if key_of(now) == key_of(former):
-        yield "its result is not in the store"
     yield from (f"{name} is another" for name in now["inputs"] if now["inputs"][name] != former["inputs"].get(name))
     for name in ("seed", "threads", "version"):
         if now[name] != former[name]:

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.events import RunState, read_events
 from pipeline.stage import Json
 from pipeline.store.processes import is_abandoned
+from pipeline.store.records import config_name
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
@@ -105,9 +106,9 @@ def log_name(task_id: str) -> str:
 
 def newest_first(base: Path, name: str = "") -> Iterator[RunFolder]:
     """Yield the folders of the runs of a name, or of all runs."""
-    folders = [path for path in base.glob("*") if (path / EVENTS).is_file() and _name_of(path).startswith(name)]
-    stamped = sorted(folders, key=lambda path: path.name[len(_name_of(path)) :], reverse=True)
-    yield from (RunFolder(path) for path in stamped if name in {"", _name_of(path)})
+    folders = [path for path in base.glob("*") if (path / EVENTS).is_file() and config_name(path.name).startswith(name)]
+    stamped = sorted(folders, key=lambda path: path.name[len(config_name(path.name)) :], reverse=True)
+    yield from (RunFolder(path) for path in stamped if name in {"", config_name(path.name)})
 
 
 def find(base: Path, run: str | None) -> RunFolder:
@@ -120,11 +121,11 @@ def find(base: Path, run: str | None) -> RunFolder:
         return RunFolder(Path(run))
     folders = list(newest_first(base))
     for folder in folders:
-        if run in {None, folder.path.name, _name_of(folder.path)}:
+        if run in {None, folder.path.name, config_name(folder.path.name)}:
             return folder
     if run is None:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
-    names = dict.fromkeys(name for folder in folders for name in (_name_of(folder.path), folder.path.name))
+    names = dict.fromkeys(name for folder in folders for name in (config_name(folder.path.name), folder.path.name))
     raise ConfigError(f"the run must be one of those in {base}; got '{run}'{did_you_mean(run, names)}")
 
 
@@ -146,7 +147,3 @@ def _make_stamped(base: Path, name: str) -> Path:
             time.sleep(0.001)  # another run took this millisecond
         else:
             return path
-
-
-def _name_of(path: Path) -> str:
-    return path.name.rsplit("-", 3)[0]

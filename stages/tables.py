@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.stage import Facts, Json
 from pipeline.store import Manifest, Run, Store
+from pipeline.store.records import config_name
 
 FORMAT = 1
 """Raised whenever a reader of a shard would have to know."""
@@ -299,14 +300,9 @@ def _newest_first(store: Store) -> Iterator[Run]:
 def _runs_named(store: Store, name: str) -> list[Run]:
     """Return the runs that a name stands for, one at least, the newest first."""
     runs = list(_newest_first(store))
-    found = [run for run in runs if name in {run.name, _config_name(run)}]
+    found = [run for run in runs if name in {run.name, config_name(run.name)}]
     if found:
         return found
-    names = {known for run in runs for known in (_config_name(run), run.name)}
+    names = {known for run in runs for known in (config_name(run.name), run.name)}
     known = f"one of the {len(runs)} finished runs in {store.location}" if runs else "a finished run"
     raise ConfigError(f"the run must be {known}; got '{name}'{did_you_mean(name, names)}")
-
-
-def _config_name(run: Run) -> str:
-    """Return the name in the config: a run's folder is named NAME-DATE-TIME-MILLISECONDS."""
-    return run.name.rsplit("-", 3)[0]

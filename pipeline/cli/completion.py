@@ -6,9 +6,10 @@ from pathlib import Path
 def runs(incomplete: str) -> list[str]:
     """Return the names of runs under `runs/`: those in configs first, then each run's own, the newest first."""
     from pipeline.runs import newest_first  # noqa: PLC0415  # pressing Tab must be quick
+    from pipeline.store.records import config_name  # noqa: PLC0415
 
     folders = [folder.path.name for folder in newest_first(Path("runs"))]
-    names = dict.fromkeys([*(name.rsplit("-", 3)[0] for name in folders), *folders])
+    names = dict.fromkeys([*(config_name(name) for name in folders), *folders])
     return [name for name in names if name.startswith(incomplete)]
 
 

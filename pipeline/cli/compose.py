@@ -63,10 +63,16 @@ class Composition:
         )
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
-        """Return the recipe of a task in the newest run of this name that has a result for it."""
+        """Return the recipe of a task in the newest run of this name that made or reused it.
+
+        Returns:
+            None where no run did; an empty one where the result is not in the store any more.
+        """
         key = self._former_keys.get(task_id)
-        manifest = self.store.find(key) if key else None
-        return manifest.recipe if manifest else None
+        if key is None:
+            return None
+        manifest = self.store.find(key)
+        return manifest.recipe if manifest else {}
 
     def needs(self, stages: Collection[str]) -> Needs:
         """Return what these stages need of the machines that do them."""

@@ -64,6 +64,11 @@ class Claim:
     process: str
 
 
+def config_name(run: str) -> str:
+    """Return the name in the config of a run, which is named NAME-DATE-TIME-MILLISECONDS."""
+    return run.rsplit("-", 3)[0]
+
+
 def read_run(data: bytes, path: str) -> Run:
     """Return the record of a run.
 

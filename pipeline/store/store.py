@@ -269,7 +269,7 @@ class Store:
         return DamagedError(f"{where}, {item.name} of {_maker(manifest)}, is missing or damaged", key=manifest.key)
 
     def _put_manifest_aside(self, manifest: Manifest, damaged: Sequence[KeptObject]) -> None:
-        why = f"lacks its {', '.join(item.name for item in damaged)}"
+        why = f"lacks its {', '.join(f'{item.name} ({object_path(item.sha256)})' for item in damaged)}"
         aside = self.discard(manifest, why)
         if aside is not None:
             self._damages.tell(self.files, manifest_path(manifest.key), why, aside)

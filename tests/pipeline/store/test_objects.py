@@ -251,7 +251,7 @@ def test_is_at_tells_whether_there_is_a_store(bucket):
     assert open_store(bucket).location == bucket
 
 
-def test_contending_writers_agree_and_readers_see_no_change(bucket, run_script):
+def test_contending_writers_that_nothing_holds_back_agree_and_readers_see_no_change(bucket, run_script):
     told = json.loads(run_script("contend.py", bucket, 2))
     assert told["faults"] == []
     assert len(told["seen"]) == 10

@@ -221,7 +221,7 @@ def test_record_run_refuses_a_name_twice(small_store):
         small_store.record_run("digits-1", {})
 
 
-def test_contending_writers_agree_and_readers_see_no_change(tmp_path, run_script):
+def test_contending_writers_that_nothing_holds_back_agree_and_readers_see_no_change(tmp_path, run_script):
     store = Store.open(str(tmp_path))
     told = json.loads(run_script("contend.py", tmp_path))
     assert told["faults"] == []

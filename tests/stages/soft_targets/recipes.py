@@ -3,10 +3,10 @@
 import json
 import sys
 
+from pipeline.cli.schema import Config
 from pipeline.recipe import key_of, recipe
 from pipeline.store import Store
 from stages import STAGES, tasks
-from stages.parameters import Parameters
 
 KNOWN = {
     "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
@@ -16,14 +16,20 @@ TABLES = ("targets[generalist/0.0]", "targets[0-1/0.0]", "combined[0.0]")
 
 
 def keys(location, **changes):
-    """Return the keys of the first shard of three tables, by task; parameters are changed by `section__field=value`."""
+    """Return the keys of the first shard of three tables, by task.
+
+    Settings are changed by `section__field=value`, or `field=value`.
+    """
     store = Store.open(location)
     kept = {task: store.find(key).digest for task, key in store.runs()[0].keys.items()}
-    sections = {"data": {"source": "npz:tiny.npz", "views": 2}}
+    sections = {"name": "tiny", "data": {"source": "npz:tiny.npz", "views": 2}}
     for name, value in changes.items():
         section, _, field = name.partition("__")
-        sections.setdefault(section, {})[field] = value
-    parameters = Parameters.model_validate(sections)
+        if field:
+            sections.setdefault(section, {})[field] = value
+        else:
+            sections[section] = value
+    parameters = Config.model_validate(sections)
     listed = {task.id: task for stage in (tasks.targets, tasks.combined) for task in stage(parameters, KNOWN)}
     return {name: _key(listed[name], kept) for name in TABLES}
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,8 +81,11 @@ def test_more_active_classes_ask_the_specialists_again(kept):
         {"student__temperature": 9.0},
         {"student__batch_size": 7, "generalist__batch_size": 7, "specialists__batch_size": 7},
         {"student__threads": 3},
+        {"ray__cpus": 7},
+        {"ray__address": "ray://10.0.0.1:10001", "ray__resources": {"targets": {"cpus": 4}}},
+        {"name": "other", "store": "s3://bucket/elsewhere", "runs": "elsewhere", "checkpoint_seconds": 5.0},
     ],
-    ids=["path", "temperature", "batch size", "threads of others"],
+    ids=["path", "temperature", "batch size", "threads of others", "worker count", "cluster", "name and places"],
 )
 def test_what_cannot_change_a_table_is_a_hit(kept, changes):
     assert keys(kept.location) == keys(kept.location, **changes)
@@ -97,9 +101,22 @@ def test_temperature_is_a_miss_where_the_table_may_lose_something_at_it(kept):
     assert [before[name] == after[name] for name in TABLES] == [True, True, False]
 
 
+def keys_elsewhere(location, seed, folder, *before):
+    """Return the keys as another process finds them: its hash seed, its working folder, what starts it."""
+    command = [*before, sys.executable, "-m", "tests.stages.soft_targets.recipes", location]
+    environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+
+
 @pytest.mark.parametrize("seed", ["0", "1"])
-def test_keys_are_the_same_in_other_processes(kept, seed):
-    command = [sys.executable, "-m", "tests.stages.soft_targets.recipes", kept.location]
-    environment = os.environ | {"PYTHONHASHSEED": seed}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert json.loads(done.stdout) == keys(kept.location)
+def test_keys_are_the_same_in_other_processes(kept, tmp_path, seed):
+    done = keys_elsewhere(kept.location, seed, tmp_path)
+    assert json.loads(done.stdout) == keys(kept.location), done.stderr
+
+
+def test_keys_are_the_same_on_another_host(kept, tmp_path):
+    rename = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && test "$(uname -n)" = elsewhere && exec "$@"', "-")
+    if os.geteuid() != 0 or subprocess.run([*rename, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can have another host's name")
+    done = keys_elsewhere(kept.location, "2", tmp_path, *rename)
+    assert json.loads(done.stdout) == keys(kept.location), done.stderr
