@@ -18,6 +18,8 @@ from pipeline.store import Manifest, Store
 from pipeline.worker import load_inputs
 from stages import STAGES
 
+_VERSIONS = {stage.name: stage.version for stage in STAGES}
+
 
 @dataclass(frozen=True)
 class KeptRun:
@@ -78,7 +80,8 @@ class KeptRun:
         """Return the manifest of a result.
 
         Raises:
-            StoreError: The run has no such result, or it is no longer in the store.
+            StoreError: The run has no such result, it is no longer in the store, or another version of the program
+                made it.
         """
         if task_id not in self.keys:
             raise self._unreached(task_id)
@@ -86,6 +89,10 @@ class KeptRun:
         if manifest is None:
             where = self.store.location
             raise StoreError(f"{task_id} of {self.name} must be in {where}; got nothing: do the run again")
+        made, known = manifest.recipe["version"], _VERSIONS[task_id.partition("[")[0]]
+        if made != known:
+            rule = f"be of version {known} of its stage, which this program reads"
+            raise StoreError(f"{task_id} of {self.name} must {rule}; got version {made}: do the run again")
         return manifest
 
     def facts(self, task_id: str) -> Facts:

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.cli import kept
 from pipeline.cli.report import summary
+from pipeline.recipe import key_of
 from tests.pipeline.cli.conftest import Command, newest
 
 
@@ -47,3 +48,16 @@ def test_report_of_a_pruned_run_says_what_to_do(finished: Path, command: Command
     assert done.code == 1
     assert done.err.startswith(f"evaluate of {run.name} must be in ")
     assert done.err.endswith(": do the run again\n")
+
+
+def test_results_of_another_version_are_not_read(finished: Path, command: Command) -> None:
+    run = kept.find(finished / "runs", "tiny")
+    known = run.manifest("evaluate")
+    older = dict(known.recipe) | {"version": 0}
+    run.store.save(older, run.store.load(known), seconds=1.0)
+    events = run.folder.path / "events.jsonl"
+    events.write_text(events.read_text().replace(known.key, key_of(older)))
+    done = command("report", "tiny")
+    assert done.code == 1
+    assert f"evaluate of {run.name} must be of version " in done.err
+    assert done.err.endswith("; got version 0: do the run again\n")
