@@ -86,11 +86,29 @@ def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], hist
 def _other_changes(graph: Graph, task: Task, former: Mapping[str, Json]) -> Iterator[str]:
     """Yield what else a recipe holds and is not as before, for a task whose inputs are all there."""
     now = graph.recipe(task)
-    yield from (f"{name} is another" for name in now["inputs"] if now["inputs"][name] != former["inputs"].get(name))
+    yield from _other_inputs(task, former["inputs"], now["inputs"])
     for name in ("seed", "threads", "version"):
         if now[name] != former[name]:
             yield f"{name} {former[name]} -> {now[name]}"
     yield from changed(former["packages"], now["packages"])
+
+
+def _other_inputs(task: Task, before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[str]:
+    """Yield what a task reads that it did not read before, and what it read and does not read now."""
+    added = [name for name, digests in now.items() if name not in before]
+    yield from (f"it reads {_some(_listed(task.inputs[name]))} now" for name in added)
+    yield from (f"it reads no {name} now" for name in before if name not in now)
+    for name in (name for name in now if name in before and now[name] != before[name]):
+        ids, digests = _listed(task.inputs[name]), _listed(now[name])
+        others = [task_id for task_id, digest in zip(ids, digests, strict=True) if digest not in _listed(before[name])]
+        if others:
+            yield f"{_some(others)} {'is another' if len(others) == 1 else 'are others'}"
+        else:
+            yield f"of its {name} it reads {len(ids)}, where it read {len(_listed(before[name]))}, or in another order"
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _some(names: Sequence[str]) -> str:

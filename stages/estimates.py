@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Facts, Task
 from stages import candidates, tables
-from stages.parameters import Parameters, TrainingParameters
+from stages.parameters import Parameters, TrainingParameters, default_count
 from stages.tasks import shards_of, subset_name, transfer_size
 
 Known = Mapping[str, Facts]
@@ -82,7 +82,8 @@ def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
     """Return facts, by task id, of subsets as many and as large as is asked for; of which classes is not known."""
     wanted = parameters.specialists
     sizes = [len(subset) for subset in wanted.subsets or ()]
-    sizes = sizes or [wanted.size or max(2, math.ceil(n_classes / wanted.count))] * wanted.count
+    count = wanted.count or default_count(n_classes)
+    sizes = sizes or [wanted.size or max(2, math.ceil(n_classes / count))] * count
     starts = [i * n_classes // len(sizes) for i in range(len(sizes))]
     pairs = zip(starts, sizes, strict=True)
     subsets = [sorted((start + j) % n_classes for j in range(size)) for start, size in pairs]

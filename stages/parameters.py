@@ -353,7 +353,11 @@ class SpecialistsParameters(TrainingParameters):
 
     epochs: Epochs = 10
     learning_rate: LearningRate = 0.02
-    count: int = Field(default=3, ge=1, description="Number of specialists.")
+    count: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of specialists; null takes 3, or of fewer than 6 classes as many as have 2 classes each.",
+    )
     size: Size | None = Field(
         default=None,
         description="Classes of each specialist; null takes what is found, 2 at least: together every class, but for "
@@ -543,6 +547,11 @@ class Parameters(Section):
 AnyParameters = TypeVar("AnyParameters", bound=Parameters)
 
 
+def default_count(classes: int) -> int:
+    """Return the number of specialists for so many classes, where none is asked for."""
+    return min(3, max(1, classes // 2))
+
+
 def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:
     """Check what cannot be checked before the number of classes is known.
 
@@ -563,8 +572,8 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
         listed = manual.faults_of(parameters.specialists.subsets, classes, names)
         faults += [(("specialists", "subsets", *place), message) for place, message in listed]
     else:
-        if count > classes // 2:
-            rule = f"be at most {classes // 2}, for {classes} classes make no more groups of 2"
+        if count is not None and count > classes // 2:
+            rule = f"be at most {classes // 2}, so that each has 2 of the {classes} classes"
             hint = "list more with specialists.method manual"
             faults.append((("specialists", "count"), f"must {rule}; got {count}; {hint}"))
         if size is not None and size >= classes:

@@ -28,6 +28,7 @@ def train(
     views: Sequence[Artifact],
     targets: Sequence[Artifact],
     student: StudentParameters,
+    calibration: Artifact | None = None,
     weights: str | None = None,
     content: str | None = None,
     memory_budget: float = MEMORY_BUDGET,
@@ -40,6 +41,8 @@ def train(
         views: All views, in order; epoch e shows view e mod views.
         targets: The shards of a table over all classes, in canonical order; none for a student of labels alone.
         student: The network, its training, and the weight and temperature of the soft targets.
+        calibration: The temperature of the one teacher whose table it is; none for a table that is calibrated already,
+            or not at all.
         weights: File of weights that the network starts from.
         content: Digest of that file, and of a function's code.
         memory_budget: What the images and the table may take on the device, in GiB.
@@ -55,12 +58,13 @@ def train(
     )
     pixels = Pixels.of(dataset, budget=memory_budget * GIB)
     table = _Table.of(targets, views, dataset, pixels, budget=memory_budget * GIB) if targets else None
+    calibrated = 1.0 if calibration is None else calibration.facts["temperature"]
 
     def epoch(number: int) -> fitting.Epoch:
         view = views[number % len(views)]
         order = fitting.permutation(view.facts["rows"], work, number)
         shown, parameters = replayed_view(view, order)
-        log_q = table.log_q(shown, view.facts["view"], student.temperature) if table else None
+        log_q = table.log_q(shown, view.facts["view"], student.temperature, calibrated) if table else None
         return fitting.Epoch(shown, labels[shown], parameters, log_q)
 
     def objective(logits: Tensor, batch: Batch) -> Tensor:
@@ -139,15 +143,17 @@ class _Table:
         has_room = taken + sum(shard.facts["bytes"] for shard in targets) <= budget
         return cls(kept, pixels.device, ResidentTargets(kept, pixels.device) if has_room else None)
 
-    def log_q(self, examples: Ids, view: int, temperature: float) -> "_LogQ":
+    def log_q(self, examples: Ids, view: int, temperature: float, calibrated: float) -> "_LogQ":
         """Return the soft targets of examples in a view.
 
-        What top-k has left out is right at the student's temperature: that is the one the objective tempers to.
+        What top-k has left out is right at the student's temperature: that is the one the objective tempers to. A
+        teacher's own table, which is dense, may be calibrated.
         """
         rows = self.kept.find(examples, view)
         if self.resident is not None:
-            return _LogQ(partial(self.resident.logits, temperature=temperature), self.resident.on_device(rows))
-        return _LogQ(partial(self.kept.logits, temperature=temperature, device=self.device), rows)
+            logits, rows_there = partial(self.resident.logits, temperature=temperature), self.resident.on_device(rows)
+            return _LogQ(logits, rows_there, calibrated)
+        return _LogQ(partial(self.kept.logits, temperature=temperature, device=self.device), rows, calibrated)
 
 
 @dataclass(frozen=True)
@@ -157,10 +163,12 @@ class _LogQ:
     Attributes:
         logits: Returns the logits of rows.
         rows: The rows of the epoch, in its order, as `logits` takes them.
+        calibrated: What the logits are divided by.
     """
 
     logits: Callable[[Any], Tensor]
     rows: Ids | Tensor
+    calibrated: float
 
     def __getitem__(self, batch: slice) -> Tensor:
-        return self.logits(self.rows[batch]).log_softmax(dim=1)
+        return (self.logits(self.rows[batch]) / self.calibrated).log_softmax(dim=1)

@@ -11,7 +11,14 @@ from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
 from stages import candidates, manual
 from stages.candidates import Candidate
-from stages.parameters import ModelParameters, Parameters, StudentParameters, TrainingParameters, check_classes
+from stages.parameters import (
+    ModelParameters,
+    Parameters,
+    StudentParameters,
+    TrainingParameters,
+    check_classes,
+    default_count,
+)
 
 Known = Mapping[str, Facts]
 Range = tuple[int, int]
@@ -125,7 +132,8 @@ def subsets(parameters: Parameters, known: Known) -> list[Task]:
             have; lists all faults.
     """
     wanted, class_names = parameters.specialists, _fitting_classes(parameters, known)
-    chosen: dict[str, object] = {"specialists.count": wanted.count, "specialists.size": wanted.size}
+    count = default_count(len(class_names)) if wanted.count is None else wanted.count
+    chosen: dict[str, object] = {"specialists.count": count, "specialists.size": wanted.size}
     if wanted.subsets is not None:
         chosen = {"specialists.subsets": manual.resolve(wanted.subsets, class_names)}
     return [
@@ -251,6 +259,7 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
     """List the distilled students and their controls: same seeds, model, views and steps, other targets."""
     shards = list(_shards(parameters, known))
     views = [f"views[{view}]" for view in range(parameters.data.views)]
+    is_calibrated = parameters.combine.calibrate
 
     def targets_of(wanted: Candidate) -> list[str]:
         if wanted.variant == "distilled":
@@ -266,7 +275,9 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
         Task(
             "student",
             wanted.name,
-            inputs={"dataset": "data[train]", "views": views, "targets": targets_of(wanted)},
+            inputs={"dataset": "data[train]", "views": views, "targets": targets_of(wanted)}
+            # The combined table is of calibrated teachers; its control is to differ in nothing but the specialists.
+            | ({"calibration": "calibration[generalist]"} if wanted.variant == "generalist" and is_calibrated else {}),
             parameters={"student": trained(wanted)} | _model_content(known, "student"),
             settings=_memory(parameters) | _model_file(known, "student"),
             seed_identity=str(wanted.seed),

@@ -2,6 +2,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.graph import Graph
 from pipeline.planner import Step, plan
 from pipeline.store import Store
@@ -64,6 +66,34 @@ def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path))
     store.discard(former.graph.results["parts[1]"], "a test")
     assert plan_of(tmp_path, former=former.graph)["parts[1]"].reasons == ("its result is not in the store any more",)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ({"parts": ["?", 1, 2]}, ("parts[1] is another",)),
+        ({"parts": ["?", "?", 2]}, ("parts[1], parts[2] are others",)),
+        ({"parts": ["?", "?", "?"]}, ("parts (3) are others",)),
+        ({"parts": [0, 1, 2, "?"]}, ("of its parts it reads 3, where it read 4, or in another order",)),
+        ({}, ("it reads parts (3) now",)),
+        ({"parts": [0, 1, 2], "scale": "?"}, ("it reads no scale now",)),
+    ],
+)
+def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any], told: tuple[str, ...]) -> None:
+    runner = make_runner(tmp_path)
+    runner.run()
+    manifest = runner.graph.results["total"]
+    digests = manifest.recipe["inputs"]["parts"]
+    inputs = {
+        name: [digests[i] if isinstance(i, int) else i for i in value] if isinstance(value, list) else value
+        for name, value in before.items()
+    }
+    store = Store.open(str(tmp_path))
+    store.discard(manifest, "a test")
+    graph = Graph(STAGES, Parameters(), seed=0, store=store, known={})
+    former = {**manifest.recipe, "inputs": inputs}
+    steps = {step.id: step for step in plan(graph, fresh=frozenset(), history=lambda _: former)}
+    assert steps["total"].reasons == told
 
 
 def test_plan_says_that_a_stage_is_forced(tmp_path: Path) -> None:

@@ -143,11 +143,12 @@ def combined_tables(generalist_tables, specialist_tables):
 def train_student(dataset, two_views):
     """Return the function that trains a student on tables, or on labels alone."""
 
-    def train(tables, *, memory_budget=1.0, **changes):
+    def train(tables, *, calibration=None, memory_budget=1.0, **changes):
         return student.train(
             dataset=dataset,
             views=two_views,
             targets=tables,
+            calibration=calibration,
             student=STUDENT.model_copy(update=changes),
             memory_budget=memory_budget,
             work=Work(seed=11),

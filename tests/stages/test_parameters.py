@@ -301,7 +301,7 @@ def test_check_classes_takes_what_the_classes_allow(values):
             11,
             ("specialists", "count"),
             (
-                "must be at most 5, for 11 classes make no more groups of 2; got 6; "
+                "must be at most 5, so that each has 2 of the 11 classes; got 6; "
                 "list more with specialists.method manual"
             ),
         ),
@@ -325,10 +325,7 @@ def test_check_classes_names_all_faults():
     assert check_classes(parameters, 4) == [
         (
             ("specialists", "count"),
-            (
-                "must be at most 2, for 4 classes make no more groups of 2; got 3; "
-                "list more with specialists.method manual"
-            ),
+            ("must be at most 2, so that each has 2 of the 4 classes; got 3; list more with specialists.method manual"),
         ),
         (("specialists", "size"), "must be less than 4, the number of classes; got 8"),
         (("combine", "active_classes"), "must be at most 4, the number of classes; got 9"),

@@ -59,6 +59,14 @@ def test_student_reads_the_table_of_the_view_it_sees(train_student, combined_tab
     assert not same_weights(train_student(first_twice, epochs=2), train_student([first, second], epochs=2))
 
 
+def test_calibrated_teacher_teaches_what_its_divided_logits_say(train_student, generalist_tables):
+    divided = [Artifact(soft_targets.encode(soft_targets.decode(t) / 4), t.facts) for t in generalist_tables]
+    found = train_student(generalist_tables, calibration=Artifact(facts={"temperature": 4.0}))
+    expected = train_student(divided)
+    assert all(np.allclose(found.arrays[name], expected.arrays[name], atol=1e-3) for name in found.arrays)
+    assert not same_weights(found, train_student(generalist_tables))
+
+
 def test_student_is_as_small_as_asked_for(students):
     for student in students.values():
         assert student.facts["network"]["model"] == {"name": "cnn", "width": 4}

@@ -184,6 +184,20 @@ def test_importing_trains_and_scores_nothing_anew(stage):
     assert recipes(stage) == recipes(stage, **IMPORTED)
 
 
+def test_calibrating_calibrates_the_control_of_the_generalist_alone():
+    calibrated = listed("student", combine__calibrate=True)
+    assert calibrated["student[generalist]"].inputs["calibration"] == "calibration[generalist]"
+    before, after = recipes("student"), recipes("student", combine__calibrate=True)
+    assert {name for name in before if before[name] != after[name]} == {"student[generalist]"}
+
+
+@pytest.mark.parametrize(("classes", "count"), [(3, 1), (4, 2), (5, 2), (6, 3), (100, 3)])
+def test_count_of_specialists_is_what_fits_where_none_is_asked_for(classes, count):
+    known = KNOWN | {"data[train]": {"transfer": 240, "class_names": [str(c) for c in range(classes)]}}
+    (kept,) = recipes("subsets", known).values()
+    assert kept["parameters"]["specialists.count"] == count
+
+
 def test_listed_subsets_have_one_recipe_however_they_are_listed():
     manual = {"specialists__method": "manual"}
     by_id = recipes("subsets", specialists__subsets=[[2, 3], [0, 1]], **manual)
