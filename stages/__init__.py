@@ -71,7 +71,7 @@ STAGES = (
         "imported",
         "stages.imported.placing:place",
         tasks="stages.tasks:imported",
-        decided_by=("data",),
+        decided_by=("data", "transfer"),
         packages=("torch", "numpy"),
     ),
     Stage(

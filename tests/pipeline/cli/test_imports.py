@@ -95,8 +95,9 @@ def test_import_of_other_data_is_refused(brought: Path, command: Command) -> Non
     assert "targets.imported[0]: must be of this run's data (data.kind npz, data.digest" in done.err
 
 
-def test_import_serves_a_run_with_another_holdout(brought: Path, command: Command) -> None:
-    done = command("run", "tiny.yaml", *USE, "--set", "data.holdout=0.3", "--until", "combined")
+@pytest.mark.parametrize("setting", ["data.holdout=0.3", "data.transfer={fraction: 0.5}"])
+def test_import_serves_a_run_on_other_examples_of_the_data(brought: Path, command: Command, setting: str) -> None:
+    done = command("run", "tiny.yaml", *USE, "--set", setting, "--until", "combined")
     assert done.code == 0, done.err
 
 
