@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -248,6 +249,39 @@ def test_a_full_disk_is_told_and_leaves_a_whole_store(small_disk, recipe, artifa
     assert verify(store) == []
     assert store.find(key_of(recipe)) is None
     assert store.save(recipe, artifact, seconds=1.0) == store.find(key_of(recipe))
+
+
+def test_a_disk_that_fills_up_at_any_write_leaves_a_whole_store(tmp_path, recipe, artifact):
+    for limit in itertools.count():
+        writes = itertools.count()
+
+        def write(descriptor, view, writes=writes, limit=limit):
+            number = next(writes)
+            if number > limit:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            # The last one that fits is short, as on a disk.
+            return os.write(descriptor, view[:7] if number == limit else view)
+
+        store = Store.open(str(tmp_path / str(limit)))
+        full = Store(LocalFiles(store.location, write=write))
+        try:
+            full.save(recipe, artifact, seconds=1.0)
+        except StoreError:
+            assert store.find(key_of(recipe)) is None
+            assert verify(store) == store.files.names("temporary") == []
+            continue
+        assert store.load(store.find(key_of(recipe))).facts == artifact.facts
+        # A header, an array, facts, a manifest, and what a short write left of the last.
+        assert limit >= 4
+        return
+
+
+def test_short_writes_are_no_fault(tmp_path, recipe, artifact):
+    store = Store.open(str(tmp_path))
+    short = Store(LocalFiles(store.location, write=lambda descriptor, view: os.write(descriptor, view[:13])))
+    manifest = short.save(recipe, artifact, seconds=1.0)
+    assert np.array_equal(store.load(manifest).arrays["weights"], artifact.arrays["weights"])
+    assert verify(store) == []
 
 
 def test_a_read_only_disk_is_told(small_disk, recipe, artifact):
