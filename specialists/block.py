@@ -1,8 +1,7 @@
 """A block of rows as the compiled kernels see it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from specialists.compiled import Classes, Floats, Integers, compiled_entry
@@ -33,16 +32,6 @@ class Active(NamedTuple):
     offset: Integers
 
 
-class Table(NamedTuple):
-    """Values in one of two precisions; the other array is empty.
-
-    The kernels take both and are therefore compiled once, not once for each precision.
-    """
-
-    single: NDArray[np.float32]
-    double: Floats
-
-
 class Accuracy(NamedTuple):
     """What is asked of the values.
 
@@ -60,9 +49,11 @@ class Accuracy(NamedTuple):
 class Block(NamedTuple):
     """A block of rows, checked but for the values.
 
+    The kernels are compiled for the precisions that they meet, each when it is first needed.
+
     Attributes:
-        generalist: Probabilities (rows, classes).
-        tables: Probabilities of the active specialists, dustbin last, where `active` says; may be spoiled.
+        generalist: Probabilities, float32 or float64 (rows, classes).
+        tables: Probabilities of the active specialists, float32 or float64, dustbin last, where `active` says.
         subsets: All subsets.
         active: The active specialists.
         accuracy: What is asked of values and result.
@@ -72,12 +63,12 @@ class Block(NamedTuple):
             for which a row's other values mean nothing; int64 (rows,).
     """
 
-    generalist: Table
-    tables: Table
+    generalist: NDArray[Any]
+    tables: NDArray[Any]
     subsets: Subsets
     active: Active
     accuracy: Accuracy
-    probs: Table
+    probs: NDArray[Any]
     residual: Floats
     iterations: Integers
 

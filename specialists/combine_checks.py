@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from specialists.errors import SpecialistsError
-from specialists.patterns import MAX_ACTIVE
+from specialists.layouts import MAX_ACTIVE
 
 DIVERGENCES = ("forward", "reverse")
 

@@ -14,7 +14,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 Classes = NDArray[np.uint32]  # unsigned, because a signed index is checked for being negative each time
 

@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specialists.compiled import Floats, compiled
+from specialists.compiled import Floats, compiled, compiled_sum
 from specialists.elimination import eliminate
 from specialists.patterns import Patterns
 
 TOLERANCE = 1e-14  # of the logarithms, times the largest of them
 MAX_ITERATIONS = 200
+_SMALL = 1e-200  # a share of the largest mass that has lost no digits
 _SHORTEST = 1e-8  # of a step: when no longer one lowers the errors, they are rounding
 
 
@@ -35,18 +36,26 @@ class Iterate(NamedTuple):
 
     Attributes:
         mass: log W_k without C; in the end W_k (K,).
+        share: W_k as a share of the largest (K,).
+        log_weight: log A_k (K,).
         log_ratio: u_m (M,), and where they were before the step.
         error: log(Q_m) + u_m - log(d_m) (M,).
         log_bin: log Q_m (M,).
+        bin_share: Q_m as a share of the largest W_k; 0 where it is too small for that (M,).
+        log_dustbin: log d_m (M,).
         matrix: The Jacobian (M, M).
         step: The step of u (M,).
     """
 
     mass: Floats
+    share: Floats
+    log_weight: Floats
     log_ratio: Floats
     before: Floats
     error: Floats
     log_bin: Floats
+    bin_share: Floats
+    log_dustbin: Floats
     matrix: Floats
     step: Floats
 
@@ -55,6 +64,10 @@ def workspace(n_patterns: int, n_specialists: int) -> Iterate:
     """Return room for the solution of problems up to this size."""
     return Iterate(
         np.empty(n_patterns),
+        np.empty(n_patterns),
+        np.empty(n_patterns),
+        np.empty(n_specialists),
+        np.empty(n_specialists),
         np.empty(n_specialists),
         np.empty(n_specialists),
         np.empty(n_specialists),
@@ -78,6 +91,9 @@ def solve(patterns: Patterns, at: Iterate, tolerance: float) -> int:
     """
     for m in range(patterns.n_bins):
         at.log_ratio[m] = 0.0
+        at.log_dustbin[m] = np.log(patterns.dustbins[m])
+    for k in range(patterns.n_patterns):
+        at.log_weight[k] = np.log(patterns.weights[k]) if patterns.weights[k] > 0.0 else -np.inf
     error = _evaluate(patterns, at)
     iteration = 0
     while iteration < MAX_ITERATIONS and _largest_error(patterns, at) > tolerance:
@@ -105,27 +121,35 @@ def _try_step(patterns: Patterns, at: Iterate, length: float) -> float:
     return _evaluate(patterns, at)
 
 
-@compiled
+@compiled_sum
 def _evaluate(patterns: Patterns, at: Iterate) -> float:
     """Work out log W_k, log Q_m and the errors; return the sum of their squares."""
     for k in range(patterns.n_patterns):
-        exponent = 0.0
-        for m in range(patterns.n_bins):
-            exponent += patterns.outside[m, k] * at.log_ratio[m]
-        at.mass[k] = -np.inf
-        if patterns.weights[k] > 0.0:
-            at.mass[k] = np.log(patterns.weights[k]) + exponent / patterns.powers[k]
+        at.mass[k] = 0.0
+    for m in range(patterns.n_bins):
+        for k in range(patterns.n_patterns):
+            at.mass[k] += patterns.outside[m, k] * at.log_ratio[m]
+    largest = -np.inf
+    for k in range(patterns.n_patterns):
+        at.mass[k] = at.log_weight[k] + at.mass[k] / patterns.powers[k]
+        largest = max(largest, at.mass[k])
+    for k in range(patterns.n_patterns):
+        at.share[k] = np.exp(at.mass[k] - largest)
     squares = 0.0
     for m in range(patterns.n_bins):
-        at.log_bin[m] = _log_bin(patterns, at, m)
-        at.error[m] = at.log_bin[m] + at.log_ratio[m] - np.log(patterns.dustbins[m])
+        bin_share = 0.0
+        for k in range(patterns.n_patterns):
+            bin_share += patterns.outside[m, k] * at.share[k]
+        at.bin_share[m] = bin_share if bin_share > _SMALL else 0.0
+        at.log_bin[m] = largest + np.log(bin_share) if bin_share > _SMALL else _log_bin(patterns, at, m)
+        at.error[m] = at.log_bin[m] + at.log_ratio[m] - at.log_dustbin[m]
         squares += at.error[m] * at.error[m]
     return squares
 
 
 @compiled
 def _log_bin(patterns: Patterns, at: Iterate, m: int) -> float:
-    """The logarithm of Q_m, however small or large Q_m is."""
+    """The logarithm of Q_m where Q_m is too small a share of the largest mass."""
     largest = -np.inf
     for k in range(patterns.n_patterns):
         if patterns.outside[m, k] > 0.0:
@@ -153,7 +177,8 @@ def _linearise(patterns: Patterns, at: Iterate) -> None:
             at.matrix[m, other] = 1.0 if m == other else 0.0
         for k in range(patterns.n_patterns):
             if patterns.outside[m, k] > 0.0:
-                share = np.exp(at.mass[k] - at.log_bin[m]) / patterns.powers[k]
+                part = at.share[k] / at.bin_share[m] if at.bin_share[m] > 0.0 else np.exp(at.mass[k] - at.log_bin[m])
+                share = part / patterns.powers[k]
                 for other in range(patterns.n_bins):
                     at.matrix[m, other] += share * patterns.outside[other, k]
         at.step[m] = -at.error[m]

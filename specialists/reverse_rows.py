@@ -6,38 +6,46 @@ import numpy as np
 
 from specialists import block as blocks
 from specialists import compiled as decorators
-from specialists import elimination, patterns, reverse_kl, row_kernel
+from specialists import elimination, layouts, patterns, prefetch, reverse_kl, row_kernel
 from specialists.block import INFINITE, NOT_A_DISTRIBUTION, NOT_CONVERGED, Block
 from specialists.compiled import Floats, compiled, compiled_entry, sources_digest
-from specialists.patterns import Found, Patterns, Row
+from specialists.layouts import Layout, Layouts
+from specialists.patterns import Patterns, Row
 from specialists.reverse_kl import Iterate
+from specialists.row_kernel import fetch_ahead
 
 
 @compiled
-def _take_logs(b: int, unit: float, block: Block, row: Row) -> bool:
-    """Replace all that the row's members are made of by logarithms; return whether all are distributions.
+def _gather(b: int, unit: float, block: Block, layout: Layout, row: Row) -> None:
+    """Take the geometric means of what the generalist and row b's active specialists say of the members.
 
-    Args:
-        b: The row.
-        unit: What the generalist's probabilities sum to.
-        block: `tables`, in double precision, is replaced; dustbins are normalised, and no logarithms.
-        row: `rest` holds the generalist's probabilities, and is replaced for members; `dustbins` is filled in.
+    Most members are in one subset: for these a product of two roots is all there is. For the others logarithms
+    are added, because a product of more could underflow.
     """
-    n_active = patterns.mark(b, block, row)
-    n_valid = 0
-    for e in range(n_active):
-        entry = block.active.starts[b] + e
+    for k in range(1, layout.keys.size):
+        power = 1.0
+        for e in range(row.factors.size):
+            power += layout.keys[k] >> e & 1
+        for t in range(layout.starts[k], layout.starts[k + 1]):
+            prob = np.float64(row.rest[layout.classes[t]]) / unit
+            row.rest[layout.classes[t]] = 0.0
+            row.power[t] = power
+            row.weight[t] = np.sqrt(prob) if power == 2.0 else _log(prob)
+    output = 0
+    for entry in range(block.active.starts[b], block.active.starts[b + 1]):
         m, first = block.active.specialist[entry], block.active.offset[entry]
-        size = block.subsets.starts[m + 1] - block.subsets.starts[m]
-        probs_sum = row_kernel.checked_total(block.tables.double, first, first + size + 1)
-        n_valid += abs(probs_sum - 1.0) <= block.accuracy.sums
-        row.dustbins[e] = block.tables.double[first + size] / probs_sum
-        for j in range(size):
-            block.tables.double[first + j] = _log(block.tables.double[first + j] / probs_sum)
-            i = block.subsets.classes[block.subsets.starts[m] + j]
-            if row.marks[i] & ((1 << e) - 1) == 0:  # the first subset that holds it
-                row.rest[i] = _log(row.rest[i] / unit)
-    return n_valid == n_active
+        factor = row.factors[entry - block.active.starts[b]]
+        for j in range(block.subsets.starts[m + 1] - block.subsets.starts[m]):
+            t = layout.slots[output + j]
+            prob = np.float64(block.tables[first + j]) * factor
+            if row.power[t] == 2.0:
+                row.weight[t] *= np.sqrt(prob)
+            else:
+                row.weight[t] += _log(prob)
+        output += block.subsets.starts[m + 1] - block.subsets.starts[m]
+    for t in range(layout.classes.size):
+        mean = row.weight[t] if row.power[t] == 2.0 else np.exp(row.weight[t] / row.power[t])
+        row.weight[t] = mean * unit
 
 
 @compiled
@@ -47,41 +55,20 @@ def _log(value: float) -> float:
 
 
 @compiled
-def _gather(b: int, unit: float, block: Block, row: Row) -> Found:
-    """Turn the members' sums of logarithms into geometric means, in the generalist's unit."""
-    n_active = block.active.starts[b + 1] - block.active.starts[b]
-    for e in range(n_active):
-        entry = block.active.starts[b] + e
-        patterns.collect(block.tables.double, 1.0, entry, e, block, row)
-    found = patterns.join_lists(n_active, unit, row)
-    for e in range(n_active):
-        row.run_weight[e] = 0.0
-        for t in range(row.runs[e], row.runs[e + 1]):
-            row.weight[t] = np.exp(row.weight[t] / 2.0) * unit
-            row.run_weight[e] += row.weight[t]
-    for t in range(found.n_alone, found.n_members):
-        power = 1.0
-        for e in range(n_active):
-            power += row.keys[t] >> e & 1
-        row.weight[t] = np.exp(row.weight[t] / power) * unit
-    return found
-
-
-@compiled
-def _possible(found: Found, n_patterns: int, row: Row) -> int:
+def _possible(n_active: int, layout: Layout, row: Row) -> int:
     """Take away the weight of patterns that a dustbin of 0 forbids; return the bits of dustbins that matter.
 
     A dustbin above 0 does not matter where all that it stands for is forbidden.
     """
-    for e in range(found.n_active):
-        if row.dustbins[e] == 0.0:
-            for k in range(n_patterns):
-                if row.pattern_keys[k] >> e & 1 == 0:
+    for e in range(n_active):
+        if row.all_dustbins[e] == 0.0:
+            for k in range(layout.keys.size):
+                if layout.keys[k] >> e & 1 == 0:
                     row.weights[k] = 0.0
     bits = 0
-    for e in range(found.n_active):
-        for k in range(n_patterns):
-            if row.dustbins[e] > 0.0 and row.weights[k] > 0.0 and row.pattern_keys[k] >> e & 1 == 0:
+    for e in range(n_active):
+        for k in range(layout.keys.size):
+            if row.all_dustbins[e] > 0.0 and row.weights[k] > 0.0 and layout.keys[k] >> e & 1 == 0:
                 bits |= 1 << e
     return bits
 
@@ -96,36 +83,37 @@ def _vanished(problem: Patterns, wanted: Floats, row: Row) -> float:
     return largest
 
 
-def _kernel(sources: str) -> Callable[[Block, Row, Iterate], None]:
+def _kernel(sources: str) -> Callable[[Block, Layouts, Row, Iterate], None]:
     """Make `combine_block`; why it captures a digest of its sources, `sources_digest` says."""
 
     @compiled_entry
-    def combine_block(block: Block, row: Row, at: Iterate) -> None:
+    def combine_block(block: Block, kept: Layouts, row: Row, at: Iterate) -> None:
         _ = sources
         for b in range(block.residual.size):
-            unit = row_kernel.read(b, block, row)
-            valid = _take_logs(b, unit, block, row)
-            found = _gather(b, unit, block, row)
-            if not (valid and abs(unit - 1.0) <= block.accuracy.sums):
+            layout = layouts.find(b, block, kept)
+            fetch_ahead(b, block, layout)
+            unit = row_kernel.read(block.generalist[b], row.rest)
+            if not (row_kernel.read_specialists(b, block, row) and abs(unit - 1.0) <= block.accuracy.sums):
                 block.iterations[b] = NOT_A_DISTRIBUTION
                 continue
-            n_patterns = patterns.number_patterns(found, -1, row)
-            counting = _possible(found, n_patterns, row)
-            problem = patterns.pose(found, counting, n_patterns, row)
-            if patterns.total(row.weights, n_patterns) == 0.0:
+            _gather(b, unit, block, layout, row)
+            patterns.sum_up(layout, unit, row)
+            n_active = block.active.starts[b + 1] - block.active.starts[b]
+            problem = patterns.pose(n_active, _possible(n_active, layout, row), layout, row)
+            if patterns.total(row.weights[: problem.n_patterns]) == 0.0:
                 block.iterations[b] = INFINITE
                 continue
             block.iterations[b] = reverse_kl.solve(problem, at, block.accuracy.products)
-            row_kernel.spread(b, found, problem, at.mass, block, row)
+            row_kernel.spread(layout, problem, at.mass, unit, block.probs[b], row)
             violation = _vanished(problem, at.mass, row)
             reverse_kl.conditions(problem, row.mass, row.scale, row.even)
-            row_kernel.certify(b, found, n_patterns, violation, block, row)
+            block.residual[b] = row_kernel.certify(layout, violation, unit, block.probs[b], row)
             if not block.residual[b] <= block.accuracy.residual:
                 block.iterations[b] = NOT_CONVERGED
 
     return combine_block
 
 
-_SOURCES = (blocks, decorators, elimination, patterns, reverse_kl, row_kernel)
+_SOURCES = (blocks, decorators, elimination, layouts, patterns, prefetch, reverse_kl, row_kernel)
 combine_block = _kernel(sources_digest(__file__, *(str(module.__file__) for module in _SOURCES)))
-"""Combine a block of rows, with room from `patterns.room_for_row` and `reverse_kl.workspace`."""
+"""Combine a block of rows, with room from `room_for_layouts`, `room_for_row` and `reverse_kl.workspace`."""

@@ -10,175 +10,142 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specialists.block import Block
-from specialists.compiled import Floats, Integers, compiled, compiled_sum
-from specialists.patterns import Found, Patterns, Row, total
+from specialists.compiled import Floats, compiled, compiled_sum
+from specialists.layouts import Layout
+from specialists.patterns import Patterns, Row
+from specialists.prefetch import fetch
 
+_FAR = 8192  # values of a row; of longer ones the rest streams in by itself
 _TINY = 1e-306  # weights below it divide nothing: their reciprocals overflow
 
 
 @compiled
-def read(b: int, block: Block, row: Row) -> float:
-    """Copy a generalist's row to `row.rest`; return its sum, or NaN where a value is negative or NaN."""
-    if block.generalist.single.size > 0:
-        return _read(block.generalist.single, b, row.rest)
-    return _read(block.generalist.double, b, row.rest)
+def fetch_ahead(b: int, block: Block, layout: Layout) -> None:
+    """Ask for what row b will need soon and the next row first: waiting for the memory took a fifth of the time."""
+    fetch(layout.classes, layout.classes.size)
+    fetch(layout.slots, layout.slots.size)
+    if b + 1 < block.residual.size:
+        fetch(block.generalist[b + 1], min(block.generalist.shape[1], _FAR))
 
 
 @compiled_sum
-def _read(probs: NDArray[Any], b: int, out: Floats) -> float:
+def read(probs: NDArray[Any], out: NDArray[Any]) -> float:
+    """Copy a generalist's row; return its sum, or NaN where a value is negative or NaN."""
     result = 0.0
     n_wrong = 0
     for i in range(out.size):
-        value = np.float64(probs[b, i])
+        value = probs[i]
         out[i] = value
-        result += value
-        n_wrong += not probs[b, i] >= 0.0
+        result += np.float64(value)
+        n_wrong += not value >= 0.0
     return result if n_wrong == 0 else np.nan
 
 
 @compiled_sum
-def checked_total(probs: NDArray[Any], first: int, stop: int) -> float:
+def _checked_total(probs: NDArray[Any]) -> float:
     """The sum of some probabilities, or NaN where one is negative or NaN."""
     result = 0.0
     n_wrong = 0
-    for i in range(first, stop):
+    for i in range(probs.size):
         result += np.float64(probs[i])
         n_wrong += not probs[i] >= 0.0
     return result if n_wrong == 0 else np.nan
 
 
 @compiled
-def spread(b: int, found: Found, problem: Patterns, mass: Floats, block: Block, row: Row) -> None:
+def read_specialists(b: int, block: Block, row: Row) -> bool:
+    """Work out factors and dustbins of row b's active specialists; return whether all are distributions."""
+    start = block.active.starts[b]
+    n_active = block.active.starts[b + 1] - start
+    n_valid = 0
+    for e in range(n_active):
+        m, first = block.active.specialist[start + e], block.active.offset[start + e]
+        last = first + block.subsets.starts[m + 1] - block.subsets.starts[m]
+        probs_sum = _checked_total(block.tables[first : last + 1])
+        row.factors[e] = 1.0 / probs_sum
+        row.all_dustbins[e] = np.float64(block.tables[last]) * row.factors[e]
+        n_valid += abs(probs_sum - 1.0) <= block.accuracy.sums
+    return bool(n_valid == n_active)
+
+
+@compiled
+def spread(layout: Layout, problem: Patterns, mass: Floats, unit: float, out: NDArray[Any], row: Row) -> None:
     """Divide each pattern's mass as q_i = a_i W_k / A_k.
 
     A mass that no teacher divides, A_k = 0, goes evenly to its classes: the limit of a smoothed generalist.
 
     Args:
-        b: The row.
-        found: What it has.
-        problem: The same by pattern.
+        layout: The row's layout.
+        problem: The row by pattern.
         mass: W_k.
-        block: Classes that are no members are written, and members overwritten.
+        unit: What the generalist's probabilities sum to, and `row.rest` and `row.weight` are multiples of.
+        out: Classes that are no members are written, and members overwritten.
         row: `share` and `mass` are filled in, rounded as they will be returned.
     """
     for k in range(problem.n_patterns):
-        row.scale[k], row.even[k] = 0.0, 0.0
+        row.mass[k], row.scale[k], row.even[k] = 0.0, 0.0, 0.0
         if problem.weights[k] > _TINY:
-            row.scale[k] = mass[k] / (problem.weights[k] * found.unit)
-        else:
+            row.scale[k] = mass[k] / (problem.weights[k] * unit)
+        elif problem.sizes[k] > 0.0:
             row.even[k] = mass[k] / problem.sizes[k]
-    for e in range(found.n_active):
-        if row.runs[e] < row.runs[e + 1]:
-            k = row.run_pattern[e]
-            row.mass[k] += _spread_members(row.runs[e], row.runs[e + 1], k, block, row)
-    for t in range(found.n_alone, found.n_members):
-        row.mass[row.keys[t]] += _spread_members(t, t + 1, row.keys[t], block, row)
-    n_rest = row.rest.size - found.n_members
-    if n_rest > 0:
-        rest_mass = _spread_rest(b, row.scale[0], row.even[0], block, row)
-        # What is even was written to the members too.
-        row.mass[0] += rest_mass if row.even[0] == 0.0 else rest_mass * n_rest / row.rest.size
+    for k in range(1, layout.keys.size):
+        first, last, solved = layout.starts[k], layout.starts[k + 1], row.merged[k]
+        weight, share = row.weight[first:last], row.share[first:last]
+        row.mass[solved] += _write(weight, row.scale[solved], row.even[solved], share)
+    rest_mass = _write(row.rest, row.scale[0], row.even[0], out)
+    if row.even[0] > 0.0:  # which was written to the members too
+        rest_mass *= (row.rest.size - layout.classes.size) / row.rest.size
+    row.mass[0] += rest_mass
 
 
 @compiled_sum
-def _spread_members(first: int, stop: int, k: int, block: Block, row: Row) -> float:
-    """Write q_i = a_i * scale + even of some members of pattern k; return their sum."""
-    scale, even = row.scale[k], row.even[k]
-    result = 0.0
-    if block.probs.single.size > 0:
-        for t in range(first, stop):
-            row.share[t] = np.float64(np.float32(row.weight[t] * scale + even))
-            result += row.share[t]
-    else:
-        for t in range(first, stop):
-            row.share[t] = row.weight[t] * scale + even
-            result += row.share[t]
-    return result
-
-
-@compiled
-def _spread_rest(b: int, scale: float, even: float, block: Block, row: Row) -> float:
-    if block.probs.single.size > 0:
-        return _write(b, row.rest, scale, even, block.probs.single)
-    return _write(b, row.rest, scale, even, block.probs.double)
-
-
-@compiled_sum
-def _write(b: int, weights: Floats, scale: float, even: float, out: NDArray[Any]) -> float:
-    """Write q_i = a_i * scale + even to row b; return the sum of what was written."""
+def _write(weights: NDArray[Any], scale: float, even: float, out: NDArray[Any]) -> float:
+    """Write q_i = a_i * scale + even; return the sum of what was written."""
     result = 0.0
     for i in range(weights.size):
-        out[b, i] = weights[i] * scale + even
-        result += np.float64(out[b, i])
+        out[i] = np.float64(weights[i]) * scale + even
+        result += np.float64(out[i])
     return result
 
 
 @compiled
-def certify(b: int, found: Found, n_patterns: int, violation: float, block: Block, row: Row) -> None:
-    """Fill in how far the soft targets, as they will be returned, are from the minimum; put members in place.
+def certify(layout: Layout, violation: float, unit: float, out: NDArray[Any], row: Row) -> float:
+    """Return how far the soft targets, as they will be returned, are from the minimum; put members in place.
 
     Args:
-        b: The row.
-        found: What it has.
-        n_patterns: Number of patterns.
+        layout: The row's layout.
         violation: The largest one found so far.
-        block: `residual` is filled in: the largest of `violation`, |sum q - 1| and
-            |q_i slack_k - a_i factor_k|. Members' soft targets are written.
-        row: slack_k is in `scale` and factor_k in `even`. What is known of the a_i is spoiled.
+        unit: As for `spread`.
+        out: Members' soft targets are written.
+        row: slack_k is in `scale` and factor_k in `even`.
+
+    Returns:
+        The largest of `violation`, |sum q - 1| and |q_i slack_k - a_i factor_k|; infinite if q is not finite.
     """
-    all_mass = total(row.mass, n_patterns)
-    for e in range(found.n_active):
-        if row.runs[e] < row.runs[e + 1]:
-            slack, factor = row.scale[row.run_pattern[e]], row.even[row.run_pattern[e]] / found.unit
-            for t in range(row.runs[e], row.runs[e + 1]):
-                row.weight[t] = abs(row.share[t] * slack - row.weight[t] * factor)
-    for t in range(found.n_alone, found.n_members):
-        k = row.keys[t]
-        row.weight[t] = abs(row.share[t] * row.scale[k] - row.weight[t] * row.even[k] / found.unit)
-    row.weight_bits[found.n_members] = _largest(row.weight_bits, found.n_members)
-    violation = max(violation, row.weight[found.n_members])
-    if found.n_members < row.rest.size:
-        violation = max(violation, _largest_gap_of_rest(b, row.scale[0], row.even[0] / found.unit, block, row))
-    # A maximum may drop a NaN; the sum does not.
-    block.residual[b] = max(violation, abs(all_mass - 1.0)) if np.isfinite(all_mass) else np.inf
-    if block.probs.single.size > 0:
-        _put(b, found.n_members, row, block.probs.single)
-    else:
-        _put(b, found.n_members, row, block.probs.double)
+    n_found = layout.keys.size
+    all_mass = 0.0
+    for k in range(n_found):
+        all_mass += row.mass[k]
+    largest = max(violation, abs(all_mass - 1.0))
+    if layout.classes.size < row.rest.size:
+        largest = max(largest, _largest_gap(row.rest, out, row.scale[0], row.even[0] / unit))
+    for k in range(1, n_found):
+        first, last, solved = layout.starts[k], layout.starts[k + 1], row.merged[k]
+        weight, share = row.weight[first:last], row.share[first:last]
+        largest = max(largest, _largest_gap(weight, share, row.scale[solved], row.even[solved] / unit))
+    for t in range(layout.classes.size):
+        out[layout.classes[t]] = row.share[t]
+    return largest if np.isfinite(all_mass) else np.inf  # a maximum may drop a NaN; the sum does not
 
 
 @compiled
-def _largest_gap_of_rest(b: int, slack: float, factor: float, block: Block, row: Row) -> float:
-    """The largest |q_i * slack - a_i * factor|; it is written over a_i."""
-    if block.probs.single.size > 0:
-        _gaps(b, block.probs.single, slack, factor, row.rest)
-    else:
-        _gaps(b, block.probs.double, slack, factor, row.rest)
-    row.rest_bits[0] = _largest(row.rest_bits, row.rest.size)
-    largest: float = row.rest[0]
-    return largest
-
-
-@compiled
-def _gaps(b: int, probs: NDArray[Any], slack: float, factor: float, weights: Floats) -> None:
-    for i in range(weights.size):
-        weights[i] = abs(np.float64(probs[b, i]) * slack - weights[i] * factor)
-
-
-@compiled
-def _largest(bits: Integers, n: int) -> int:
-    """The largest of the first n; 0 where there are none.
+def _largest_gap(weights: NDArray[Any], probs: NDArray[Any], slack: float, factor: float) -> float:
+    """The largest |q_i * slack - a_i * factor|.
 
     Floats above 0 are ordered like their bits, with NaN above all; and integers, unlike floats, take vector lanes.
     """
-    largest = 0
-    for i in range(n):
-        largest = max(largest, bits[i])
-    return largest
-
-
-@compiled
-def _put(b: int, n_members: int, row: Row, out: NDArray[Any]) -> None:
-    """Write members' soft targets to their classes."""
-    for t in range(n_members):
-        out[b, row.classes[t]] = row.share[t]
+    largest = np.int64(0)
+    for i in range(weights.size):
+        gap = abs(np.float64(probs[i]) * slack - np.float64(weights[i]) * factor)
+        largest = max(largest, np.float64(gap).view(np.int64))
+    return float(np.int64(largest).view(np.float64))

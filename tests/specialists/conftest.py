@@ -4,7 +4,18 @@ import sys
 import numba
 import pytest
 
-KERNELS = ("block", "elimination", "patterns", "row_kernel", "forward_kl", "reverse_kl", "forward_rows", "reverse_rows")
+KERNELS = (
+    "block",
+    "elimination",
+    "layouts",
+    "patterns",
+    "row_kernel",
+    "forward_newton",
+    "forward_kl",
+    "reverse_kl",
+    "forward_rows",
+    "reverse_rows",
+)
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,22 @@ def test_combine_gives_nothing_to_a_class_that_no_teacher_needs():
     assert result.residual.item() < 1e-12
 
 
+def test_combine_divides_by_the_weights_where_a_subset_without_dustbin_tells_classes_apart():
+    # Both dustbins that count stand for classes 0 and 1, which only the first subset, whose dustbin is 0, tells apart.
+    generalist = torch.tensor([[4e-43, 5e-29, 1.0]], dtype=torch.float64)
+    tables = [
+        torch.tensor([[0.0, 1.0, 0.0]], dtype=torch.float64),
+        torch.tensor([[0.0, 1.0]], dtype=torch.float64),
+    ]
+    subsets = [torch.tensor([0, 2]), torch.tensor([2])]
+    result = combine(generalist, tables, subsets, torch.ones(1, 2, dtype=torch.bool))
+    assert result.probs[0, 0] / result.probs[0, 1] == pytest.approx(8e-15)
+    tables, subsets = [*tables, tables[1]], [*subsets, subsets[1]]
+    result = combine(generalist, tables, subsets, torch.ones(1, 3, dtype=torch.bool))
+    assert result.iterations.item() > 0
+    assert result.probs[0, 0] / result.probs[0, 1] == pytest.approx(8e-15)
+
+
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 8.0, 20.0, 60.0])
 @pytest.mark.parametrize("dustbin", [0.0, 10.0, 60.0])
@@ -202,7 +218,7 @@ def test_combine_rows_gives_what_combine_gives():
 
 
 def test_combine_is_bit_equal_for_any_threads_and_batch():
-    case = draw(12, n_rows=2500, n_classes=40, sizes=(9, 9, 9), dtype=torch.float32, share=0.6)
+    case = draw(12, n_rows=5000, n_classes=40, sizes=(9,) * 10, dtype=torch.float32, share=0.5)
     together = case.combine().probs
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 3)
@@ -212,6 +228,15 @@ def test_combine_is_bit_equal_for_any_threads_and_batch():
         assert torch.equal(part.probs, together[7:300])
     finally:
         torch.set_num_threads(threads)
+
+
+def test_combine_takes_specialists_of_different_precision():
+    case = draw(13, share=0.8)
+    tables = [case.specialists[0].float(), case.specialists[1].half(), case.specialists[2]]
+    result = combine(case.generalist, tables, case.subsets, case.active)
+    assert result.probs.dtype == torch.float64
+    assert result.residual.max() <= 1e-12
+    torch.testing.assert_close(result.probs, case.combine().probs, rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -5,21 +5,14 @@ import pytest
 import torch
 
 from specialists import block as blocks
-from specialists import forward_kl, forward_rows, reverse_kl, reverse_rows
+from specialists import forward_kl, forward_newton, forward_rows, reverse_kl, reverse_rows
 from specialists.block import Active, Subsets
-from specialists.patterns import Patterns, room_for_row
+from specialists.layouts import room_for_layouts
+from specialists.patterns import Patterns, padded, room_for_row
 from tests.specialists.cases import draw
 
 
-def table(values):
-    """Values as the kernels take them."""
-    empty = np.empty((0,) * values.ndim)
-    if values.dtype == np.float32:
-        return blocks.Table(values, empty)
-    return blocks.Table(empty.astype(np.float32), values)
-
-
-def run(kernel, case, dtype=np.float64, residual=1e-6):
+def run(kernel, case, dtype=np.float64, tables=None, residual=1e-6):
     """Combine all rows with every specialist active, by the given kernel module; return the block."""
     sizes = [len(subset) for subset in case.subsets]
     n_rows, n_classes = case.generalist.shape
@@ -28,20 +21,24 @@ def run(kernel, case, dtype=np.float64, residual=1e-6):
     n_members = min(n_classes, sum(sizes))
     reverse = "reverse" in kernel.__name__
     block = blocks.Block(
-        table(case.generalist.numpy().astype(dtype)),
-        table(probs.ravel() if reverse else probs.ravel().astype(dtype)),
+        case.generalist.numpy().astype(dtype),
+        probs.ravel().astype(tables or (np.float64 if reverse else dtype)),
         Subsets(
             np.concatenate([subset.numpy() for subset in case.subsets]).astype(np.uint32),
             np.cumsum([0, *sizes], dtype=np.int64),
         ),
         Active(np.arange(n_rows + 1) * len(sizes), np.tile(np.arange(len(sizes)), n_rows), offsets.ravel()),
         blocks.Accuracy(1e-3, residual, 1e-14),
-        table(np.empty((n_rows, n_classes), dtype)),
+        np.empty((n_rows, n_classes), dtype),
         np.empty(n_rows),
         np.empty(n_rows, dtype=np.int64),
     )
-    workspace = (reverse_kl if reverse else forward_kl).workspace(n_members + 1, len(sizes))
-    kernel.combine_block(block, room_for_row(n_classes, n_members, len(sizes)), workspace)
+    kernel.combine_block(
+        block,
+        room_for_layouts(n_rows, n_classes, sum(sizes), 0),
+        room_for_row(n_classes, n_members, len(sizes), np.dtype(dtype)),
+        (reverse_kl if reverse else forward_newton).workspace(padded(n_members + 1), len(sizes)),
+    )
     return block
 
 
@@ -53,14 +50,16 @@ def test_interpreted_kernels_give_what_compiled_ones_give(interpreted, kernel, n
     case = draw(20, 6, n_classes, sizes, scale, dustbin)
     plain = run(interpreted[kernel.__name__.split(".")[1]], case)
     fast = run(kernel, case)
-    np.testing.assert_allclose(plain.probs.double, fast.probs.double, rtol=1e-6, atol=1e-13)
+    np.testing.assert_allclose(plain.probs, fast.probs, rtol=1e-6, atol=1e-13)
     assert plain.residual.max() <= 1e-12
 
 
-def test_interpreted_kernels_work_in_single_precision(interpreted):
+@pytest.mark.parametrize("tables", [np.float32, np.float64])
+@pytest.mark.parametrize("divergence", ["forward", "reverse"])
+def test_interpreted_kernels_work_in_single_precision(interpreted, divergence, tables):
     case = draw(21, 6, 10, (4, 4, 4))
-    plain = run(interpreted["forward_rows"], case, np.float32)
-    np.testing.assert_allclose(plain.probs.single, case.combine().probs, atol=1e-6)
+    plain = run(interpreted[f"{divergence}_rows"], case, np.float32, tables)
+    np.testing.assert_allclose(plain.probs, case.combine(divergence).probs, atol=1e-6)
     assert plain.residual.max() <= 1e-6
 
 
@@ -71,7 +70,7 @@ def test_interpreted_kernels_fill_unnamed_classes_evenly(interpreted):
     result = run(interpreted["forward_rows"], case)
     unnamed = sorted(set(range(8)) - {int(i) for subset in case.subsets for i in subset} - {0})
     assert len(unnamed) > 0
-    np.testing.assert_allclose(result.probs.double[:, unnamed].std(axis=1), 0, atol=1e-15)
+    np.testing.assert_allclose(result.probs[:, unnamed].std(axis=1), 0, atol=1e-15)
     assert result.residual.max() <= 1e-12
 
 
@@ -84,7 +83,7 @@ def test_interpreted_kernels_count_an_empty_dustbin_as_nothing_asked(interpreted
     expected = case.generalist.numpy() / 3
     for probs, subset in zip(case.specialists, case.subsets, strict=True):
         expected[:, subset.numpy()] += probs[:, :-1].numpy() / 3
-    np.testing.assert_allclose(result.probs.double, expected, rtol=1e-12)
+    np.testing.assert_allclose(result.probs, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -121,7 +120,7 @@ def problem(weights, outside, dustbins, total=3.0):
 
 def test_interpreted_solver_has_closed_forms_for_one_dustbin_and_for_none(interpreted):
     solver = interpreted["forward_kl"]
-    at = solver.workspace(3, 1)
+    at = interpreted["forward_newton"].workspace(3, 1)
     assert solver.solve(problem([0.6, 0.2, 0.7], [[True], [True], [False]], [0.5], 2.0), at, 4e-15) == 0
     np.testing.assert_allclose(at.mass, [0.4875, 0.1625, 0.35])
     assert solver.solve(problem([0.0, 0.0, 1.4], [[True], [True], [False]], [0.6], 2.0), at, 4e-15) == 0
@@ -141,7 +140,7 @@ def test_interpreted_solver_meets_its_equations(interpreted, scale):
         outside = rng.random((6, 4)) < 0.5
         outside[0], outside[5] = True, False
         patterns = problem(weights, outside, dustbins, 5.0)
-        at = solver.workspace(6, 4)
+        at = interpreted["forward_newton"].workspace(6, 4)
         assert 0 < solver.solve(patterns, at, 4e-15) < 60
         mass = at.mass
         pull = (patterns.dustbins / (mass @ outside)) @ outside.T
@@ -151,7 +150,7 @@ def test_interpreted_solver_meets_its_equations(interpreted, scale):
 def test_interpreted_solver_stops_where_the_tolerance_is_out_of_reach(interpreted):
     solver = interpreted["forward_kl"]
     patterns = problem([1.0, float("nan")], [[True, True], [False, True]], [0.5, 0.5])
-    assert solver.solve(patterns, solver.workspace(2, 2), 4e-15) == forward_kl.MAX_ITERATIONS
+    assert solver.solve(patterns, interpreted["forward_newton"].workspace(2, 2), 4e-15) == forward_kl.MAX_ITERATIONS
 
 
 def test_interpreted_solver_gives_no_step_to_an_unknown_that_is_tied(interpreted):
@@ -183,8 +182,8 @@ def zeros_case(scale=1.0):
 def test_interpreted_reverse_kernel_gives_nothing_to_what_a_teacher_rules_out(interpreted):
     result = run(interpreted["reverse_rows"], zeros_case())
     assert result.iterations[2] == blocks.INFINITE
-    assert result.probs.double[0, 5] == 0.0
-    assert result.probs.double[1, [0, 1, 5]].tolist() == [0.0] * 3
+    assert result.probs[0, 5] == 0.0
+    assert result.probs[1, [0, 1, 5]].tolist() == [0.0] * 3
     assert result.residual[:2].max() <= 1e-12
 
 
@@ -196,7 +195,7 @@ def test_interpreted_reverse_kernel_certifies_what_underflows(interpreted):
     case.generalist[:, 3:5] = 0.0
     case.generalist.div_(case.generalist.sum(1, keepdim=True))
     result = run(interpreted["reverse_rows"], case, np.float32)
-    assert result.probs.single[:, 5].tolist() == [0.0] * 3
+    assert result.probs[:, 5].tolist() == [0.0] * 3
     assert result.residual.max() <= 1e-6
 
 
@@ -206,6 +205,16 @@ def test_interpreted_reverse_kernel_marks_rows_that_are_no_distribution_or_not_s
     case.specialists[2][1, 0] = -1.0
     marks = run(interpreted["reverse_rows"], case, residual=-1.0).iterations
     assert marks.tolist() == [blocks.NOT_A_DISTRIBUTION] * 2 + [blocks.NOT_CONVERGED]
+
+
+def test_interpreted_reverse_kernel_fills_a_dustbin_whose_classes_are_all_but_ruled_out(interpreted):
+    case = draw(27, 2, 3, (2,))
+    case.subsets[0] = torch.tensor([0, 1])
+    case.generalist[:] = torch.tensor([0.75, 0.25, 1e-300], dtype=torch.float64)
+    case.specialists[0][:] = torch.tensor([0.06, 0.04, 0.9], dtype=torch.float64)
+    result = run(interpreted["reverse_rows"], case)
+    geometric = np.sqrt([0.75 * 0.06, 0.25 * 0.04, 0.9e-300])
+    np.testing.assert_allclose(result.probs, np.tile(geometric / geometric.sum(), (2, 1)), rtol=1e-12)
 
 
 def test_interpreted_reverse_solver_stops_where_no_step_lowers_the_errors(interpreted):
