@@ -22,8 +22,7 @@ class Step:
         action: `reuse` or `run`.
         reasons: Why it is run.
         title: What people call the task, where the id says little.
-        cpus: CPUs that it takes; of a stage that is not decided yet, not known.
-        gpus: The share of a GPU that it takes where there is one.
+        threads: CPU threads of the task; None of a stage that is not decided yet.
     """
 
     id: str
@@ -31,8 +30,7 @@ class Step:
     action: str
     reasons: Sequence[str] = ()
     title: str = ""
-    cpus: int | None = None
-    gpus: float = 0.0
+    threads: int | None = None
 
 
 def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
@@ -54,13 +52,13 @@ def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) 
     if not graph.is_unfolded(stage.name):
         open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
         reason = f"which tasks is decided by {', '.join(open_stages)}"
-        yield Step(stage.name, stage.name, "run", (reason,), gpus=stage.gpu)
+        yield Step(stage.name, stage.name, "run", (reason,))
         return
     for task in graph.tasks_of(stage.name):
         is_done = task.id in graph.results
         reasons = () if is_done else tuple(_reasons(graph, stage, task, fresh, history))
         action = "reuse" if is_done else "run"
-        yield Step(task.id, stage.name, action, reasons, task.title, task.threads, stage.gpu)
+        yield Step(task.id, stage.name, action, reasons, task.title, task.threads)
 
 
 def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import say
+from pipeline.executor import RayOptions, demand
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
 from pipeline.planner import Step, plan
 from pipeline.progress_words import says_more
 from pipeline.runner import Scope
-from pipeline.stage import Json
+from pipeline.stage import Json, Stage
 
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
@@ -56,10 +57,14 @@ class Planned:
     Attributes:
         steps: About every task, in the order of the stages.
         forecast: What those to be done take; None where all results are there.
+        stages: The stages by name.
+        options: Where their tasks run.
     """
 
     steps: Sequence[Step]
     forecast: Forecast | None
+    stages: Mapping[str, Stage]
+    options: RayOptions
 
     def estimate(self, step: Step) -> Estimate | None:
         """Return what a step takes; None where it takes nothing worth telling, or nothing is known."""
@@ -70,12 +75,11 @@ class Planned:
         estimate = self.forecast.of_stage(step.stage)
         return estimate if estimate.tasks else None
 
-    def needs(self, step: Step) -> str:
-        """Return what a task of a step takes of a node."""
+    def needs(self, step: Step) -> Mapping[str, float]:
+        """Return what a task of a step reserves of a node, by Ray's names; GPUs only where there are some."""
         tasks = [task for task in self.forecast.tasks.values() if task.stage == step.stage] if self.forecast else []
-        cpus = step.cpus if step.cpus is not None else max((task.threads for task in tasks), default=None)
-        parts = [f"{cpus} CPU"] if cpus is not None else []
-        return ", ".join(parts + ([f"{step.gpus:g} GPU"] if step.gpus else []))
+        threads = step.threads or max((task.threads for task in tasks), default=1)
+        return demand(self.options, self.stages[step.stage], threads, has_gpus=True).amounts
 
     @property
     def n_reused(self) -> int:
@@ -90,10 +94,10 @@ class Planned:
 
     def as_json(self, composition: Composition) -> Json:
         """Return all of it for scripts."""
-        location, options = composition.store.location, composition.config.ray
+        location = composition.store.location
         total = self.forecast.total if self.forecast else Estimate(0, 0.0, 0, 0, None)
         return {
-            "steps": [asdict(step) | _facts(self.estimate(step)) for step in self.steps],
+            "steps": [asdict(step) | {"needs": self.needs(step)} | _facts(self.estimate(step)) for step in self.steps],
             "total": {
                 "reuse": self.n_reused,
                 "run": self.n_run,
@@ -101,11 +105,11 @@ class Planned:
                 "whole_seconds": self.forecast.whole_seconds if self.forecast else 0.0,
                 "untimed": self.forecast.untimed if self.forecast else [],
                 "is_complete": self.forecast is None or self.forecast.is_complete,
-                "cpus": cpus_of(options),
+                "cpus": cpus_of(self.options),
                 "free_disk": room.free_disk(location),
                 "free_memory": room.free_memory(),
             },
-            "warnings": warnings_of(self.forecast, location, options) if self.forecast else [],
+            "warnings": warnings_of(self.forecast, location, self.options) if self.forecast else [],
         }
 
 
@@ -119,9 +123,8 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
     """
     steps = plan(graph, fresh=scope.fresh, history=composition.history)
     forecast = Outlook(composition, graph, scope.stages).look()
-    return Planned(
-        [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)], forecast
-    )
+    shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
+    return Planned(shown, forecast, graph.stages, composition.config.ray)
 
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:
@@ -163,7 +166,7 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
     if says_more(first.title, first.id):
         name += f" {first.title}"
-    amounts = [planned.needs(first), *_amounts(estimates)] if first.action == "run" else []
+    amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action == "run" else []
     line = Text(_columns(_cut(name, NAME), first.action, *amounts))
     line.stylize("green" if first.action == "reuse" else "bold", NAME + 1, NAME + 6)
     console.print(line)
@@ -173,6 +176,10 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     for reason in reasons:
         told = textwrap.fill(reason, max(40, console.width), initial_indent="    ", subsequent_indent="    ")
         console.print(Text(told, style="dim"))
+
+
+def _reserved(needs: Mapping[str, float]) -> str:
+    return ", ".join(size(amount) if name == "memory" else f"{amount:g} {name}" for name, amount in needs.items())
 
 
 def _columns(name: str, action: str, *amounts: str) -> str:

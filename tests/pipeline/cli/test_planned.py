@@ -62,6 +62,16 @@ def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(projec
     assert "calibration" not in table
 
 
+def test_plan_shows_what_the_config_reserves(project: Path, command: Command) -> None:
+    reserved = "ray.resources={evaluate: {cpus: 1.5, gpus: 0, memory: 2}, student: {gpus: 0.5}}"
+    done = command("plan", "tiny.yaml", "--set", reserved, "--json")
+    needs = {step["stage"]: step["needs"] for step in json.loads(done.out)["steps"]}
+    assert needs["evaluate"] == {"CPU": 1.5, "memory": 2 * 2**30}
+    assert needs["student"] == {"CPU": 1, "GPU": 0.5}
+    assert needs["data"] == {"CPU": 1}
+    assert re.search("evaluate +run +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
+
+
 def test_plan_of_named_classes_names_them(project: Path, command: Command) -> None:
     np.savez(project / "tiny.npz", class_names=np.array(["cat", "dog", "car", "truck"]), **make_arrays())
     assert command("run", "tiny.yaml", "--until", "subsets").code == 0
