@@ -36,10 +36,7 @@ class JoinedRay:
             self._connection = Connection(self.ray, address=address, runtime_env=sent)
         except Exception as error:
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
-            raise ConfigError(
-                f"ray.address {address}: {rule}; got {first_line(error)}: start one with `ray start --head`, name it in"
-                " RAY_ADDRESS, or set `ray.address: local`"
-            ) from error
+            raise ConfigError(f"ray.address {address}: {rule}; got {first_line(error)}: {_advice(error)}") from error
 
     def broken(self) -> str:
         """Return which of its processes have died: not to be seen, nor to be mended, from here."""
@@ -48,6 +45,13 @@ class JoinedRay:
     def close(self) -> None:
         """Part from the cluster."""
         self._connection.close()
+
+
+def _advice(error: BaseException) -> str:
+    # Ray wraps the cause twice, and keeps its name in the text alone.
+    if "AuthenticationError" in f"{type(error).__name__} {error} {error.__cause__}":
+        return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to the cluster's"
+    return "start one with `ray start --head`, name it in RAY_ADDRESS, or set `ray.address: local`"
 
 
 def _knock(address: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.executor import Needs, RayOptions
-from pipeline.executor.joined import sent_along
+from pipeline.executor.joined import _advice, sent_along
 from pipeline.executor.nodes import Node
 from pipeline.executor.options import GIB, Reserved
 from pipeline.executor.preflight import Facts, bundles, digest_of, faults_of, look_around, misfits, missing, source_of
@@ -114,3 +114,10 @@ def test_what_is_installed_is_not_sent_along(tmp_path: Path, monkeypatch: pytest
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mine_sent.py").write_text("")
     assert sent_along(["numpy", "mine_sent", "no_such_module"]) == [str(tmp_path / "mine_sent.py")]
+
+
+def test_a_cluster_that_asks_for_a_token_is_told_apart_from_none() -> None:
+    error = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    assert _advice(error).startswith("start one with `ray start --head`")
+    error.__cause__ = RuntimeError("ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken")
+    assert _advice(error).startswith("it asks for a token: set RAY_AUTH_MODE=token")
