@@ -72,6 +72,30 @@ def test_plan_shows_what_the_config_reserves(project: Path, command: Command) ->
     assert re.search("evaluate +run +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
 
 
+def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Command) -> None:
+    changes = ("--set", "student.epochs=2", "--set", "ray.address=auto")
+    assert re.search(
+        r"\ntime: about \d+ s of work, shared by the cluster\n", command("plan", "tiny.yaml", *changes).out
+    )
+    total = json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["total"]
+    assert (total["cpus"], total["whole_seconds"]) == (None, None)
+    assert total["seconds"] > 0
+
+
+def test_plan_names_the_stages_of_which_the_time_is_unknown(finished: Path, command: Command) -> None:
+    changes = ("--set", "student.epochs=2", "--set", "student.batch_size=16", "--set", "data.views=12")
+    out = command("plan", "tiny.yaml", *changes).out
+    assert "\ntime: unknown for student, for no run has done the like\n" in out
+    assert "targets (33 tasks)" in out
+    assert "student[hard] " in out
+
+
+def test_plan_when_all_is_done(finished: Path, command: Command) -> None:
+    assert command("plan", "tiny.yaml").out.endswith("\n15 to reuse, 1 to run\n")
+    told = json.loads(command("plan", "tiny.yaml", "--json").out)
+    assert (told["total"]["seconds"], told["total"]["whole_seconds"], told["warnings"]) == (0, 0, [])
+
+
 def test_plan_of_named_classes_names_them(project: Path, command: Command) -> None:
     np.savez(project / "tiny.npz", class_names=np.array(["cat", "dog", "car", "truck"]), **make_arrays())
     assert command("run", "tiny.yaml", "--until", "subsets").code == 0
