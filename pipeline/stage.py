@@ -105,6 +105,7 @@ class Task:
         seed_identity: What the seed is derived from in place of `identity`, where tasks must share their draws.
         threads: CPU threads of the task.
         title: What people call it where the identity says little, such as the names of its classes.
+        function: What computes it, where that is not what its stage says.
     """
 
     stage: str
@@ -115,6 +116,7 @@ class Task:
     seed_identity: str | None = None
     threads: int = 1
     title: str = ""
+    function: str = ""
 
     @property
     def id(self) -> str:

@@ -126,7 +126,7 @@ def _claimed(job: Job, progress: Progress, warn: Callable[[str], None]) -> Outco
 
 def _keep(store: Store, job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
     progress({"state": "running"})
-    function = imported(job.stage.function)
+    function = imported(job.task.function or job.stage.function)
     checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)
     work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn))
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it

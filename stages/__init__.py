@@ -20,10 +20,17 @@ STAGES = (
     Stage("views", "stages.views:draw", tasks="stages.tasks:views", packages=("numpy",)),
     Stage("models", "stages.network:check", tasks="stages.tasks:models", packages=("torch",)),
     Stage(
+        "given",
+        "stages.given:load",
+        tasks="stages.tasks:given",
+        decided_by=("data",),
+        packages=("torch", "numpy"),
+    ),
+    Stage(
         "generalist",
         "stages.generalist:train",
         tasks="stages.tasks:generalist",
-        decided_by=("models",),
+        decided_by=("models", "given"),
         packages=("torch", "numpy"),
         gpu=1.0,
     ),

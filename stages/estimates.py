@@ -81,7 +81,7 @@ def assumed_data(
 def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
     """Return facts, by task id, of subsets as many and as large as is asked for; of which classes is not known."""
     wanted = parameters.specialists
-    sizes = [len(subset) for subset in wanted.subsets or ()]
+    sizes = [len(subset) for subset in wanted.listed.values()]
     count = wanted.count or default_count(n_classes)
     sizes = sizes or [wanted.size or max(2, math.ceil(n_classes / count))] * count
     starts = [i * n_classes // len(sizes) for i in range(len(sizes))]
@@ -121,7 +121,7 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     Returns:
         The effort; one that says nothing where the sizes are not known.
     """
-    measure = _MEASURES.get(task.stage)
+    measure = _taken if task.function else _MEASURES.get(task.stage)
     if measure is None or "data[train]" not in known:
         return Effort()
     known = assumed_transfer(parameters, known["data[train]"]) | dict(known)
@@ -207,6 +207,14 @@ def _targets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return Effort(kind, rows, 0, rows * (tables.row_bytes(outputs) + _LABEL_BYTES), memory)
 
 
+def _given(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    return Effort(_like(sizes.digest, parameters.generalist.given), 1.0, memory=PROCESS_BYTES + 2 * sizes.images)
+
+
+def _taken(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    return Effort(_like("taken"), 1.0, memory=PROCESS_BYTES)
+
+
 def _import(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return Effort(_like(""), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
 
@@ -262,6 +270,7 @@ _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "transfer": _transfer,
     "views": _views,
     "models": _models,
+    "given": _given,
     "generalist": _generalist,
     "confusion": _confusion,
     "subsets": _subsets,

@@ -203,7 +203,7 @@ def _specialist_facts(
     return {
         "classes": subset,
         "names": [names[c] for c in subset],
-        "state": "trained",
+        "state": specialist.facts.get("state", "trained"),
         "conditional_accuracy": accuracy(output[:, :-1]),
         "generalist_conditional_accuracy": accuracy(generalist[:, subset]),
         "dustbin_recall": None if inside.all() else float((output[~inside].argmax(axis=1) == len(subset)).mean()),

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.errors import Fault, did_you_mean
+from pipeline.errors import Fault, Location, did_you_mean
 from stages import manual, tables
 from stages.learning import model_names, source_names
 
@@ -337,9 +337,38 @@ class TrainingParameters(Section):
     )
 
 
+def _trained(value: str) -> str:
+    """Return a trained network of the right shape; whether it is there is seen when it is looked for."""
+    if value.startswith("python:"):
+        model_names.parse(value)
+    return value
+
+
+Trained = Annotated[str, AfterValidator(_trained), Field(min_length=1)]
+
+
+class GivenSpecialist(Section):
+    """A specialist that is trained already."""
+
+    subset: Subset = Field(description="Its classes, by id or name; its outputs are these, ascending, and the dustbin.")
+    weights: Trained = Field(description="As generalist.from.")
+    prior_correction: float | None = Field(
+        default=None,
+        description="What is added to its dustbin's logit, where its own classes were shown more often than they are "
+        "in the data. Null takes what is said beside the file, or nothing.",
+    )
+
+
 class TeacherParameters(TrainingParameters):
     """The generalist: a teacher over all classes."""
 
+    given: Trained | None = Field(
+        default=None,
+        alias="from",
+        description="A trained network, used as it is: what the other keys say of a training counts for nothing. A "
+        "file of safetensors or torch.save, whose network is what FILE.json beside it says, as runs write it, or "
+        "generalist.model; or python:MODULE:FACTORY, a function that returns it.",
+    )
     model: ModelParameters = Field(default=ModelParameters(), description="The network of all teachers.")
     sampling: Literal["data", "balanced"] = Field(
         default="data",
@@ -369,6 +398,12 @@ class SpecialistsParameters(TrainingParameters):
         "those that it predicts together; random, a control, deals classes out to subsets of the sizes that confusion "
         "finds; manual takes those of `subsets`.",
     )
+    given: Annotated[tuple[GivenSpecialist, ...], Field(strict=False)] = Field(
+        default=(),
+        alias="from",
+        description="Specialists that are trained already, by their subsets: with method manual, and beside those that "
+        "are trained for `subsets`, if any.",
+    )
     subsets: Subsets | None = Field(
         default=None,
         validate_default=True,
@@ -395,10 +430,22 @@ class SpecialistsParameters(TrainingParameters):
     @model_validator(mode="before")
     @classmethod
     def _count_what_is_listed(cls, values: Any) -> Any:
-        """Let the list say how many there are, where nothing else does."""
-        if isinstance(values, dict) and isinstance(values.get("subsets"), list | tuple) and values["subsets"]:
-            return {"count": len(values["subsets"])} | values
-        return values
+        """Let the lists say how many there are, where nothing else does; a list of what is there, by which method."""
+        if not isinstance(values, dict):
+            return values
+        lists = {name: values.get(name) for name in ("from", "subsets")}
+        n_listed = sum(len(listed) for listed in lists.values() if isinstance(listed, list | tuple))
+        listed = {"count": n_listed} if n_listed else {}
+        return listed | ({"method": "manual"} if lists["from"] else {}) | values
+
+    @field_validator("given")
+    @classmethod
+    def _given_with_manual_alone(cls, given: tuple[GivenSpecialist, ...], info: ValidationInfo) -> Any:
+        """Return the specialists that are there where the method leaves the subsets to them."""
+        method = info.data.get("method")
+        if given and method not in {None, "manual"}:
+            raise ValueError(f"must be given with method manual, or with none named; got method {method}")
+        return given
 
     @field_validator("regularize")
     @classmethod
@@ -415,19 +462,32 @@ class SpecialistsParameters(TrainingParameters):
     def _listed_with_manual_alone(cls, subsets: Subsets | None, info: ValidationInfo) -> Subsets | None:
         """Return the subsets where they agree with the method, the count and the size."""
         method, count, size = (info.data.get(name) for name in ("method", "count", "size"))
-        if method is not None and (subsets is None) == (method == "manual"):
+        given = [one.subset for one in info.data.get("given", ())]
+        if method is not None and (subsets is None and not given) == (method == "manual"):
             got = "nothing" if subsets is None else f"a list with method {method}; did you mean method: manual?"
             raise ValueError(f"must be given with method manual, and with no other; got {got}")
-        if subsets is None:
-            return None
-        if count is not None and len(subsets) != count:
-            hint = f"set specialists.count to {len(subsets)} or leave it out"
-            raise ValueError(f"must be as many as specialists.count says, {count}; got {len(subsets)}; {hint}")
-        others = [len(subset) for subset in subsets if size is not None and len(subset) != size]
+        listed = [*given, *(subsets or ())]
+        if listed and count is not None and len(listed) != count:
+            hint = f"set specialists.count to {len(listed)} or leave it out"
+            raise ValueError(f"must be as many as specialists.count says, {count}; got {len(listed)}; {hint}")
+        others = [len(subset) for subset in listed if size is not None and len(subset) != size]
         if others:
             hint = "set specialists.size to null or leave it out"
             raise ValueError(f"must be of specialists.size classes each, {size}; got one of {others[0]}; {hint}")
         return subsets
+
+    @property
+    def trains(self) -> bool:
+        """Whether any specialist is trained."""
+        return not self.given or self.subsets is not None
+
+    @property
+    def listed(self) -> dict[Location, Subset]:
+        """The subsets that are listed, by their places in the config; none where they are to be found."""
+        found: dict[Location, Subset] = {
+            ("specialists", "from", i, "subset"): one.subset for i, one in enumerate(self.given)
+        }
+        return found | {("specialists", "subsets", i): subset for i, subset in enumerate(self.subsets or ())}
 
 
 class CombineParameters(Section):
@@ -568,9 +628,10 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
     if classes < 3:
         rule = "have 3 classes or more, for a specialist needs 2 and must leave one out"
         faults.append((("data", "source"), f"must {rule}; got {classes}"))
-    elif parameters.specialists.subsets is not None:
-        listed = manual.faults_of(parameters.specialists.subsets, classes, names)
-        faults += [(("specialists", "subsets", *place), message) for place, message in listed]
+    elif listed := parameters.specialists.listed:
+        places = list(listed)
+        found = manual.faults_of(list(listed.values()), classes, names)
+        faults += [((*places[subset], *member), message) for (subset, *member), message in found]
     else:
         if count is not None and count > classes // 2:
             rule = f"be at most {classes // 2}, so that each has 2 of the {classes} classes"
@@ -581,8 +642,8 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
             faults.append((("specialists", "size"), f"must {rule}; got {size}"))
     rule = f"must be at most {classes}, the number of classes"
     tried = (parameters.sweep and parameters.sweep.active_classes) or ()
-    places = [("combine", "active_classes"), *(("sweep", "active_classes", i) for i in range(len(tried)))]
-    for place, active in zip(places, (parameters.combine.active_classes, *tried), strict=True):
+    active_places = [("combine", "active_classes"), *(("sweep", "active_classes", i) for i in range(len(tried)))]
+    for place, active in zip(active_places, (parameters.combine.active_classes, *tried), strict=True):
         if active > classes:
             faults.append((place, f"{rule}; got {active}"))
     return faults + _transfer_faults(parameters, classes, names) + _encoding_faults(parameters, classes)

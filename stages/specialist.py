@@ -56,7 +56,9 @@ def train(
     global_labels = models.as_tensor(dataset.arrays["labels"])
     labels = dustbin.subset_labels(global_labels, classes, len(dataset.facts["class_names"])).numpy()
     pool = global_labels[torch.from_numpy(examples)]
-    pixels = Pixels.of(dataset, budget=memory_budget * GIB)
+    # A generalist that was trained elsewhere may expect another mean of the pixels; its specialists start from it.
+    expected = {name: generalist.facts["network"][name] for name in ("mean", "std")}
+    pixels = replace(Pixels.of(dataset, budget=memory_budget * GIB), **expected)
     teach = None
     if regularize == "soft_targets":
         teach = network.predictor(generalist, pixels.device)

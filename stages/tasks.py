@@ -5,13 +5,15 @@ Every function takes the parameters and the facts known so far (by task id), and
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from pipeline.errors import MisfitError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts, Task
-from stages import candidates, manual
+from stages import candidates, given_files, manual
 from stages.candidates import Candidate
 from stages.parameters import (
+    GivenSpecialist,
     ModelParameters,
     Parameters,
     StudentParameters,
@@ -86,7 +88,9 @@ def views(parameters: Parameters, known: Known) -> list[Task]:
 
 def models(parameters: Parameters, known: Known) -> list[Task]:
     """List the trials of networks that are not this project's own: all before the first training, which may be long."""
-    tried = {name: getattr(parameters, name).model for name in ("generalist", "student")}
+    tried: dict[str, ModelParameters] = {"student": parameters.student.model}
+    if parameters.generalist.given is None:
+        tried = {"generalist": parameters.generalist.model} | tried
     return [
         Task(
             "models",
@@ -101,9 +105,37 @@ def models(parameters: Parameters, known: Known) -> list[Task]:
     ]
 
 
+def given(parameters: Parameters, known: Known) -> list[Task]:
+    """List the networks that are there already: all are looked at before the first training.
+
+    Raises:
+        MisfitError: What is said of them does not fit the data or the config; lists all faults.
+    """
+    there, train = known["models"].get("given", {}), known["data[train]"]
+    if not there:
+        return []
+    class_names = train["class_names"]
+    faults = check_classes(parameters, len(class_names), class_names)
+    faults = faults or given_files.faults_of(parameters, there, class_names, train["image_shape"])
+    if faults:
+        raise MisfitError(faults)
+    tasks: list[Task] = []
+    if parameters.generalist.given is not None:
+        start = {"is_start": parameters.specialists.trains}
+        tasks.append(_given("generalist", there[given_files.GENERALIST], parameters, "generalist.from", start))
+    places = given_files.places(parameters)
+    for place, (name, specialist) in zip(places, _given_subsets(parameters, class_names).items(), strict=True):
+        correction = {"specialists.from.prior_correction": specialist.prior_correction}
+        others = {"subset": manual.class_ids(specialist.subset, class_names), **correction}
+        tasks.append(_given(name, there[place], parameters, "specialists.from", others))
+    return tasks
+
+
 def generalist(parameters: Parameters, known: Known) -> list[Task]:
-    """List the one training of the generalist."""
+    """List the one training of the generalist, or the taking of one that is there."""
     wanted = parameters.generalist
+    if wanted.given is not None:
+        return [_taken("generalist", "", "generalist")]
     return [
         Task(
             "generalist",
@@ -134,8 +166,8 @@ def subsets(parameters: Parameters, known: Known) -> list[Task]:
     wanted, class_names = parameters.specialists, _fitting_classes(parameters, known)
     count = default_count(len(class_names)) if wanted.count is None else wanted.count
     chosen: dict[str, object] = {"specialists.count": count, "specialists.size": wanted.size}
-    if wanted.subsets is not None:
-        chosen = {"specialists.subsets": manual.resolve(wanted.subsets, class_names)}
+    if wanted.listed:
+        chosen = {"specialists.subsets": manual.resolve(list(wanted.listed.values()), class_names)}
     return [
         Task("subsets", inputs={"confusion": "confusion"}, parameters=chosen | {"specialists.method": wanted.method})
     ]
@@ -143,11 +175,15 @@ def subsets(parameters: Parameters, known: Known) -> list[Task]:
 
 def specialist(parameters: Parameters, known: Known) -> list[Task]:
     """List one training a subset, named by its classes: what the other subsets are does not matter to it."""
-    wanted = parameters.specialists
+    wanted, class_names = parameters.specialists, known["data[train]"]["class_names"]
+    there = _given_subsets(parameters, class_names)
     training = TrainingParameters(**{name: getattr(wanted, name) for name in TrainingParameters.model_fields})
-    class_names = known["data[train]"]["class_names"]
-    return [
-        Task(
+
+    def task(name: str, classes: Sequence[int]) -> Task:
+        title = ", ".join(class_names[c] for c in classes)
+        if name in there:
+            return _taken("specialist", name, name, title=title)
+        return Task(
             "specialist",
             name,
             inputs={"dataset": "data[train]", "generalist": "generalist"},
@@ -160,10 +196,10 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
             },
             settings=_memory(parameters),
             threads=wanted.threads,
-            title=", ".join(class_names[c] for c in classes),
+            title=title,
         )
-        for name, classes in _subsets(known).items()
-    ]
+
+    return [task(name, classes) for name, classes in _subsets(known).items()]
 
 
 def calibration(parameters: Parameters, known: Known) -> list[Task]:
@@ -427,6 +463,35 @@ def subset_name(classes: Sequence[int]) -> str:
     """Return the name of a subset: its class ids where that stays readable, their digest where there are many."""
     name = "-".join(map(str, classes))
     return name if len(name) <= 40 else f"{len(classes)}-classes-{sha256(canonical(list(classes)))[:12]}"
+
+
+def _given(
+    name: str, network: Mapping[str, Any], parameters: Parameters, section: str, others: Mapping[str, object]
+) -> Task:
+    """Return the loading of a network that is there."""
+    what: dict[str, object] = {f"{section}.content": network["content"]}
+    if network["description"] is not None:
+        what[f"{section}.description"] = network["description"]
+    elif not network["weights"].startswith("python:"):
+        what["generalist.model"] = _bare(parameters.generalist.model)
+    return Task(
+        "given",
+        name,
+        inputs={"dataset": "data[train]"},
+        parameters={**what, **others},
+        settings={"weights": network["weights"]},
+    )
+
+
+def _taken(stage: str, identity: str, name: str, *, title: str = "") -> Task:
+    """Return what stands in the place of a training."""
+    return Task(stage, identity, inputs={"given": f"given[{name}]"}, function="stages.given:use", title=title)
+
+
+def _given_subsets(parameters: Parameters, class_names: Sequence[str]) -> dict[str, GivenSpecialist]:
+    """Return the specialists that are there by name."""
+    given = parameters.specialists.given
+    return {subset_name(manual.class_ids(one.subset, class_names)): one for one in given}
 
 
 def _bare(model: ModelParameters) -> ModelParameters:

@@ -213,21 +213,33 @@ def evaluate(
 @app.command()
 def export(
     run: RunName,
-    form: Annotated[str, typer.Option("--format", help="onnx (which needs the extra `onnx`) or torch-export.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="onnx (which needs the extra `onnx`), torch-export, or safetensors: weights."),
+    ],
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of one in the run's folder.")] = None,
     *,
+    network: Annotated[
+        str | None, typer.Option(help="With safetensors: generalist, a specialist's name, or student-distilled.")
+    ] = None,
     runs: RunsFolder = Path("runs"),
     store: RunStore = None,
     as_json: AsJson = None,
 ) -> None:
     """Write a run's student as one file for other programs: pixels in, probabilities out, checked against PyTorch.
 
+    With safetensors any network of the run, as another run takes it by `generalist.from` or `specialists.from`.
+
     Example: python -m pipeline export digits --format onnx
     """
     from pipeline.cli import export as command  # noqa: PLC0415
     from pipeline.cli import kept  # noqa: PLC0415
 
-    command.export(kept.find(runs, run, store), form, to, as_json=bool(as_json))
+    found = kept.find(runs, run, store)
+    if form == "safetensors":
+        command.export_weights(found, network or command.STUDENT, to, as_json=bool(as_json))
+    else:
+        command.export(found, form, to, network=network, as_json=bool(as_json))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from pipeline.graph import Graph
 from pipeline.runs import newest_first
 from pipeline.stage import Facts, Json
 from pipeline.store import Store
-from stages import STAGES
+from stages import STAGES, given_files
 from stages.learning.errors import LearningError
 from stages.parameters import check_classes, resolved
 
@@ -132,7 +132,11 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         imported, missing = imports.find(config, store, data)
         faults += missing
         found.append((store, data, networks, imported))
-        return faults + (check_classes(config, data.classes, data.class_names) if data.classes else [])
+        faults += check_classes(config, data.classes, data.class_names) if data.classes else []
+        if not faults and data.contents:
+            there, contents = networks.get("given", {}), data.contents
+            faults += given_files.faults_of(config, there, contents.class_names, contents.image_shape)
+        return faults
 
     loaded = config_file.load(path, Config, overrides, checks=check)
     return Composition(loaded, *found[-1])

@@ -1,5 +1,6 @@
-"""`export`: writes a run's student as one file for other programs, and checks it against PyTorch."""
+"""`export`: writes a run's student as a file for other programs, checked against PyTorch; or any network's weights."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,37 @@ from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 
+STUDENT = "student-distilled"
+"""The network that is written unless another is asked for."""
+
 N_EXAMPLES = 256
 """Examples of the holdout that the file is checked on, at most."""
 
 
-def export(run: KeptRun, form: str, to: Path | None, *, as_json: bool) -> None:
+def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = None, as_json: bool) -> None:
     """Write a student as one file, and print how far it is from PyTorch.
 
     Args:
         run: The run.
         form: `onnx` or `torch-export`.
         to: The file; None for one in the run's folder.
+        network: The student, if anything: other networks can be had as weights alone.
         as_json: Whether to print JSON.
 
     Raises:
-        ConfigError: There is no such format, or packages that it needs are missing.
+        ConfigError: There is no such format, packages that it needs are missing, or another network is asked for.
         StageError: There is no student, or what was written differs from it: nothing is left then.
         StoreError: The examples are not in the store, or the file cannot be written.
     """
     from stages import portable  # noqa: PLC0415  # brings torch
     from stages.inference import read_student  # noqa: PLC0415
 
-    if form not in portable.SUFFIXES:
-        known = " or ".join(portable.SUFFIXES)
-        raise ConfigError(f"--format: must be {known}; got '{form}'{did_you_mean(form, portable.SUFFIXES)}")
+    forms = (*portable.SUFFIXES, "safetensors")
+    if form not in forms:
+        known = f"{', '.join(forms[:-1])} or {forms[-1]}"
+        raise ConfigError(f"--format: must be {known}; got '{form}'{did_you_mean(form, forms)}")
+    if network not in {None, STUDENT}:
+        raise ConfigError(f"--network: must be {STUDENT} with --format {form}; got '{network}'; use safetensors")
     portable.check_packages(form)
     description, student = read_student(run.folder.path)
     images = _held_out(run)
@@ -50,6 +58,48 @@ def export(run: KeptRun, form: str, to: Path | None, *, as_json: bool) -> None:
         f"largest difference from PyTorch in logits and probabilities: {difference:.1e}, over {len(images)} examples of"
         f" the holdout (must be less than {portable.TOLERANCE:g})"
     )
+
+
+def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -> None:
+    """Write the weights of a network of a run, and beside them what it is, as a config can name them; print where.
+
+    Args:
+        run: The run.
+        name: `generalist`, the name of a specialist, such as `3-5-8`, or a student, such as `student-distilled`.
+        to: The file, which ends in `.safetensors`; None for one in the run's folder.
+        as_json: Whether to print JSON.
+
+    Raises:
+        ConfigError: There is no such network, or the file has another ending.
+        StoreError: The network is not in the store, or the file cannot be written.
+    """
+    from stages.given import described_weights  # noqa: PLC0415  # brings torch
+
+    tasks = [task for stage in _NETWORKS for task in run.keys if task.partition("[")[0] == stage]
+    networks = {_network_name(task): task for task in tasks}
+    if name not in networks:
+        known = ", ".join(networks) or "none"
+        raise ConfigError(f"--network: must be one of {known}; got '{name}'{did_you_mean(name, networks)}")
+    file = to or run.folder.path / f"{name}.safetensors".replace("/", "-")
+    if file.suffix != ".safetensors":
+        raise ConfigError(f"--to: must end in .safetensors; got {file}")
+    weights, description = described_weights(run.artifact(networks[name]), run.facts("data[train]"))
+    beside = file.with_suffix(".json")
+    _write(file, weights)
+    _write(beside, (json.dumps({"weights": file.name, **description}, indent=2, ensure_ascii=False) + "\n").encode())
+    if as_json:
+        Console().print_json(data={"file": str(file), "description": str(beside), "bytes": len(weights)})
+        return
+    say(f"{file}: {len(weights):,} bytes, described in {beside.name}")
+
+
+_NETWORKS = ("generalist", "specialist", "student")
+
+
+def _network_name(task: str) -> str:
+    """Return what a network is called here, given the task that made it; a control may be called as a teacher is."""
+    stage, _, identity = task.rstrip("]").partition("[")
+    return f"student-{identity}" if stage == "student" else identity or stage
 
 
 def _write(file: Path, content: bytes) -> None:

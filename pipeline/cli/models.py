@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from pipeline.cli.schema import Config
-from pipeline.errors import Fault
+from pipeline.errors import Fault, Location
 from pipeline.stage import Facts
 from pipeline.store import Store
+from stages import given_files
+from stages.given_files import Given
 from stages.learning import model_files
 from stages.learning.errors import LearningError
 
@@ -21,7 +23,8 @@ def find(config: Config, store: Store) -> tuple[Facts, list[Fault]]:
         store: Where digests are remembered, while the files stay the same.
 
     Returns:
-        By section `content`, a digest, and `weights`, the path of a file or None; and the faults.
+        By section `content`, a digest, and `weights`, the path of a file or None; as `given` what is known of networks
+        that are there already, by where the config names them; and the faults.
     """
     facts: dict[str, Facts] = {}
     faults: list[Fault] = []
@@ -35,7 +38,25 @@ def find(config: Config, store: Store) -> tuple[Facts, list[Fault]]:
             continue
         if content:
             facts[section] = {"content": content, "weights": str(weights) if weights else None}
-    return facts, faults
+    given, missing = _given(config, store)
+    return facts | ({"given": given} if given else {}), faults + missing
+
+
+def _given(config: Config, store: Store) -> tuple[dict[Location, Given], list[Fault]]:
+    """Return what is known of the networks that are there already, by where the config names them."""
+    found: dict[Location, Given] = {}
+    faults: list[Fault] = []
+    for place, weights in given_files.named(config).items():
+        name, path = model_files.split(weights)
+        try:
+            content = _content(name, path, store)
+            said = given_files.described(path) if path else None
+        except LearningError as error:
+            faults.append((place, str(error)))
+            continue
+        if content is not None:
+            found[place] = {"content": content, "weights": str(path or weights), "description": said}
+    return found, faults
 
 
 def _content(name: str, weights: Path | None, store: Store) -> str | None:

@@ -97,7 +97,7 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     for specialist in results["specialists"]:
         table.add_row(
             Text(_listed(specialist["names"])),
-            _percent(specialist["conditional_accuracy"]) if specialist["state"] == "trained" else "dropped",
+            _percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
             _percent(specialist["generalist_conditional_accuracy"]),
             _percent(specialist["dustbin_recall"]),
         )

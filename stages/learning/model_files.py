@@ -44,6 +44,11 @@ def digest(name: str, weights: Path | None) -> str | None:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else None
 
 
+def split(weights: str) -> tuple[str, Path | None]:
+    """Return a trained network, a file or a function `python:MODULE:FACTORY`, as `digest` and `stamp` take it."""
+    return (weights, None) if weights.startswith("python:") else ("", Path(weights).absolute())
+
+
 def _files(name: str, weights: Path | None) -> Iterator[Path]:
     if name.startswith("python:"):
         yield code.module_file(name.split(":")[1])

@@ -62,7 +62,7 @@ def write_page(
         cover=words.cover(results["subsets"]["cover"]),
         method=METHODS[results["subsets"]["method"]],
         subset_rows=_subset_rows(results),
-        dumbbells=_dumbbells([one for one in results["specialists"] if one["state"] == "trained"]),
+        dumbbells=_dumbbells([one for one in results["specialists"] if one["state"] != "dropped"]),
         dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
         gains=figures.gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
@@ -172,7 +172,7 @@ def _curves(
             "legend": figures.legend(list(histories)),
         }
         for title, nets in groups.items()
-        if (histories := {name: net.facts["history"] for name, net in nets.items()})
+        if (histories := {name: net.facts["history"] for name, net in nets.items() if net.facts["history"]})
     ]
 
 

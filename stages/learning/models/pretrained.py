@@ -20,7 +20,7 @@ PREFIXES = ("module.", "_orig_mod.")
 Weights = dict[str, Tensor]
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
     """Give a network the weights of a file. Its last layer stays as it is where the file's has another shape.
 
     Where the images have other channels than the file's network took, its first convolution is given the sum over
@@ -29,13 +29,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Args:
         model: Changed in place.
         path: A file of safetensors; or of torch.save, read without running what a pickle may hold.
+        whole: Whether the file must hold all weights as they are, those of the last layer too.
 
     Raises:
         LearningError: The file holds no weights, or those of another network; lists all faults and nothing is changed.
     """
-    wanted = model.state_dict()
-    found = _with_own_head(_read(path), wanted, find_head(model))
-    found = _with_own_channels(found, wanted, f"{stem_of(model)}.weight")
+    wanted, found = model.state_dict(), _read(path)
+    if not whole:
+        found = _with_own_head(found, wanted, find_head(model))
+        found = _with_own_channels(found, wanted, f"{stem_of(model)}.weight")
     # Counts that only batch norm without a momentum reads; files of old versions of torch have none.
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     spare = sorted(found.keys() - wanted.keys())

@@ -64,7 +64,7 @@ def test_export_writes_a_file_that_says_what_the_student_says(finished: Path, co
 
 def test_export_leaves_nothing_behind_when_it_cannot(finished: Path, command: Command) -> None:
     assert command("export", "tiny", "--format", "onx").err == (
-        "--format: must be onnx or torch-export; got 'onx'; did you mean 'onnx'?\n"
+        "--format: must be onnx, torch-export or safetensors; got 'onx'; did you mean 'onnx'?\n"
     )
     done = command("export", "tiny", "--format", "torch-export", "--to", "nowhere/student.pt2")
     assert done.code == 1

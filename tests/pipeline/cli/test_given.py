@@ -1,0 +1,166 @@
+"""Runs with teachers that are there already: exported by another run, used as they are, refused by name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.pipeline.cli.conftest import Command, newest, without_times
+
+SPECIALISTS = ("0-1", "2-3")
+
+
+def exported(command: Command, *names: str) -> None:
+    for name in names:
+        done = command("export", "tiny", "--format", "safetensors", "--network", name, "--to", f"{name}.safetensors")
+        assert (done.code, done.err) == (0, "")
+
+
+def settings(**sections: Any) -> list[str]:
+    """Return options that replace whole sections, and the store: nothing may be found of the first run."""
+    replaced = {"store": "another", **sections}
+    return [part for name, value in replaced.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((newest(folder / "runs") / "results.json").read_text()))
+
+
+@pytest.fixture
+def teachers(finished: Path, command: Command) -> Path:
+    """A working folder with the teachers of a finished run in files of their own."""
+    found = [tuple(map(str, one["classes"])) for one in results(finished)["specialists"]]
+    assert ["-".join(classes) for classes in found] == list(SPECIALISTS)
+    exported(command, "generalist", *SPECIALISTS)
+    return finished
+
+
+def all_given() -> list[str]:
+    subsets = [{"subset": ["1", 0], "weights": "0-1.safetensors"}, {"subset": [2, 3], "weights": "2-3.safetensors"}]
+    return settings(generalist={"from": "generalist.safetensors"}, specialists={"from": subsets})
+
+
+def test_run_with_the_teachers_of_another_finds_what_that_found(teachers: Path, command: Command) -> None:
+    before = without_times(results(teachers))
+    done = command("run", "tiny.yaml", *all_given())
+    assert done.code == 0, done.err
+    assert "given[0-1]: done" in done.out
+    after = without_times(results(teachers))
+    assert [one.pop("state") for one in after["specialists"]] == ["given", "given"]
+    assert [one.pop("state") for one in before["specialists"]] == ["trained", "trained"]
+    for name in ("generalist", "specialists", "ensemble", "students", "differences"):
+        assert after[name] == before[name], name
+    page = (newest(teachers / "runs") / "report.html").read_text()
+    assert "(given)" in page
+    steps = json.loads(command("plan", "tiny.yaml", *all_given(), "--json").out)["steps"]
+    assert [step["id"] for step in steps if step["action"] == "run"] == ["report"]
+
+
+def test_other_weights_are_another_network_and_another_path_is_not(teachers: Path, command: Command) -> None:
+    def to_run(weights: str) -> list[str]:
+        options = settings(generalist={"from": weights})
+        steps = json.loads(command("plan", "tiny.yaml", *options, "--json").out)["steps"]
+        return [step["id"] for step in steps if step["action"] == "run"]
+
+    exported(command, "student-distilled")
+    options = settings(generalist={"from": "generalist.safetensors"})
+    assert command("run", "tiny.yaml", *options, "--until", "generalist").code == 0
+    assert "generalist" not in to_run("generalist.safetensors")
+    (teachers / "moved").mkdir()
+    for ending in ("safetensors", "json"):
+        (teachers / f"generalist.{ending}").rename(teachers / f"moved/generalist.{ending}")
+    assert "generalist" not in to_run("moved/generalist.safetensors")
+    assert "given[generalist]" in to_run("student-distilled.safetensors")
+
+
+def test_specialist_that_is_there_stands_beside_one_that_is_trained(teachers: Path, command: Command) -> None:
+    specialists = {"from": [{"subset": [0, 1], "weights": "0-1.safetensors"}], "subsets": [[1, 2, 3]], "epochs": 1}
+    done = command("run", "tiny.yaml", *settings(specialists=specialists))
+    assert done.code == 0, done.err
+    found = {"-".join(map(str, one["classes"])): one["state"] for one in results(teachers)["specialists"]}
+    assert found == {"0-1": "given", "1-2-3": "trained"}
+
+
+def test_all_that_does_not_fit_is_told_before_any_work(teachers: Path, command: Command) -> None:
+    arrays = dict(np.load(teachers / "tiny.npz"))
+    arrays["class_names"] = np.array(["cat", "dog", "car", "truck"])
+    wider = {name: np.pad(images, ((0, 0), (0, 1), (0, 0))) for name, images in arrays.items() if name[0] == "x"}
+    np.savez(teachers / "other.npz", **arrays | wider)
+    specialists = {"from": [{"subset": ["cat", "car"], "weights": "0-1.safetensors"}]}
+    options = settings(generalist={"from": "2-3.safetensors"}, specialists=specialists)
+    done = command("validate", "tiny.yaml", *options, "--set", "data.source=npz:other.npz")
+    assert done.code == 2
+    other = "must be of a network that knows the classes of the data, in their order; got '0' for 'cat', '1' for 'dog'"
+    size = "must be of a network for images of 9 x 8 x 1; got one for 8 x 8 x 1"
+    told = [
+        f"generalist.from: {other}",
+        f"generalist.from: {size}",
+        "generalist.from: must be of a network for all classes; got one for 2, 3",
+        f"specialists.from[0].weights: {other}",
+        f"specialists.from[0].weights: {size}",
+        "specialists.from[0].weights: must be of a network for cat, car; got one for 0, 1",
+    ]
+    lines = done.err.splitlines()
+    assert len(lines) == len(told)
+    assert all(fault in line for fault, line in zip(told, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"generalist": {"from": "none.safetensors"}}, "generalist.from: weights must be a file; got none at"),
+        ({"generalist": {"from": "tiny.npz"}}, "generalist.from: weights must be a file that ends in one of"),
+        ({"generalist": {"from": "python:none:make"}}, "generalist.from: module none must be one that Python can"),
+        ({"generalist": {"from": "python:none"}}, "generalist.from: must be python:MODULE:FACTORY"),
+        (
+            {"specialists": {"from": [{"subset": [0, 1], "weights": "g.pt"}], "method": "confusion"}},
+            "specialists.from: must be given with method manual, or with none named; got method confusion",
+        ),
+        (
+            {"specialists": {"from": [{"subset": [0, 9], "weights": "2-3.safetensors"}]}},
+            "specialists.from[0].subset[1]: must be a class id within 0..3; got 9",
+        ),
+        (
+            {"specialists": {"from": [{"subset": [0, 1], "weights": "0-1.safetensors"}], "subsets": [[1, 0]]}},
+            "specialists.subsets[0]: must be another subset than those before it; got [1, 0] again",
+        ),
+        (
+            {"specialists": {"from": [{"subset": [0, 1], "weights": "0-1.safetensors"}], "count": 2}},
+            "must be as many as specialists.count says, 2; got 1",
+        ),
+    ],
+)
+def test_wrong_setting_is_told_before_any_work(
+    teachers: Path, command: Command, sections: dict[str, Any], told: str
+) -> None:
+    done = command("run", "tiny.yaml", *settings(**sections))
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_description_that_is_none_is_told(teachers: Path, command: Command) -> None:
+    for text, told in (
+        ("{", "got: "),
+        ('{"model": {}}', "got nothing of outputs, channels, image_size"),
+        ("[]", "got no"),
+    ):
+        (teachers / "generalist.json").write_text(text)
+        done = command("validate", "tiny.yaml", *settings(generalist={"from": "generalist.safetensors"}))
+        assert done.code == 2
+        assert "generalist.json must describe the network of generalist.safetensors; " in done.err
+        assert told in done.err
+
+
+def test_export_of_weights_says_what_there_is(finished: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "safetensors", "--network", "generalists")
+    assert done.err == (
+        "--network: must be one of generalist, 0-1, 2-3, student-hard, student-distilled; got 'generalists';"
+        " did you mean 'generalist'?\n"
+    )
+    assert "--to: must end in .safetensors" in command("export", "tiny", "--format", "safetensors", "--to", "a").err
+    assert "use safetensors" in command("export", "tiny", "--format", "onnx", "--network", "generalist").err
+    told = json.loads(command("export", "tiny", "--format", "safetensors", "--json").out)
+    assert told["file"].endswith("student-distilled.safetensors")
+    assert Path(told["description"]).is_file()

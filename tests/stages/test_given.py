@@ -1,0 +1,151 @@
+"""Trained networks from files and functions: the same network again, or refused by name."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from pipeline.stage import Artifact, Work
+from stages import given, given_files, network, specialist
+from stages.learning import model_files, models
+from stages.learning.errors import LearningError
+from stages.parameters import AugmentParameters, ModelParameters, TrainingParameters
+
+CNN = ModelParameters(width=8)
+FACTORY = """
+import torch
+from torch import nn
+
+def scaled(*, classes, channels, image_size):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.arange(64.0 * classes).reshape(classes, 64) / 1000)
+        net[1].bias.zero_()
+    return net
+
+def headless(*, classes, channels, image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes), nn.Tanh())
+"""
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    (tmp_path / "given_nets.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "python:given_nets"
+    sys.modules.pop("given_nets", None)
+
+
+@pytest.fixture
+def load(dataset):
+    def load(weights, **options):
+        content = model_files.digest(*model_files.split(str(weights)))
+        return given.load(dataset=dataset, weights=str(weights), **{"content": content} | options, work=Work())
+
+    return load
+
+
+@pytest.fixture
+def write(tmp_path, dataset):
+    """Write a network as a run exports it; return the file, and what is said of it."""
+
+    def write(net):
+        weights, said = given.described_weights(net, dataset.facts)
+        path = tmp_path / "net.safetensors"
+        path.write_bytes(weights)
+        path.with_suffix(".json").write_bytes(json.dumps(said).encode())
+        return path, given_files.described(path)
+
+    return write
+
+
+def images(dataset, n=6):
+    return torch.from_numpy(np.array(dataset.arrays["images"][:n]))
+
+
+def test_generalist_that_was_written_is_the_same_again(load, write, dataset, generalist_net):
+    path, said = write(generalist_net)
+    found = load(path, description=said, is_start=True)
+    assert torch.equal(network.predict(found, images(dataset)), network.predict(generalist_net, images(dataset)))
+    assert found.facts["history"] == []
+    assert found.facts["state"] == "given"
+    assert given.use(given=found, work=Work()) is found
+
+
+@pytest.mark.parametrize("regularize", ["none", "soft_targets"])
+def test_specialist_that_was_written_is_the_same_again(load, write, dataset, train_specialist, regularize):
+    net = train_specialist([2, 3], regularize=regularize)
+    path, said = write(net)
+    found = load(path, description=said, subset=[2, 3])
+    assert torch.equal(network.predict(found, images(dataset)), network.predict(net, images(dataset)))
+    names = ("name", "subset", "prior_correction")
+    assert {name: found.facts[name] for name in names} == {name: net.facts[name] for name in names}
+    assert load(path, description=said, subset=[2, 3], prior_correction=0.5).facts["prior_correction"] == 0.5
+
+
+def test_file_without_a_description_is_of_the_network_that_the_config_names(load, tmp_path, dataset, generalist_net):
+    path = tmp_path / "bare.safetensors"
+    save_file({name: np.array(array) for name, array in generalist_net.arrays.items()}, path)
+    assert given_files.described(path) is None
+    found = load(path, model=CNN)
+    assert torch.equal(network.predict(found, images(dataset)), network.predict(generalist_net, images(dataset)))
+    with pytest.raises(LearningError, match=r"head.weight must be of the shape \(3, 32\); got \(5, 32\)"):
+        load(path, model=CNN, subset=[0, 1])
+    with pytest.raises(LearningError, match="must hold weights of the network"):
+        load(path, model=ModelParameters(width=16))
+
+
+def test_function_is_shown_pixels_from_0_to_1(load, nets, dataset):
+    found = load(f"{nets}:scaled", is_start=True)
+    weight = torch.arange(320.0).reshape(5, 64) / 1000
+    expected = images(dataset).flatten(1).float() / 255 @ weight.T
+    assert network.predict(found, images(dataset)).numpy() == pytest.approx(expected.numpy(), rel=1e-5)
+    assert load(f"{nets}:scaled", subset=[1, 4]).facts["network"]["outputs"] == 3
+
+
+def test_specialist_of_a_given_generalist_is_trained_on_the_pixels_that_it_expects(load, nets, dataset):
+    start = load(f"{nets}:scaled", is_start=True)
+    still = TrainingParameters(epochs=1, learning_rate=1e-30, batch_size=32, weight_decay=0.0)
+    shown = {"fraction": 0.5, "regularize": "none", "augment": AugmentParameters(), "subset": [2, 3]}
+    net = specialist.train(dataset=dataset, generalist=start, specialists=still, **shown, work=Work(seed=1))
+    assert net.facts["network"]["mean"] == [0.0]
+    held_out = dataset.arrays["holdout"] & np.isin(dataset.arrays["labels"], [2, 3])
+    logits = network.predict(net, torch.from_numpy(np.array(dataset.arrays["images"][held_out])))[:, :2]
+    labels = torch.from_numpy(np.array(dataset.arrays["labels"][held_out])) - 2
+    nll = torch.nn.functional.cross_entropy(logits, labels).item()
+    assert net.facts["history"][0]["nll"] == pytest.approx(nll, rel=1e-4)
+
+
+def test_network_that_is_another_by_now_is_refused(load, write, generalist_net):
+    path, said = write(generalist_net)
+    with pytest.raises(LearningError, match="must be what it was when the run was planned, with the digest 0000"):
+        load(path, description=said, content="0" * 64)
+
+
+def test_network_of_other_classes_is_refused(load, write, specialist_nets, nets):
+    path, said = write(specialist_nets[0])
+    with pytest.raises(LearningError, match=r"must have 5 outputs; got 3"):
+        load(path, description=said)
+    with pytest.raises(LearningError, match="last linear layer of a network must make its logits"):
+        load(f"{nets}:headless", is_start=True)
+    assert load(f"{nets}:headless").facts["state"] == "given"
+
+
+def test_weights_that_do_not_fit_their_description_are_refused(load, write, generalist_net):
+    path, said = write(generalist_net)
+    with pytest.raises(LearningError, match="must hold weights of the network"):
+        load(path, description=said | {"model": {"name": "cnn", "width": 4}})
+
+
+def test_written_weights_are_those_of_the_network(dataset, generalist_net):
+    weights, said = given.described_weights(generalist_net, dataset.facts)
+    assert said["class_names"] == dataset.facts["class_names"]
+    assert "subset" not in said
+    assert len(weights) > sum(array.nbytes for array in generalist_net.arrays.values())
+    assert (
+        models.n_parameters(network.from_artifact(Artifact(generalist_net.arrays, generalist_net.facts)))
+        == said["parameters"]
+    )
