@@ -50,10 +50,11 @@ def outcome(results: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on beside the program."""
+    """Return what the figures depend on beside the program; the load is that of the last minute, ours included."""
     return {
         "cpu": hardware.processor(),
         "cores": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in ("numpy", "ray", "torch")},
     }
