@@ -21,7 +21,7 @@ Change = Callable[[Arrays], None]
         ("student.epochs=two", "student.epochs: must be an integer; got 'two'"),
         ("student.epochs=-3", "student.epochs: must be at least 1; got -3"),
         ("specialists.count=0", "specialists.count: must be at least 1; got 0"),
-        ("specialists.count=3", "specialists.count: must be at most 2, for 4 classes"),
+        ("specialists.count=3", "specialists.count: must be at most 2, so that each has 2 of the 4 classes"),
         ("data.source=npz:tiny.npy", "npz:tiny.npy must be a file; got none at"),
         ("data.source=npz:tiny.npy", "did you mean 'tiny.npz'?"),
         ("data.source=npz:tiny.yaml", "npz:tiny.yaml must be an archive that numpy.savez wrote"),
@@ -30,7 +30,7 @@ Change = Callable[[Arrays], None]
         ("ray.address=inlin", "ray.address: must be local, inline, auto or ray://HOST:PORT; got 'inlin'"),
         (
             "ray.resources.specialit={gpus: 1}",
-            "calibration, targets, combined, student, sweep, evaluate; got 'specialit'",
+            "combined, student, sweep, evaluate; got 'specialit'",
         ),
         ("ray.resources.student={gpu: 1}", "ray.resources.student.gpu: "),
         ("ray.wait_for={GPU: 1}", "ray.wait_for.seconds: must be given; got nothing"),
