@@ -91,7 +91,7 @@ class Shown:
 
     def _images(self, rows: slice) -> Tensor:
         if self._pixels.resident is not None and self._places is not None:
-            return self._pixels.resident[self._places[rows]]
+            return self._pixels.resident.index_select(0, self._places[rows])
         images = torch.from_numpy(self._pixels.images.take(self._examples[rows], axis=0))
         if self.device.type == "cpu":
             return images

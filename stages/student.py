@@ -1,9 +1,7 @@
 """Stage `student`: one small network, distilled from soft targets; its controls are the same with other targets."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +16,8 @@ from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.prediction import predict_logits
 from stages.learning.state import best_epoch
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
-from stages.shown import Ids, Pixels, replayed_view
-from stages.soft_targets import ResidentTargets, SoftTargets
+from stages.shown import Pixels, replayed_view
+from stages.soft_targets import SoftTargets, TrainingTargets
 
 
 def train(
@@ -57,7 +55,7 @@ def train(
         student.model, dataset=dataset, seed=work.seed, weights=weights, content=content
     )
     pixels = Pixels.of(dataset, budget=memory_budget * GIB)
-    table = _Table.of(targets, views, dataset, pixels, budget=memory_budget * GIB) if targets else None
+    table = _table(targets, views, dataset, pixels, memory_budget * GIB) if targets else None
     calibrated = 1.0 if calibration is None else calibration.facts["temperature"]
 
     def epoch(number: int) -> fitting.Epoch:
@@ -95,6 +93,15 @@ def train(
     return network.to_artifact(model, description, facts)
 
 
+def _table(
+    targets: Sequence[Artifact], views: Sequence[Artifact], dataset: Artifact, pixels: Pixels, budget: float
+) -> TrainingTargets:
+    """Return the table of some shards, on the device if there is room for it beside the images."""
+    taken = 0 if pixels.resident is None else pixels.resident.nbytes
+    is_resident = taken + sum(shard.facts["bytes"] for shard in targets) <= budget
+    return TrainingTargets(SoftTargets(targets, views, dataset), pixels.device, is_resident=is_resident)
+
+
 def _match_frequencies(model: nn.Module, dataset: Artifact, pixels: Pixels, work: Work) -> dict[str, Json]:
     """Shift the biases of the outputs until the holdout's images have the frequencies of the training labels.
 
@@ -109,66 +116,3 @@ def _match_frequencies(model: nn.Module, dataset: Artifact, pixels: Pixels, work
     shift = frequency_shift(logits, counts / len(labels))
     shift_logits(model, shift.numpy(force=True))
     return {"shift": shift.tolist(), "holdout": holdout.judge(predict())}
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The soft targets: on the device where there is room, else in the store.
-
-    Attributes:
-        kept: The table.
-        device: Where the student is trained.
-        resident: The table on the device, if there is room beside the images.
-    """
-
-    kept: SoftTargets
-    device: torch.device
-    resident: ResidentTargets | None
-
-    @classmethod
-    def of(
-        cls, targets: Sequence[Artifact], views: Sequence[Artifact], dataset: Artifact, pixels: Pixels, *, budget: float
-    ) -> "_Table":
-        """Return the table of some shards.
-
-        Args:
-            targets: The shards.
-            views: The views they are of.
-            dataset: The training half.
-            pixels: Its images, which the budget is for first.
-            budget: Bytes that may be taken on the device.
-        """
-        kept = SoftTargets(targets, views, dataset)
-        taken = 0 if pixels.resident is None else pixels.resident.nbytes
-        has_room = taken + sum(shard.facts["bytes"] for shard in targets) <= budget
-        return cls(kept, pixels.device, ResidentTargets(kept, pixels.device) if has_room else None)
-
-    def log_q(self, examples: Ids, view: int, temperature: float, calibrated: float) -> "_LogQ":
-        """Return the soft targets of examples in a view.
-
-        What top-k has left out is right at the student's temperature: that is the one the objective tempers to. A
-        teacher's own table, which is dense, may be calibrated.
-        """
-        rows = self.kept.find(examples, view)
-        if self.resident is not None:
-            logits, rows_there = partial(self.resident.logits, temperature=temperature), self.resident.on_device(rows)
-            return _LogQ(logits, rows_there, calibrated)
-        return _LogQ(partial(self.kept.logits, temperature=temperature, device=self.device), rows, calibrated)
-
-
-@dataclass(frozen=True)
-class _LogQ:
-    """The soft targets of an epoch, read batch by batch: a view of a big data set would not fit into memory.
-
-    Attributes:
-        logits: Returns the logits of rows.
-        rows: The rows of the epoch, in its order, as `logits` takes them.
-        calibrated: What the logits are divided by.
-    """
-
-    logits: Callable[[Any], Tensor]
-    rows: Ids | Tensor
-    calibrated: float
-
-    def __getitem__(self, batch: slice) -> Tensor:
-        return (self.logits(self.rows[batch]) / self.calibrated).log_softmax(dim=1)

@@ -149,14 +149,15 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     Returns:
         float32 (batch, channels, height, width).
     """
-    offset, scale = _on_device(tuple(mean), tuple(std), images.device)
-    return ((images - offset) / scale).permute(0, 3, 1, 2)
+    width = images.shape[2]
+    offset, scale = (_of_a_row(tuple(numbers), width, images.device) for numbers in (mean, std))
+    # By whole rows of pixels: by their few channels, it took ten times as long on a CPU.
+    rows = images.reshape(-1, len(offset)).float()
+    return (rows - offset).div_(scale).view(images.shape).permute(0, 3, 1, 2)
 
 
 @lru_cache(maxsize=64)
-def _on_device(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of pixels from 0 to 255, sent to a device once: sending waits for it."""
+def _of_a_row(numbers: tuple[float, ...], width: int, device: torch.device) -> Tensor:
+    """Return a number of each channel, of pixels up to 255, for a row; sent to the device once, for sending waits."""
     with torch.inference_mode(mode=False):
-        values = (torch.tensor(numbers, dtype=torch.float32, device=device) * 255 for numbers in (mean, std))
-        offset, scale = values
-        return offset, scale
+        return (torch.tensor(numbers, dtype=torch.float32, device=device) * 255).repeat(width)

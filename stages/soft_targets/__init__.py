@@ -3,12 +3,12 @@
 from specialists.dustbin import corrected
 from stages.soft_targets.encoding import choose, decode, decode_probs, encode, statistics
 from stages.soft_targets.reader import SoftTargets
-from stages.soft_targets.resident import ResidentTargets
+from stages.soft_targets.resident import TrainingTargets
 from stages.soft_targets.shards import dense_shard
 
 __all__ = [
-    "ResidentTargets",
     "SoftTargets",
+    "TrainingTargets",
     "choose",
     "corrected",
     "decode",

@@ -1,4 +1,9 @@
-"""A table on the device that trains on it, as it is kept: no row is fetched while a step waits."""
+"""A table in training: rows of an epoch, batch by batch, on the device that trains on them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +15,7 @@ from stages.soft_targets.reader import SoftTargets
 
 
 class ResidentTargets:
-    """All rows of a table, on a device.
+    """All rows of a table on a device, as they are kept: none is fetched while a step waits.
 
     Args:
         table: The table.
@@ -29,3 +34,50 @@ class ResidentTargets:
     def logits(self, rows: Tensor, *, temperature: float) -> Tensor:
         """Return what `SoftTargets.logits` does, of row numbers int64 (n,) on the device."""
         return self._table.decoded({name: values[rows] for name, values in self._kept.items()}, temperature)
+
+
+class TrainingTargets:
+    """A table for a training on some device: in its memory where there is room, else read batch by batch.
+
+    Args:
+        table: The table.
+        device: Where the training is.
+        is_resident: Whether there is room for all of it.
+    """
+
+    def __init__(self, table: SoftTargets, device: torch.device, *, is_resident: bool) -> None:
+        self._table, self._device = table, device
+        self._resident = ResidentTargets(table, device) if is_resident else None
+
+    def log_q(self, examples: Ids, view: int, temperature: float, calibrated: float = 1.0) -> "LogQ":
+        """Return the soft targets of examples in a view, to be had batch by batch.
+
+        Args:
+            examples: Example ids, int64 (n,).
+            view: The view they are shown in.
+            temperature: What the objective tempers to: there what top-k has left out is right.
+            calibrated: What the logits of a dense table, a teacher's own, are divided by before that.
+        """
+        rows = self._table.find(examples, view)
+        if self._resident is not None:
+            kept = self._resident.on_device(rows)
+            return LogQ(partial(self._resident.logits, temperature=temperature), kept, calibrated)
+        return LogQ(partial(self._table.logits, temperature=temperature, device=self._device), rows, calibrated)
+
+
+@dataclass(frozen=True)
+class LogQ:
+    """The soft targets of an epoch: a view of a big data set would not fit into memory at once.
+
+    Attributes:
+        logits: Returns the logits of rows, on the device.
+        rows: The rows of the epoch, in its order, as `logits` takes them.
+        calibrated: What the logits are divided by.
+    """
+
+    logits: Callable[[Any], Tensor]
+    rows: Ids | Tensor
+    calibrated: float
+
+    def __getitem__(self, batch: slice) -> Tensor:
+        return (self.logits(self.rows[batch]) / self.calibrated).log_softmax(dim=1)

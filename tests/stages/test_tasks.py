@@ -55,6 +55,15 @@ def test_every_input_is_an_earlier_task():
         seen.add(task.id)
 
 
+def test_every_stage_is_decided_by_what_its_tasks_read():
+    known = KNOWN | {"transfer": {"rows": 24}, "sweep": {"chosen": {}}}
+    before = {name: known[name] for name in ("source", "models", "imported")}  # known before the first stage
+    changes = {"data__transfer": {"fraction": 0.1}, "targets__imported": ["clip"]}
+    for stage in STAGES:
+        decided = {name: facts for name, facts in known.items() if name.partition("[")[0] in stage.decided_by}
+        assert listed(stage.name, before | decided, **changes) == listed(stage.name, known, **changes)
+
+
 def test_the_transfer_set_is_chosen_where_it_is_not_everything():
     assert not listed("transfer")
     found = listed("transfer", data__transfer={"omit": ["c", 5]})["transfer"]

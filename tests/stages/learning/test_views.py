@@ -178,6 +178,14 @@ def test_no_angle_is_near_a_tie_that_devices_could_round_apart():
         assert (scaled - scaled.floor() - 0.5).abs().min() > 1e-6
 
 
+def test_normalise_leaves_what_it_is_given():
+    images = torch.full((2, 3, 4, 2), 51.0)
+    result = views.normalise(images, [0.2, 0.0], [1.0, 0.5])
+    assert (images == 51.0).all()
+    assert result.shape == (2, 2, 3, 4)
+    assert result.amin(dim=(0, 2, 3)).tolist() == pytest.approx([0.0, 0.4])
+
+
 def test_normalise_centres_and_scales_each_channel():
     images = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)
     result = views.normalise(images, [0.5, 0.5, 0.2], [0.5, 0.25, 1.0])

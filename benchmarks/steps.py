@@ -1,0 +1,287 @@
+"""How fast a training step is: against a bare loop, with labels, with soft targets from the cache, and with live ones.
+
+    python -m benchmarks.steps [--model cnn --width 16] [--batch 128] [--precision fp32] [--augment colour]
+
+Random 32 x 32 colour images of 100 classes; untrained teachers: a generalist, and five specialists of 20 classes each,
+of which those are asked that hold one of the two likeliest classes. Compared are, by images a second:
+
+    bare        forward, backward and step on one normalised batch that lies on the device, nothing else
+    synthetic   the program's loop on that batch
+    labels      the program's loop on views of the data set, with labels
+    cached      the same with soft targets out of the table, which lies on the device
+    streamed    the same with images and table read batch by batch, as when they do not fit
+    live        the same with soft targets that the teachers make for every batch
+
+All take turns, for some rounds, each with some steps a round. Told are the median over the rounds, and the median of
+the ratios within a round, whose arms are neighbours in time. On a GPU seconds are those of the clock; on a CPU those
+that the process computed, so that it matters less what else the machine does.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks import harness
+from pipeline.stage import Artifact, Work
+from stages import fitting, network, soft_targets, teachers
+from stages.learning import training
+from stages.learning.batches import Batch
+from stages.learning.objectives import labels_loss, soft_targets_loss
+from stages.learning.settings import Settings
+from stages.parameters import AugmentParameters, CombineParameters, ModelParameters
+from stages.shown import Pixels, Shown, replayed_view
+from stages.views import draw
+
+N_CLASSES, SIDE, SUBSET = 100, 32, 20
+ROOM = 2**40
+"""A budget that everything fits."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is compared on.
+
+    Attributes:
+        dataset: The training half.
+        view: One view of it.
+        tables: The soft targets, in one shard.
+        ensemble: The teachers.
+        options: The command line's.
+    """
+
+    dataset: Artifact
+    view: Artifact
+    tables: list[Artifact]
+    ensemble: Callable[[Tensor], Tensor]
+    options: argparse.Namespace
+
+    def epoch(self, log_q: fitting.SoftTargetRows | None = None) -> fitting.Epoch:
+        """Return an epoch of the view, in an order."""
+        n_examples = self.options.batch * self.options.steps
+        order = fitting.permutation(self.view.facts["rows"], Work(), 0)[:n_examples]
+        shown, parameters = replayed_view(self.view, order)
+        return fitting.Epoch(shown, self.dataset.arrays["labels"][shown], parameters, log_q)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Soft targets that teachers make when a batch is shown."""
+
+    shown: Shown
+    ensemble: Callable[[Tensor], Tensor]
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return self.ensemble(self.shown[rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="cnn")
+    parser.add_argument("--width", type=int, default=None)
+    parser.add_argument("--teacher", default="cnn")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--augment", default="colour")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--name", default="steps")
+    options = parser.parse_args()
+    training.use_threads(options.threads)
+    bench = make_bench(options)
+    arms = {
+        "bare": bare(bench),
+        "synthetic": synthetic(bench),
+        "labels": of_views(bench, ROOM),
+        "cached": of_views(bench, ROOM, soft=True),
+        "streamed": of_views(bench, 0, soft=True),
+        "live": live(bench),
+    }
+    figures = measured(arms, options)
+    show(figures)
+    harness.write(options.name, {"options": vars(options), "device": device_name(), **figures})
+
+
+def make_bench(options: argparse.Namespace) -> Bench:
+    """Return a random data set, a view of it, a table, and teachers."""
+    random = np.random.default_rng(0)
+    n_examples = options.batch * options.steps
+    names = [f"class {c}" for c in range(N_CLASSES)]
+    dataset = Artifact(
+        {
+            "images": random.integers(0, 256, (n_examples, SIDE, SIDE, 3), dtype=np.uint8),
+            "labels": random.integers(0, N_CLASSES, n_examples),
+            "holdout": np.zeros(n_examples, dtype=np.bool_),
+        },
+        {"class_names": names, "mean": [0.5] * 3, "std": [0.25] * 3},
+    )
+    view = draw(dataset=dataset, augment=AugmentParameters.model_validate(options.augment), view=0, work=Work())
+    logits = torch.from_numpy(random.normal(0.0, 4.0, (n_examples, N_CLASSES)).astype(np.float32))
+    table = soft_targets.dense_shard(
+        logits, teacher="combined", view=0, start=0, examples=n_examples, classes=N_CLASSES, subset=None
+    )
+    return Bench(dataset, view, [table], make_teachers(dataset, options), options)
+
+
+def make_teachers(dataset: Artifact, options: argparse.Namespace) -> Callable[[Tensor], Tensor]:
+    """Return what gives the logarithm of the untrained ensemble's probabilities of pixels."""
+    model = ModelParameters(name=options.teacher)
+    parts = [list(range(start, start + SUBSET)) for start in range(0, N_CLASSES, SUBSET)]
+    nets = []
+    for seed, subset in enumerate([None, *parts]):
+        outputs = N_CLASSES if subset is None else SUBSET + 1
+        description = network.describe(model, outputs=outputs, dataset=dataset)
+        facts = {"subset": subset, "prior_correction": 0.0} if subset else {}
+        nets.append(network.to_artifact(network.build(description, seed=seed), description, facts))
+    together = teachers.networks(nets[0], nets[1:], CombineParameters())
+    return lambda pixels: together(pixels).probs.log().float().to(pixels.device)
+
+
+def settings(bench: Bench) -> Settings:
+    """Return the settings of one round."""
+    options = bench.options
+    return Settings(1, options.steps, learning_rate=1e-4, precision=options.precision, compile=options.compile)
+
+
+def make_student(bench: Bench) -> torch.nn.Module:
+    """Return a student on the device."""
+    model = ModelParameters(name=bench.options.model, width=bench.options.width)
+    description = network.describe(model, outputs=N_CLASSES, dataset=bench.dataset)
+    return network.build(description, seed=0).to(training.device())
+
+
+def one_batch(bench: Bench) -> Batch:
+    """Return a normalised batch that lies on the device."""
+    pixels = Pixels.of(bench.dataset, budget=ROOM)
+    return next(bench.epoch().batches(pixels, bench.options.batch))
+
+
+def bare(bench: Bench) -> Callable[[], None]:
+    """Return a round of a loop that does what a step needs and no more."""
+    model, batch = make_student(bench).to(memory_format=torch.channels_last).train(), one_batch(bench)
+    step = torch.compile(model, dynamic=False) if bench.options.compile else model
+    fused = True if batch.images.is_cuda else None
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=fused
+    )
+    images = batch.images.contiguous(memory_format=torch.channels_last)
+    is_half = bench.options.precision == "bf16"
+
+    def run() -> None:
+        with torch.backends.cudnn.flags(benchmark=True):
+            for _ in range(bench.options.steps):
+                with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=is_half):
+                    logits = step(images)
+                loss = functional.cross_entropy(logits.float(), batch.labels)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            loss.item()
+
+    return run
+
+
+def synthetic(bench: Bench) -> Callable[[], None]:
+    """Return a round of the program's loop on one batch."""
+    model, batch = make_student(bench), one_batch(bench)
+    return lambda: fit(bench, model, lambda: iter([batch] * bench.options.steps), labels_loss)
+
+
+def of_views(bench: Bench, budget: float, *, soft: bool = False) -> Callable[[], None]:
+    """Return a round of the program's loop on a view, with labels or with soft targets out of the table."""
+    model, pixels = make_student(bench), Pixels.of(bench.dataset, budget=budget)
+    if not soft:
+        return lambda: fit(bench, model, lambda: bench.epoch().batches(pixels, bench.options.batch), labels_loss)
+    kept = soft_targets.SoftTargets(bench.tables, [bench.view], bench.dataset)
+    table = soft_targets.TrainingTargets(kept, pixels.device, is_resident=budget > 0)
+
+    def batches() -> Iterator[Batch]:
+        examples = bench.epoch().examples
+        return bench.epoch(table.log_q(examples, 0, 4.0)).batches(pixels, bench.options.batch)
+
+    return lambda: fit(bench, model, batches, distillation)
+
+
+def live(bench: Bench) -> Callable[[], None]:
+    """Return a round of the program's loop on a view, with soft targets that the teachers make as they are wanted."""
+    model, pixels = make_student(bench), Pixels.of(bench.dataset, budget=ROOM)
+
+    def batches() -> Iterator[Batch]:
+        epoch = bench.epoch()
+        asked = Asked(pixels.show(epoch.examples, epoch.view), bench.ensemble)
+        return bench.epoch(asked).batches(pixels, bench.options.batch)
+
+    return lambda: fit(bench, model, batches, distillation)
+
+
+def distillation(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the student's loss."""
+    return soft_targets_loss(logits, batch.labels, batch.log_q, temperature=4.0, alpha=0.9)
+
+
+def fit(
+    bench: Bench,
+    model: torch.nn.Module,
+    batches: Callable[[], Iterator[Batch]],
+    objective: Callable[[Tensor, Batch], Tensor],
+) -> None:
+    """Train for one round."""
+    training.fit(model, lambda _, __: batches(), objective, settings(bench))
+    model.train()
+
+
+def measured(arms: dict[str, Callable[[], None]], options: argparse.Namespace) -> dict[str, object]:
+    """Return images a second of each arm, and how they compare."""
+    for run in arms.values():
+        run()  # tries algorithms, compiles, and fills caches
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(options.rounds):
+        for name, run in arms.items():
+            started = clock()
+            run()  # ends by reading the losses, which waits for the device
+            seconds[name].append(clock() - started)
+    n_images = options.batch * options.steps
+    return {
+        "images_per_second": {name: round(n_images / median(values)) for name, values in seconds.items()},
+        "milliseconds_per_step": {
+            name: round(1000 * median(values) / options.steps, 3) for name, values in seconds.items()
+        },
+        "ratios": {
+            "synthetic / bare (speed)": ratio(seconds["bare"], seconds["synthetic"]),
+            "labels / bare (speed, goal 0.95 or more)": ratio(seconds["bare"], seconds["labels"]),
+            "cached / labels (time, goal 1.05 or less)": ratio(seconds["cached"], seconds["labels"]),
+            "streamed / cached (time)": ratio(seconds["streamed"], seconds["cached"]),
+            "live / cached (time)": ratio(seconds["live"], seconds["cached"]),
+        },
+    }
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    """Return the median ratio of two arms within a round."""
+    return round(median(a / b for a, b in zip(above, below, strict=True)), 3)
+
+
+def show(figures: dict[str, object]) -> None:
+    speeds, steps = figures["images_per_second"], figures["milliseconds_per_step"]
+    rows = [["", "images/s", "ms a step"]]
+    harness.print_table(rows + [[name, f"{speeds[name]:,}", f"{steps[name]:.2f}"] for name in speeds])
+    for name, value in figures["ratios"].items():
+        print(f"{name}: {value:.3f}")
+
+
+def device_name() -> str:
+    """Return what it was measured on."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()
