@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from mmap import mmap
+from pathlib import Path
 
 from pipeline.store.commit import Chunks
 from pipeline.store.contents import Digest, Version
@@ -10,6 +11,7 @@ from pipeline.store.documents import ATTEMPTS, unstable
 from pipeline.store.files import LocalFiles
 from pipeline.store.manifest import KeptObject, object_path
 from pipeline.store.places import Files
+from pipeline.store.turns import turn
 
 _VERIFIED: set[tuple[str, Version]] = set()
 """Digests and the files that this process has seen to match them."""
@@ -82,7 +84,12 @@ class CheckedObjects:
         """Copy an object out of an object store, and return whether the copy is whole."""
         if isinstance(self._files, LocalFiles):
             return False
-        return self._matches(item, self._files.stage(object_path(item.sha256)), self._files)
+        path = object_path(item.sha256)
+        # Tasks that begin together on one machine want the same data, which is fetched once. By its digest's first two
+        # digits, so that the turns are known by 256 files however many objects there are.
+        with turn(Path(self._near.root, "fetching"), item.sha256[:2]):
+            is_there = self._near.stat(path) is not None
+            return is_there or self._matches(item, self._files.stage(path), self._files)
 
     def _is_verified(self, item: KeptObject, version: Version) -> bool:
         """Return whether exactly this file is known to match, whatever is under the object's path by now."""
