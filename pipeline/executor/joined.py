@@ -1,5 +1,6 @@
 """A cluster that is there already, joined for the time of a run: our code is sent along, and all nodes are checked."""
 
+import json
 import os
 import socket
 import sysconfig
@@ -31,9 +32,10 @@ class JoinedRay:
     def __init__(self, address: str, modules: Iterable[str]) -> None:
         self.ray = import_ray(loopback=False)
         sent = {"py_modules": sent_along(modules), "excludes": ["__pycache__/"]}
+        options = {"runtime_env": sent} if sent["py_modules"] else {}
         try:
             _knock(address)
-            self._connection = Connection(self.ray, address=address, runtime_env=sent)
+            self._connection = Connection(self.ray, address=address, **options)
         except Exception as error:
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
             raise ConfigError(f"ray.address {address}: {rule}; got {first_line(error)}: {_advice(error)}") from error
@@ -63,7 +65,14 @@ def _knock(address: str) -> None:
 
 
 def sent_along(modules: Iterable[str]) -> list[str]:
-    """Return the files and folders of modules that are not installed: what is installed has to be so everywhere."""
-    installed = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    """Return the files and folders of modules that the nodes would not have.
+
+    They have what came with `ray job submit --working-dir`, in which this process then runs. And what is installed has
+    to be so everywhere.
+    """
+    there = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")]
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    if (job.get("runtime_env") or {}).get("working_dir"):
+        there.append(Path.cwd())
     sources = (source_of(module) for module in modules)
-    return [str(source) for source in sources if source and not any(map(source.is_relative_to, installed))]
+    return [str(source) for source in sources if source and not any(map(source.is_relative_to, there))]

@@ -116,6 +116,17 @@ def test_what_is_installed_is_not_sent_along(tmp_path: Path, monkeypatch: pytest
     assert sent_along(["numpy", "mine_sent", "no_such_module"]) == [str(tmp_path / "mine_sent.py")]
 
 
+def test_what_came_with_a_submitted_job_is_not_sent_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_submitted.py").write_text("")
+    sent = [str(tmp_path / "mine_submitted.py")]
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {}, "metadata": {}}')
+    assert sent_along(["mine_submitted"]) == sent
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}')
+    assert sent_along(["mine_submitted"]) == []
+
+
 def test_a_cluster_that_asks_for_a_token_is_told_apart_from_none() -> None:
     error = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
     assert _advice(error).startswith("start one with `ray start --head`")
