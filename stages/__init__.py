@@ -85,7 +85,7 @@ STAGES = (
         "combined",
         "stages.combined:combine",
         tasks="stages.tasks:combined",
-        version=2,
+        version=3,
         decided_by=("data", "transfer", "subsets"),
         packages=("torch", "numpy"),
     ),
