@@ -47,8 +47,8 @@ def bring(
 ) -> Brought:
     """Check somebody's rows and keep them as a table: all of it or nothing.
 
-    The numbers are read twice, block by block: to find all faults, then to write. In memory is a block of them, and
-    some 40 bytes a row for ids and their order.
+    The numbers are read twice: block by block to find all faults, then shard by shard to write. In memory is a shard,
+    and some 40 bytes a row for ids and their order.
 
     Args:
         store: Where it is kept.
@@ -119,7 +119,7 @@ class _Source:
 
     def logits(self, chosen: Ids) -> Tensor:
         """Return rows as logits of the outputs; logarithms of probabilities are that too."""
-        numbers = torch.from_numpy(self.rows.block(chosen))[:, list(self.columns.columns)]
+        numbers = torch.from_numpy(self.rows.gathered(chosen))[:, list(self.columns.columns)]
         return numbers.double().log() if self.rows.meaning == "probs" else numbers
 
 

@@ -1,12 +1,14 @@
 """Somebody's files: logits as rows, and which example and view each is of. Read block by block, never as a whole."""
 
+import errno
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +46,26 @@ class Rows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the numbers."""
-        return self._mapped.dtype
+        dtype: np.dtype[Any] = self._mapped.dtype
+        return dtype
 
-    def block(self, rows: slice | Ids) -> NDArray[np.floating[Any]]:
-        """Return rows in memory, float32 or float64 (n, columns)."""
-        values = self._mapped[rows]
-        return np.array(values, dtype=np.float64 if values.dtype.itemsize == 8 else np.float32)
+    def block(self, rows: slice) -> NDArray[np.floating[Any]]:
+        """Return rows that follow each other, in memory, float32 or float64 (n, columns)."""
+        return np.array(self._mapped[rows], dtype=self._wide)
+
+    def gathered(self, rows: Ids) -> NDArray[np.floating[Any]]:
+        """Return rows from all over the file, in memory, float32 or float64 (n, columns)."""
+        mapped = self._mapped
+        if not mapped.flags.c_contiguous:
+            return np.array(mapped[rows], dtype=self._wide)
+        # Read, not mapped: with each page that is touched many more are mapped, and count as this process's memory.
+        found = np.empty((len(rows), mapped.shape[1]), dtype=mapped.dtype)
+        start, size = mapped.offset, mapped.strides[0]
+        with self.numbers.open("rb", buffering=0) as file:
+            for row, target in zip(rows.tolist(), found, strict=True):
+                if os.preadv(file.fileno(), [target], start + row * size) != size:
+                    raise OSError(errno.EIO, f"row {row} cannot be read", str(self.numbers))
+        return found.astype(self._wide, copy=False)
 
     def blocks(self) -> Iterator[slice]:
         """Yield the rows in their order, as many at a time as a block has room for."""
@@ -58,10 +74,13 @@ class Rows:
         yield from (slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size))
 
     @property
-    def _mapped(self) -> NDArray[Any]:
+    def _wide(self) -> type[np.floating[Any]]:
+        return np.float64 if self.dtype.itemsize == 8 else np.float32
+
+    @property
+    def _mapped(self) -> "np.memmap[Any, Any]":
         # Anew each time: pages that stay mapped count as this process's memory.
-        mapped: NDArray[Any] = np.load(self.numbers, mmap_mode="r")
-        return mapped
+        return cast("np.memmap[Any, Any]", np.load(self.numbers, mmap_mode="r"))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def test_numbers_of_every_kind_are_read(write, dtype, order):
         assert rows.shape == (7, 3)
         assert rows.meaning == "logits"
         assert np.array_equal(rows.block(slice(2, 4)), logits[2:4])
-        assert np.array_equal(rows.block(np.array([5, 0])), logits[[5, 0]])
+        assert np.array_equal(rows.gathered(np.array([5, 0])), logits[[5, 0]])
         assert rows.block(slice(0, 1)).dtype == (np.float64 if logits.itemsize == 8 else np.float32)
 
 
@@ -30,6 +30,14 @@ def test_blocks_are_all_rows_a_few_at_a_time(write):
         assert [block.start for block in blocks[1:]] == [block.stop for block in blocks[:-1]]
         assert (blocks[0].start, blocks[-1].stop) == (0, 1000)
         assert max(block.stop - block.start for block in blocks) * 3000 * 8 <= 8 * 2**20
+
+
+def test_rows_from_all_over_the_file_are_gathered(write):
+    numbers = np.arange(3_000_000, dtype=np.float64).reshape(1000, 3000)
+    (path,) = write(logits=numbers)
+    chosen = np.random.default_rng(0).permutation(1000)[:700]
+    with files.opened(path) as rows:
+        assert np.array_equal(rows.gathered(chosen), numbers[chosen])
 
 
 def test_all_faults_of_the_files_are_told(write, tmp_path):
