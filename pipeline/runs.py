@@ -111,8 +111,13 @@ def newest_first(base: Path, name: str = "") -> Iterator[RunFolder]:
     yield from (RunFolder(path) for path in stamped if name in {"", config_name(path.name)})
 
 
-def find(base: Path, run: str | None) -> RunFolder:
+def find(base: Path, run: str | None, *, having: str = EVENTS) -> RunFolder:
     """Return the folder of the run that a user names by its path, folder or name; of the newest if by nothing.
+
+    Args:
+        base: The folder that holds the runs.
+        run: What the user names.
+        having: A file of its folder: of several runs the newest is meant that has it, if any has.
 
     Raises:
         ConfigError: There is no such run.
@@ -120,9 +125,9 @@ def find(base: Path, run: str | None) -> RunFolder:
     if run and (Path(run) / EVENTS).is_file():
         return RunFolder(Path(run))
     folders = list(newest_first(base))
-    for folder in folders:
-        if run in {None, folder.path.name, config_name(folder.path.name)}:
-            return folder
+    meant = [folder for folder in folders if run in {None, folder.path.name, config_name(folder.path.name)}]
+    if meant:
+        return next((folder for folder in meant if (folder.path / having).is_file()), meant[0])
     if run is None:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
     names = dict.fromkeys(name for folder in folders for name in (config_name(folder.path.name), folder.path.name))

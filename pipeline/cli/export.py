@@ -106,6 +106,7 @@ def _write(file: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     unfinished = file.with_name(f".{os.getpid()}-{file.name}")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(content)
         unfinished.replace(file)
     except OSError as error:

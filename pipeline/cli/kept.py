@@ -139,7 +139,7 @@ class KeptRun:
 
 
 def find(base: Path, run: str, place: str | None = None) -> KeptRun:
-    """Return the run that a user names by its path, folder or name.
+    """Return the run that a user names by its path, folder or name: of a name's the newest that reached its end.
 
     Args:
         base: The folder that holds the runs.
@@ -149,4 +149,4 @@ def find(base: Path, run: str, place: str | None = None) -> KeptRun:
     Raises:
         ConfigError: There is no such run.
     """
-    return KeptRun(runs.find(base, run), place)
+    return KeptRun(runs.find(base, run, having="results.json"), place)

@@ -54,7 +54,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
             console.print(results_table(json.loads(files["results.json"])))
             say(f"report: {folder.path / 'report.html'}")
             name = composition.config.name
-            say(f"then: python -m pipeline predict {name} IMAGE... | export {name} --format onnx | compare {name} RUN")
+            say(f"then: python -m pipeline predict {name} IMAGE...")
         else:
             say(f"done, as far as was asked for: {selection.until}")
 

@@ -41,7 +41,7 @@ def models_table(results: Mapping[str, Any], heading: str) -> Table:
             _percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100),
             f"{model['nll']:.4f}" + _deviation(model, "nll", "{:.4f}"),
             f"{model['ece']:.4f}" + _deviation(model, "ece", "{:.4f}"),
-            f"{model['milliseconds_per_image']:.3f}",
+            f"{model['milliseconds_per_image']:.3g}",
             f"{model['parameters']:,}" if "parameters" in model else "",
         )
     return table

@@ -124,10 +124,10 @@ def duration(seconds: float) -> str:
 
 
 def cover(of_classes: Sequence[int]) -> str:
-    """Return how many classes are in how many subsets: `8 classes in 1 subset, 2 classes in none.`."""
+    """Return how many classes are in how many subsets: `8 classes in 1 subset each, 2 classes in none.`."""
     counts = Counter(of_classes)
     parts = [
-        f"{counts[n]} class{'es' * (counts[n] != 1)} in {f'{n} subset' + 's' * (n != 1) if n else 'none'}"
+        f"{counts[n]} class{'es' * (counts[n] != 1)} in {f'{n} subset' + 's' * (n != 1) + ' each' if n else 'none'}"
         for n in sorted(counts, reverse=True)
     ]
     return f"{', '.join(parts)}."

@@ -66,6 +66,16 @@ def test_find_takes_a_path_a_folder_a_name_or_nothing(tmp_path: Path) -> None:
     assert find(tmp_path, str(first.path)).path == first.path
 
 
+def test_find_prefers_the_newest_run_that_has_what_is_wanted(tmp_path: Path) -> None:
+    first, second, third = (make_run(tmp_path, "a") for _ in range(3))
+    assert find(tmp_path, "a", having="results.json").path == third.path
+    for folder in (first, second):
+        folder.write("results.json", "{}")
+    assert find(tmp_path, "a", having="results.json").path == second.path
+    assert find(tmp_path, "a").path == third.path
+    assert find(tmp_path, third.path.name, having="results.json").path == third.path
+
+
 def test_find_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="must hold a run; got none"):
         find(tmp_path, None)

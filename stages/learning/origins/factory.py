@@ -30,7 +30,12 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
 
 def _read(module: str, factory: str) -> Raw:
     """Return what a factory makes, as arrays."""
-    made = code.function(module, factory)()
+    make = code.function(module, factory)
+    try:
+        made = make()
+    except Exception as error:  # whatever a user's function raises is a fault of that function, told by its name
+        got = f"{type(error).__name__}: {error}"
+        raise LearningError(f"{module}:{factory} must return a mapping of arrays; got {got}") from error
     if not isinstance(made, Mapping):
         raise LearningError(f"{module}:{factory} must return a mapping of arrays; got {type(made).__name__}")
     raw: Raw = {}

@@ -240,6 +240,7 @@ def other(): return load()
 def ragged(): return load() | {"x_test": [[1], [1, 2]]}
 def objects(): return load() | {"x_test": np.array([None] * 4)}
 def number(): return 3
+def raising(): raise ValueError("kaputt")
 """
 
 
@@ -265,6 +266,7 @@ def test_identify_of_a_factory_imports_nothing(tmp_path, monkeypatch):
     ("factory", "expected"),
     [
         ("lod", "module factory_bad must have a function lod; got none; did you mean 'load'"),
+        ("raising", "factory_bad:raising must return a mapping of arrays; got ValueError: kaputt"),
         ("number", "factory_bad:number must return a mapping of arrays; got int"),
         ("ragged", "x_test must be an array or what makes one; got: setting an array element"),
         ("objects", "x_test must be one array of numbers; got objects"),

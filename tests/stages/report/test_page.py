@@ -179,7 +179,7 @@ def test_verdict_needs_the_control():
         (words.times, 220.4, "220 times"),
         (words.percent, None, "none to count"),
         (words.points, -0.0123, "\N{MINUS SIGN}1.23"),
-        (words.cover, [0, 1, 1, 2], "1 class in 2 subsets, 2 classes in 1 subset, 1 class in none."),
+        (words.cover, [0, 1, 1, 2], "1 class in 2 subsets each, 2 classes in 1 subset each, 1 class in none."),
     ],
 )
 def test_numbers_in_words(words_of, value, expected):
