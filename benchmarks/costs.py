@@ -3,7 +3,8 @@
     python -m benchmarks.costs
 
 Memory is proportional (PSS): what processes share is counted once. It is the largest sum over all processes of the run,
-sampled every 0.2 s.
+sampled every 0.2 s. The overhead of a run is its wall time but for the time in which at least one task was at work;
+beside it a plain script is timed that makes the same calls.
 """
 
 import json
@@ -35,10 +36,19 @@ def main() -> None:
         again = [_measured(harness.command(CONFIG, Path(folder)))[0] for _ in range(N_REPEATS)]
         imported = _imported(Path(folder))
         results = harness.newest_results(Path(folder))
+        spans = harness.spans(min((Path(folder) / "runs").iterdir()))
+    started = time.perf_counter()
+    plain = subprocess.run(
+        [sys.executable, "-m", "benchmarks.plain", str(CONFIG)], cwd=harness.ROOT, check=True, capture_output=True
+    )
+    plain_seconds = time.perf_counter() - started
     learning = sum(results["seconds"].values())
     figures = {
         "first_run_seconds": round(seconds, 2),
         "first_run_task_seconds": round(learning, 2),
+        "first_run_overhead_seconds": round(seconds - harness.covered(spans.values()), 2),
+        "plain_script_seconds": round(plain_seconds, 2),
+        "plain_script_call_seconds": round(sum(json.loads(plain.stdout).values()), 2),
         "first_run_peak_pss_mib": round(memory / 2**20),
         "second_run_seconds": {"median": round(median(again), 3), "all": [round(value, 3) for value in again]},
         "second_run_imports": imported,

@@ -5,12 +5,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import newest_first
+from pipeline.events import read_events
+from pipeline.runs import EVENTS, newest_first
 from pipeline.store import Store
 from stages.learning import hardware
 
@@ -47,6 +48,21 @@ def outcome(results: dict[str, Any], folder: Path) -> dict[str, Any]:
         "metrics": {name: (model["accuracy"], model["nll"]) for name, model in models.items()},
         "contents": {task: manifest.digest for task, manifest in manifests.items() if manifest and task != "evaluate"},
     }
+
+
+def spans(run: Path) -> dict[str, tuple[float, float]]:
+    """Return when each task of a run was at work, by its id, in seconds since the epoch."""
+    done = [event for event in read_events(run / EVENTS) if event["event"] == "task_finished"]
+    return {event["task"]: (event["time"] - event["seconds"], event["time"]) for event in done}
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Return the length of time that spans cover together, each moment counted once."""
+    total, end = 0.0, float("-inf")
+    for first, last in sorted(spans):
+        total += max(0.0, last - max(first, end))
+        end = max(end, last)
+    return total
 
 
 def machine() -> dict[str, Any]:

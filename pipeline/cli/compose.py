@@ -59,8 +59,13 @@ class Composition:
             resolved(self.config),
             seed=self.config.seed,
             store=self.store,
-            known={"source": self.data.facts, "models": self.models, "imported": self.imported},
+            known=self.known,
         )
+
+    @property
+    def known(self) -> Mapping[str, Facts]:
+        """What is known before the first stage, by name."""
+        return {"source": self.data.facts, "models": self.models, "imported": self.imported}
 
     def history(self, task_id: str) -> Mapping[str, Json] | None:
         """Return the recipe of a task in the newest run of this name that made or reused it.
