@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,8 @@ def _write(file: Path, content: bytes) -> None:
     except OSError as error:
         raise StoreError(f"{file}: must be writable; got {error.strerror}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # which has been told of
+            unfinished.unlink()
 
 
 def _held_out(run: KeptRun) -> Any:

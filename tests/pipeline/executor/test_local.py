@@ -154,10 +154,9 @@ def test_ray_does_a_task_again_after_a_pause_where_storage_failed(
     assert said == "ordered[a]: OSError: [Errno 5] Input/output error; it is started again in 1 s (1 of 4)"
 
 
-@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
-def test_ray_whose_own_processes_were_killed_is_started_anew(
-    ray: RayExecutor, reported: Told, tmp_path: Path, name: str
-) -> None:
+def test_ray_whose_own_process_was_killed_is_started_anew(ray: RayExecutor, reported: Told, tmp_path: Path) -> None:
+    # A killed raylet may take the process along that drives it, here that of all tests: benchmarks/chaos.py has it.
+    name = "gcs_server"
     reported.clear()
     meeting = tmp_path / "meeting"
     meeting.mkdir()
