@@ -86,7 +86,7 @@ class RayExecutor:
         if broken:
             self._restart(broken)
         self._launch_due()
-        done, _ = self._ray.wait(list(self._running), num_returns=1, timeout=0.2) if self._running else ([], [])
+        done = self._ended()
         self._read_letters()
         if self._nodes.is_due():
             self._watch()
@@ -163,6 +163,14 @@ class RayExecutor:
             self._launch(flight)
         if self._waiting and not self._running:
             time.sleep(0.1)
+
+    def _ended(self) -> list[Any]:
+        """Return all that has ended, after waiting a short time for the first."""
+        flights = list(self._running)
+        if not flights or not self._ray.wait(flights, num_returns=1, timeout=0.2)[0]:
+            return []
+        ended: list[Any] = self._ray.wait(flights, num_returns=len(flights), timeout=0)[0]
+        return ended
 
     def _demand(self, job: Job) -> Demand:
         return demand(self._options, job.stage, job.task.threads, has_gpus=self._has_gpus)
