@@ -204,7 +204,8 @@ def test_a_job_that_is_done_twice_at_once_has_one_result(ray: RayExecutor, tmp_p
 
 def test_ray_leaves_the_signal_handlers_alone(ray: RayExecutor) -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # What a shell starts in the background ignores it.
+    assert signal.getsignal(signal.SIGINT) in {signal.default_int_handler, signal.SIG_IGN}
 
 
 LIVE_AND_DIE = """
