@@ -56,10 +56,15 @@ class Problem:
         return weights, dustbins, outside
 
 
-def draw(n_rows: int, n_classes: int, n_specialists: int, subset_size: int, scale: float) -> Problem:
+def draw(
+    n_rows: int, n_classes: int, n_specialists: int, subset_size: int, scale: float, n_sets: int | None = None
+) -> Problem:
+    """Draw a problem; with `n_sets`, rows share so few sets of active specialists, as those of real classes do."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(n_rows, n_classes, generator=generator).mul_(scale)
-    picks = torch.rand(n_rows, n_specialists, generator=generator).argsort(1)[:, :ACTIVE]
+    picks = torch.rand(n_sets or n_rows, n_specialists, generator=generator).argsort(1)[:, :ACTIVE]
+    if n_sets is not None:
+        picks = picks[torch.randint(n_sets, (n_rows,), generator=generator)]
     active = torch.zeros(n_rows, n_specialists, dtype=torch.bool).scatter_(1, picks, value=True)
     rows = [active[:, m].nonzero().squeeze(1) for m in range(n_specialists)]
     subsets = [torch.randperm(n_classes, generator=generator)[:subset_size] for _ in rows]
@@ -179,6 +184,7 @@ def main() -> None:
         problem = draw(n_rows, 1_000, 20, 50, scale)
         figures[f"1000 classes, scale {scale:g}"] = measure(problem)
         if scale == 4.0:
+            figures["1000 classes, scale 4, 50 sets"] = measure(draw(n_rows, 1_000, 20, 50, scale, n_sets=50))
             draw(64, 100, 4, 10, 1.0).combine(torch.full((64, 100), 0.01), "reverse")
             figures["1000 classes, scale 4, reverse"] = measure(problem, "reverse")
             figures["adam, scale 4"], figures["scipy, scale 4"] = adam(problem), scipy_rows(problem)

@@ -10,12 +10,17 @@ from torch import Tensor
 
 from specialists import forward_kl, forward_newton, forward_rows, reverse_kl, reverse_rows
 from specialists.block import Accuracy, Active, Block, Subsets, index_rows
-from specialists.layouts import Layouts, room_for_layouts
+from specialists.layouts import Layouts, class_dtype, room_for_layouts
 from specialists.patterns import Row, padded, room_for_row
 
-BLOCK_ROWS = 2048
+_BLOCK_ROWS, _BLOCK_VALUES = 4096, 1 << 22  # the most of a block; a copy of it is all that other devices' tables need
 KEPT_SHARE = 0.04  # of the table's memory, for layouts
 _HALF = (torch.float16, torch.bfloat16)
+
+
+def block_rows(n_classes: int) -> int:
+    """Return how many rows to combine at a time."""
+    return max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // n_classes))
 
 
 class _Method(NamedTuple):
@@ -61,7 +66,7 @@ class Job:
         self.generalist, self.out = generalist, out
         self.rows = [index.cpu().numpy() for index in rows]
         self.probs = [_array(table) if _is_direct(table) else table for table in probs]
-        self.subsets = _joined(subsets)
+        self.subsets = _joined(subsets, class_dtype(generalist.shape[1]))
         self.method = METHODS[divergence]
         self.accuracy = _accuracy(generalist, self.method.tolerance)
         # Fewer pairs of precisions, each of which is compiled; the reverse divergence works in float64 throughout.
@@ -69,9 +74,9 @@ class Job:
         self.dtype = np.float64 if double else np.float32
         self.kept_share = KEPT_SHARE / n_threads
         self.n_active = int(np.bincount(_end_to_end(self.rows, np.int64)).max(initial=0))
-        self.block_starts = np.arange(0, len(generalist) + BLOCK_ROWS, BLOCK_ROWS)
-        bounds = [np.searchsorted(index, self.block_starts) for index in self.rows]
-        self.bounds = np.array(bounds, np.int64).reshape(len(rows), len(self.block_starts))
+        self.starts = np.array([*range(0, len(generalist), block_rows(generalist.shape[1])), len(generalist)])
+        bounds = [np.searchsorted(index, self.starts) for index in self.rows]
+        self.bounds = np.array(bounds, np.int64).reshape(len(rows), len(self.starts))
 
     def run(self, blocks: Iterator[int]) -> None:
         """Combine blocks of rows, by number."""
@@ -86,15 +91,14 @@ class Job:
         n_members = min(n_classes, n_outputs)
         dtype = np.dtype(np.float64 if self.generalist.dtype == torch.float64 else np.float32)
         return _Room(
-            room_for_layouts(n_rows, n_classes, n_outputs, int(self.kept_share * n_rows * n_classes)),
+            room_for_layouts(n_rows, n_classes, n_outputs, int(self.kept_share * n_rows * n_classes * dtype.itemsize)),
             room_for_row(n_classes, n_members, self.n_active, dtype),
             self.method.workspace(padded(n_members + 1), self.n_active),
         )
 
     def run_block(self, block: int, room: _Room) -> None:
         """Combine a block of rows."""
-        start = block * BLOCK_ROWS
-        stop = min(start + BLOCK_ROWS, len(self.generalist))
+        start, stop = self.starts[block : block + 2].tolist()
         active, tables = self.active(block, start, stop)
         target, residual, iterations = (values[start:stop] for values in self.out)
         generalist = _array(self.generalist[start:stop])
@@ -132,7 +136,7 @@ def _array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
     return (values.float() if values.dtype in _HALF else values).contiguous().numpy()
 
 
-def _end_to_end(arrays: Sequence[NDArray[Any]], dtype: type[Any]) -> NDArray[Any]:
+def _end_to_end(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     """Lay arrays end to end, of which there may be none."""
     return np.concatenate([np.empty(0, dtype), *arrays], dtype=dtype)
 
@@ -147,8 +151,8 @@ def _accuracy(generalist: Tensor, tolerance: float) -> Accuracy:
     )
 
 
-def _joined(subsets: Sequence[Tensor]) -> Subsets:
+def _joined(subsets: Sequence[Tensor], dtype: np.dtype[Any]) -> Subsets:
     """Lay all subsets end to end."""
     sizes = [0, *(len(subset) for subset in subsets)]
-    classes = [subset.cpu().numpy().astype(np.uint32) for subset in subsets]
-    return Subsets(_end_to_end(classes, np.uint32), np.cumsum(sizes, dtype=np.int64))
+    classes = [subset.cpu().numpy().astype(dtype) for subset in subsets]
+    return Subsets(_end_to_end(classes, dtype), np.cumsum(sizes, dtype=np.int64))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from specialists.block import INFINITE, NOT_A_DISTRIBUTION, NOT_CONVERGED
-from specialists.blockwise import BLOCK_ROWS, Job
+from specialists.blockwise import Job, block_rows
 from specialists.combine_checks import DIVERGENCES, active_faults, argument_faults, subset_faults
 from specialists.errors import raise_all
 
@@ -117,7 +117,7 @@ def combine_rows(
     n_rows = len(generalist)
     target = torch.empty_like(generalist, memory_format=torch.contiguous_format) if out is None else out
     result = Combination(target, torch.empty(n_rows, dtype=torch.float64), torch.empty(n_rows, dtype=torch.int64))
-    n_blocks = -(-n_rows // BLOCK_ROWS)
+    n_blocks = -(-n_rows // block_rows(generalist.shape[1]))
     n_threads = max(1, min(torch.get_num_threads(), n_blocks))
     out_values = result.probs, result.residual, result.iterations
     job = Job((generalist, rows, probs, subsets), divergence, out_values, n_threads)

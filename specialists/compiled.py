@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Classes = NDArray[np.uint32]  # unsigned, because a signed index is checked for being negative each time
+Classes = NDArray[np.unsignedinteger]  # unsigned, because a signed index is checked for being negative each time
 
 # Nothing here makes an array, so nothing needs to count references to one: counting took a third of the time.
 _KERNEL: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}

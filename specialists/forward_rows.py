@@ -14,7 +14,7 @@ from specialists.compiled import Classes, Floats, compiled, compiled_entry, sour
 from specialists.forward_newton import Iterate
 from specialists.layouts import Layout, Layouts
 from specialists.patterns import Row
-from specialists.row_kernel import fetch_ahead
+from specialists.row_kernel import fetch_next
 
 _NO_DUSTBIN = 1e-100  # no precision shows a share of this; products of two such would underflow
 
@@ -62,7 +62,7 @@ def _kernel(sources: str) -> Callable[[Block, Layouts, Row, Iterate], None]:
         _ = sources
         for b in range(block.residual.size):
             layout = layouts.find(b, block, kept)
-            fetch_ahead(b, block, layout)
+            fetch_next(b, block, kept)
             unit = row_kernel.read(block.generalist[b], row.rest)
             if not (row_kernel.read_specialists(b, block, row) and abs(unit - 1.0) <= block.accuracy.sums):
                 block.iterations[b] = NOT_A_DISTRIBUTION

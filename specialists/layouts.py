@@ -10,11 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from specialists.block import Block, Subsets
+from specialists.block import Active, Block, Subsets
 from specialists.compiled import Classes, Integers, compiled
+from specialists.prefetch import fetch
 
 MAX_ACTIVE = 62  # specialists on one row: the bits of a key
 _MOST = 8192  # layouts that are kept; with more, what is kept no longer fits a processor's caches
+
+# What a layout's head says: where its part of `specialists`, `entries` and spans begins, and what it has.
+_ACTIVE, _ENTRIES, _SPANS, _N_ACTIVE, _N_MEMBERS, _N_OUTPUTS, _N_PATTERNS = range(7)
+_LAYOUTS = 3  # beside the first three, what `used` says
 
 
 class Layout(NamedTuple):
@@ -39,9 +44,9 @@ class Layouts(NamedTuple):
 
     Attributes:
         positions: A hash table of layouts' numbers, -1 where free.
-        heads: By layout, where its part of `specialists`, `entries` and `spans` begins, and how many active
+        heads: By layout, where its part of `specialists`, `entries` and spans begins, and how many active
             specialists, members, outputs and patterns it has, (layouts, 7).
-        used: How many layouts there are, and how much of `specialists`, `entries` and `spans` they take, (4,).
+        used: How much of `specialists`, `entries` and spans is taken, and how many layouts there are, (4,).
         specialists: By layout, its active specialists.
         entries: By layout, `Layout.classes` and then `Layout.slots`.
         starts, keys: By layout, as in `Layout`: the spans.
@@ -63,24 +68,30 @@ class Layouts(NamedTuple):
     sizes: Integers
 
 
-def room_for_layouts(n_rows: int, n_classes: int, n_outputs: int, n_entries: int) -> Layouts:
+def class_dtype(n_classes: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest type for class ids, uint16 or uint32: layouts that are short are soon read."""
+    return np.dtype(np.uint16 if n_classes <= 1 << 16 else np.uint32)
+
+
+def room_for_layouts(n_rows: int, n_classes: int, n_outputs: int, n_bytes: int) -> Layouts:
     """Return room for the layouts of a table.
 
     Args:
         n_rows: Rows of the table.
         n_classes: N.
         n_outputs: The most outputs, dustbins left out, that the active specialists of a row have together.
-        n_entries: How much to keep: a member and an output take one each. At least one layout is kept.
+        n_bytes: How much to keep, for the longest part of the layouts; but at least one layout.
     """
+    dtype = class_dtype(n_classes)
     n_layouts = max(1, min(n_rows, _MOST))
-    n_entries = max(2 * n_outputs, min(n_entries, 2 * n_outputs * n_layouts))
+    n_entries = max(2 * n_outputs, min(n_bytes // dtype.itemsize, 2 * n_outputs * n_layouts))
     n_spans = n_entries + 2 * n_layouts
     return Layouts(
         np.full(1 << (2 * n_layouts - 1).bit_length(), -1),
         np.empty((n_layouts, 7), np.int64),
         np.zeros(4, np.int64),
         np.empty(n_entries, np.int64),
-        np.empty(n_entries, np.uint32),
+        np.empty(n_entries, dtype),
         np.empty(n_spans, np.int64),
         np.empty(n_spans, np.int64),
         np.zeros(n_classes, np.int64),
@@ -94,18 +105,21 @@ def room_for_layouts(n_rows: int, n_classes: int, n_outputs: int, n_entries: int
 def find(b: int, block: Block, layouts: Layouts) -> Layout:
     """Return the layout of row b, made if it is not kept."""
     n_outputs = layouts.sizes.size - 1
-    if layouts.used[0] == layouts.heads.shape[0] or layouts.used[2] + 2 * n_outputs > layouts.entries.size:
+    if (
+        layouts.used[_LAYOUTS] == layouts.heads.shape[0]
+        or layouts.used[_ENTRIES] + 2 * n_outputs > layouts.entries.size
+    ):
         layouts.used[:] = 0
         layouts.positions[:] = -1
-    active = block.active.specialist[block.active.starts[b] : block.active.starts[b + 1]]
-    number = _search(active, layouts)
+    number = _search(b, block.active, layouts)
     if number < 0:
-        position, number = -1 - number, layouts.used[0]
+        position, number = -1 - number, layouts.used[_LAYOUTS]
         layouts.positions[position] = number
+        active = block.active.specialist[block.active.starts[b] : block.active.starts[b + 1]]
         _make(active, block.subsets, layouts)
     head = layouts.heads[number]
-    first, span = head[1], head[2]
-    n_members, n_outputs, n_patterns = head[4], head[5], head[6]
+    first, span = head[_ENTRIES], head[_SPANS]
+    n_members, n_outputs, n_patterns = head[_N_MEMBERS], head[_N_OUTPUTS], head[_N_PATTERNS]
     return Layout(
         layouts.entries[first : first + n_members],
         layouts.entries[first + n_members : first + n_members + n_outputs],
@@ -115,20 +129,33 @@ def find(b: int, block: Block, layouts: Layouts) -> Layout:
 
 
 @compiled
-def _search(active: Integers, layouts: Layouts) -> int:
-    """Return the number of these specialists' layout, or -1 - (the position where it should be)."""
-    value = active.size
-    for e in range(active.size):
-        value = (value * 1_000_003 + active[e]) & 0xFFFFFFFF
+def fetch_entries(b: int, block: Block, layouts: Layouts) -> None:
+    """Ask for what row b will need of its layout, if that is kept."""
+    number = _search(b, block.active, layouts)
+    if number >= 0:
+        head = layouts.heads[number]
+        first, size = head[_ENTRIES], head[_N_MEMBERS] + head[_N_OUTPUTS]
+        fetch(layouts.entries[first : first + size], size)
+
+
+@compiled
+def _search(b: int, active: Active, layouts: Layouts) -> int:
+    """Return the number of the layout of row b, or -1 - (the position where it should be)."""
+    start = active.starts[b]
+    n_active = active.starts[b + 1] - start
+    value = n_active
+    for e in range(n_active):
+        value = (value * 1_000_003 + active.specialist[start + e]) & 0xFFFFFFFF
     last = layouts.positions.size - 1
-    position = (value ^ (value >> 15)) & last
+    position: int = (value ^ (value >> 15)) & last
     while layouts.positions[position] >= 0:
         number: int = layouts.positions[position]
         n_equal = 0
-        if layouts.heads[number, 3] == active.size:
-            for e in range(active.size):
-                n_equal += layouts.specialists[layouts.heads[number, 0] + e] == active[e]
-            if n_equal == active.size:
+        if layouts.heads[number, _N_ACTIVE] == n_active:
+            first = layouts.heads[number, _ACTIVE]
+            for e in range(n_active):
+                n_equal += layouts.specialists[first + e] == active.specialist[start + e]
+            if n_equal == n_active:
                 return number
         position = (position + 1) & last
     return -1 - position
@@ -137,7 +164,7 @@ def _search(active: Integers, layouts: Layouts) -> int:
 @compiled
 def _make(active: Integers, subsets: Subsets, layouts: Layouts) -> None:
     """Make another layout."""
-    number, first_active, first, span = layouts.used[0], layouts.used[1], layouts.used[2], layouts.used[3]
+    first_active, first, span = layouts.used[_ACTIVE], layouts.used[_ENTRIES], layouts.used[_SPANS]
     n_made = _refine(active, subsets, layouts)
     # Patterns that later subsets have used up are left out; pattern 0 is kept though it may be empty.
     n_patterns, n_members = 0, 0
@@ -154,13 +181,18 @@ def _make(active: Integers, subsets: Subsets, layouts: Layouts) -> None:
     n_outputs = _place(active, subsets, first, n_members, layouts)
     for e in range(active.size):
         layouts.specialists[first_active + e] = active[e]
-    head = layouts.heads[number]
-    head[0], head[1], head[2] = first_active, first, span
-    head[3], head[4], head[5], head[6] = active.size, n_members, n_outputs, n_patterns
-    layouts.used[0] = number + 1
-    layouts.used[1] = first_active + active.size
-    layouts.used[2] = first + n_members + n_outputs
-    layouts.used[3] = span + n_patterns + 1
+    head = layouts.heads[layouts.used[_LAYOUTS]]
+    head[_ACTIVE], head[_ENTRIES], head[_SPANS] = first_active, first, span
+    head[_N_ACTIVE], head[_N_MEMBERS], head[_N_OUTPUTS], head[_N_PATTERNS] = (
+        active.size,
+        n_members,
+        n_outputs,
+        n_patterns,
+    )
+    layouts.used[_ACTIVE] = first_active + active.size
+    layouts.used[_ENTRIES] = first + n_members + n_outputs
+    layouts.used[_SPANS] = span + n_patterns + 1
+    layouts.used[_LAYOUTS] += 1
 
 
 @compiled

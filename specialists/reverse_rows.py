@@ -12,7 +12,7 @@ from specialists.compiled import Floats, compiled, compiled_entry, sources_diges
 from specialists.layouts import Layout, Layouts
 from specialists.patterns import Patterns, Row
 from specialists.reverse_kl import Iterate
-from specialists.row_kernel import fetch_ahead
+from specialists.row_kernel import fetch_next
 
 
 @compiled
@@ -91,7 +91,7 @@ def _kernel(sources: str) -> Callable[[Block, Layouts, Row, Iterate], None]:
         _ = sources
         for b in range(block.residual.size):
             layout = layouts.find(b, block, kept)
-            fetch_ahead(b, block, layout)
+            fetch_next(b, block, kept)
             unit = row_kernel.read(block.generalist[b], row.rest)
             if not (row_kernel.read_specialists(b, block, row) and abs(unit - 1.0) <= block.accuracy.sums):
                 block.iterations[b] = NOT_A_DISTRIBUTION

@@ -4,14 +4,14 @@ import pytest
 from specialists.block import Accuracy, Active, Block, Subsets
 
 
-def block_of(active, subsets, n_classes=1):
+def block_of(active, subsets, dtype=np.uint16):
     """A block of which layouts read only who is active and the subsets."""
     counts = [len(row) for row in active]
     return Block(
-        np.empty((len(active), n_classes)),
+        np.empty((len(active), 1)),
         np.empty(0),
         Subsets(
-            np.array([i for subset in subsets for i in subset], np.uint32),
+            np.array([i for subset in subsets for i in subset], dtype),
             np.cumsum([0, *(len(subset) for subset in subsets)], dtype=np.int64),
         ),
         Active(
@@ -20,7 +20,7 @@ def block_of(active, subsets, n_classes=1):
             np.empty(sum(counts), np.int64),
         ),
         Accuracy(0.0, 0.0, 0.0),
-        np.empty((len(active), n_classes)),
+        np.empty((len(active), 1)),
         np.empty(len(active)),
         np.empty(len(active), np.int64),
     )
@@ -65,13 +65,25 @@ def test_layout_of_identical_and_nested_subsets_has_no_empty_pattern(interpreted
     assert np.diff(layout.starts).tolist() == [0, 2, 1]
 
 
+def test_layout_tells_classes_apart_whose_ids_need_more_than_16_bits(interpreted):
+    layouts = interpreted["layouts"]
+    subsets = [[70_000, 4_464], [4_464 + (1 << 16)]]
+    dtype = layouts.class_dtype(70_001)
+    assert (layouts.class_dtype(1 << 16), dtype) == (np.uint16, np.uint32)
+    kept = layouts.room_for_layouts(1, 70_001, 3, 0)
+    layout = layouts.find(0, block_of([range(2)], subsets, dtype), kept)
+    assert found(layout, subsets) == {70_000: 0b11, 4_464: 0b01}
+
+
 def test_layouts_are_made_once_for_each_set_of_specialists(interpreted):
     layouts = interpreted["layouts"]
     block = block_of([[0, 1], [1], [0, 1], [1], []], [[0, 1], [1, 2]])
     kept = layouts.room_for_layouts(5, 3, 4, 1_000)
+    layouts.fetch_entries(0, block, kept)  # asks for nothing, and makes nothing
+    assert not kept.used.any()
     numbers = [int(layouts.find(b, block, kept).classes.size) for b in range(5)]
     assert numbers == [3, 2, 3, 2, 0]
-    assert kept.used[0] == 3
+    assert kept.used.tolist()[-1] == 3
 
 
 @pytest.mark.parametrize("n_entries", [0, 40, 10_000])

@@ -24,7 +24,7 @@ def run(kernel, case, dtype=np.float64, tables=None, residual=1e-6):
         case.generalist.numpy().astype(dtype),
         probs.ravel().astype(tables or (np.float64 if reverse else dtype)),
         Subsets(
-            np.concatenate([subset.numpy() for subset in case.subsets]).astype(np.uint32),
+            np.concatenate([subset.numpy() for subset in case.subsets]).astype(np.uint16),
             np.cumsum([0, *sizes], dtype=np.int64),
         ),
         Active(np.arange(n_rows + 1) * len(sizes), np.tile(np.arange(len(sizes)), n_rows), offsets.ravel()),
@@ -102,7 +102,7 @@ def test_interpreted_kernels_mark_rows_whose_residual_is_too_large(interpreted):
 
 
 def test_interpreted_rows_are_sorted_by_row_and_specialist(interpreted):
-    subsets = Subsets(np.arange(5, dtype=np.uint32), np.array([0, 2, 5]))
+    subsets = Subsets(np.arange(5, dtype=np.uint16), np.array([0, 2, 5]))
     active = Active(np.empty(4, np.int64), np.empty(3, np.int64), np.empty(3, np.int64))
     interpreted["block"].index_rows(np.array([1, 2]), np.array([12, 10, 12]), 10, subsets, active)
     assert active.starts.tolist() == [0, 1, 1, 3]
