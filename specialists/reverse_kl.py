@@ -124,11 +124,16 @@ def _try_step(patterns: Patterns, at: Iterate, length: float) -> float:
 @compiled_sum
 def _evaluate(patterns: Patterns, at: Iterate) -> float:
     """Work out log W_k, log Q_m and the errors; return the sum of their squares."""
+    total = 0.0
+    for m in range(patterns.n_bins):
+        total += at.log_ratio[m]
+    # A sum over the few subsets around a pattern rounds less than one over the many it lies outside of; what the
+    # total is off by changes C alone.
     for k in range(patterns.n_patterns):
-        at.mass[k] = 0.0
+        at.mass[k] = total
     for m in range(patterns.n_bins):
         for k in range(patterns.n_patterns):
-            at.mass[k] += patterns.outside[m, k] * at.log_ratio[m]
+            at.mass[k] -= (1.0 - patterns.outside[m, k]) * at.log_ratio[m]
     largest = -np.inf
     for k in range(patterns.n_patterns):
         at.mass[k] = at.log_weight[k] + at.mass[k] / patterns.powers[k]
@@ -203,7 +208,7 @@ def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) 
     """Work out the conditions for a minimum, q_i slack_k = a_i factor_k, from the soft targets alone.
 
     They are those of the module's head, with Q_m from `mass` and the C that fits best:
-    log C = sum_k W_k [(1+c_k) log(W_k/A_k) - sum_{m: k outside m} log(d_m/Q_m)].
+    log C = sum_k W_k [(1+c_k) log(W_k/A_k) - sum_{m: k outside m} log(d_m/Q_m)], but both without the sum over all m.
 
     Args:
         patterns: The problem.
@@ -218,9 +223,10 @@ def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) 
         bin_mass = 0.0
         for k in range(patterns.n_patterns):
             bin_mass += patterns.outside[m, k] * mass[k]
+        # A bin without mass is no factor of any class that has some.
+        ratio = np.log(patterns.dustbins[m]) - np.log(bin_mass) if bin_mass > 0.0 else 0.0
         for k in range(patterns.n_patterns):
-            if mass[k] > 0.0 and patterns.outside[m, k] > 0.0:
-                factor[k] += np.log(patterns.dustbins[m]) - np.log(bin_mass)
+            factor[k] -= (1.0 - patterns.outside[m, k]) * ratio
     log_c, total = 0.0, 0.0
     for k in range(patterns.n_patterns):
         if mass[k] > 0.0:
@@ -229,3 +235,5 @@ def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) 
     for k in range(patterns.n_patterns):
         if mass[k] > 0.0:
             factor[k] = np.exp((factor[k] + log_c / total) / patterns.powers[k])
+        else:
+            factor[k] = 0.0

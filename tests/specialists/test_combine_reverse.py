@@ -100,6 +100,19 @@ def test_reverse_keeps_its_residual_in_extremes(n_classes, sizes, dustbin, scale
     assert result.probs.min() >= 0
 
 
+def test_reverse_rounds_little_though_the_logarithms_of_many_specialists_add_up():
+    case = draw(9, 100, 1_000, (1,) * 62, 40.0, -1000.0)
+    positive = [table + 1e-30 for table in (case.generalist, *case.specialists)]
+    assert reverse(positive[0], positive[1:], case.subsets, case.active).residual.max() < 1e-12
+
+
+def test_reverse_bound_grows_with_the_specialists_whose_single_precision_adds_up():
+    case = draw(7, 100, 4, (1,) * 62, 8.0)
+    tables = [table.float() + 1e-30 for table in case.specialists]
+    result = reverse(case.generalist.float(), tables, [case.subsets[0]] * 62, case.active)
+    assert 1e-6 < result.residual.max() <= 62 / 8 * 1e-6
+
+
 def test_reverse_reports_the_certificate_of_what_it_returns():
     case = draw(10, n_classes=20, sizes=(6, 6, 6), dtype=torch.float32)
     result = case.combine("reverse")
