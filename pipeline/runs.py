@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,13 +44,8 @@ class RunFolder:
             StoreError: It cannot be written; says where, and why.
         """
         target = self.path / name
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
         with _told(target):
-            try:
-                unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
-                unfinished.replace(target)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            write_whole(target, content.encode() if isinstance(content, str) else content)
 
     def keep_tracebacks(self, event: Mapping[str, Json]) -> None:
         """Keep what belongs to a fault and is not for the terminal, in `logs`; a listener to events.
@@ -97,6 +92,21 @@ class RunFolder:
             elif event["event"] == "task_finished":
                 ended[event["task"]] = event["time"] - started
         return ended
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all: no reader sees a part of it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    finally:
+        with suppress(OSError):  # what kept it from being written is what is told
+            unfinished.unlink()
 
 
 def log_name(task_id: str) -> str:

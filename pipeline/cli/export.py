@@ -1,8 +1,6 @@
 """`export`: writes a run's student as a file for other programs, checked against PyTorch; or any network's weights."""
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from rich.console import Console
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
+from pipeline.runs import write_whole
 
 STUDENT = "student-distilled"
 """The network that is written unless another is asked for."""
@@ -104,17 +103,11 @@ def _network_name(task: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    unfinished = file.with_name(f".{os.getpid()}-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(file)
+        write_whole(file, content)
     except OSError as error:
         raise StoreError(f"{file}: must be writable; got {error.strerror}") from error
-    finally:
-        with suppress(OSError):  # which has been told of
-            unfinished.unlink()
 
 
 def _held_out(run: KeptRun) -> Any:
