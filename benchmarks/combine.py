@@ -99,9 +99,46 @@ def measure(problem: Problem, divergence: str = "forward") -> dict[str, float]:
     }
 
 
+def measure_on_gpu(problem: Problem) -> dict[str, Any]:
+    """Return what `measure` does for tables that lie on a GPU, and how it uses the memory's speed.
+
+    The arithmetic is the CPU's, so tables go there and back block by block. Counted are the bytes of the table, read
+    once and written once, and those of the specialists' tables, read once.
+    """
+    device = torch.device("cuda")
+    there = Problem(
+        problem.logits.to(device),
+        [rows.to(device) for rows in problem.rows],
+        [probs.to(device) for probs in problem.probs],
+        [subset.to(device) for subset in problem.subsets],
+    )
+    out, other = torch.empty_like(there.logits), torch.empty_like(there.logits)
+    n_bytes = 2 * out.nbytes + sum(probs.nbytes for probs in there.probs)
+    seconds: dict[str, list[float]] = {"copy": [], "softmax": [], "combine": []}
+    for _ in range(6):
+        seconds["copy"].append(timed(lambda: other.copy_(there.logits)))
+        seconds["softmax"].append(timed(lambda: torch.softmax(there.logits, 1, out=out)))
+        seconds["combine"].append(timed(lambda: there.combine(out)))
+    copy, softmax, combine = (median(values[1:]) for values in seconds.values())  # the first one warms up
+    result = there.combine(torch.softmax(there.logits, 1, out=out))
+    return {
+        "device": torch.cuda.get_device_name(),
+        "rows": len(out),
+        "softmax_seconds": softmax,
+        "combine_seconds": combine,
+        "passes": combine / softmax,
+        "bytes_per_second": n_bytes / combine,
+        "copy_bytes_per_second": 2 * out.nbytes / copy,
+        "newton_steps": result.iterations.double().mean().item(),
+        "residual": result.residual.max().item(),
+    }
+
+
 def timed(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -177,7 +214,9 @@ def residual(q: Tensor, weights: Tensor, dustbins: Tensor, outside: Tensor) -> f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
-    n_rows = parser.parse_args().rows
+    parser.add_argument("--name", default="combine")
+    options = parser.parse_args()
+    n_rows = options.rows
     figures: dict[str, Any] = {"threads": torch.get_num_threads(), "dtype": "float32", "active": ACTIVE}
     draw(64, 100, 4, 10, 1.0).combine(torch.full((64, 100), 0.01))  # compiles
     for scale in (1.0, 4.0, 8.0):
@@ -187,10 +226,12 @@ def main() -> None:
             figures["1000 classes, scale 4, 50 sets"] = measure(draw(n_rows, 1_000, 20, 50, scale, n_sets=50))
             draw(64, 100, 4, 10, 1.0).combine(torch.full((64, 100), 0.01), "reverse")
             figures["1000 classes, scale 4, reverse"] = measure(problem, "reverse")
+            if torch.cuda.is_available():
+                figures["1000 classes, scale 4, on a GPU"] = measure_on_gpu(problem)
             figures["adam, scale 4"], figures["scipy, scale 4"] = adam(problem), scipy_rows(problem)
     figures["15000 classes, scale 4"] = measure(draw(max(1, n_rows // 20), 15_000, 61, 300, 4.0))
     show(figures)
-    write("combine", figures)
+    write(options.name, figures)
 
 
 def show(figures: dict[str, Any]) -> None:
@@ -204,6 +245,10 @@ def show(figures: dict[str, Any]) -> None:
         hours = seconds * 1e8 / 3600
         table.append([name, f"{seconds * 1e6:.3g}", passes, f"{hours:.3g}", f"{seen['residual']:.1e}", extra])
     print_table(table)
+    for name, seen in figures.items():
+        if isinstance(seen, dict) and "bytes_per_second" in seen:
+            used, copied = seen["bytes_per_second"] / 1e9, seen["copy_bytes_per_second"] / 1e9
+            print(f"{name}, {seen['device']}: {used:.1f} GB/s, where a copy moves {copied:.0f} GB/s")
 
 
 if __name__ == "__main__":

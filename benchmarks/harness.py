@@ -72,8 +72,16 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in ("numpy", "ray", "torch")},
+        "packages": {name: _version(name) for name in ("numpy", "ray", "torch")},
     }
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package, of which inline runs on a GPU can do without one."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def write(name: str, figures: Any) -> None:

@@ -7,19 +7,26 @@ from importlib import metadata
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from pipeline.stage import Json, Stage, Task
+from pipeline.stage import Json, Stage, Task, Unrecorded
 
 
 def plain(value: Any) -> Json:
-    """Return a value as JSON would hold it: models as mappings, tuples as lists."""
+    """Return a value as JSON would hold it: models as mappings, without what is `Unrecorded`, and tuples as lists."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True)
+        fields = ((name, field, getattr(value, name)) for name, field in type(value).model_fields.items())
+        return {field.alias or name: plain(item) for name, field, item in fields if _is_recorded(field, item)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def _is_recorded(field: FieldInfo, value: Any) -> bool:
+    """Whether a recipe holds the value of a field."""
+    return not any(isinstance(mark, Unrecorded) and value in mark.values for mark in field.metadata)
 
 
 def canonical(value: Json) -> bytes:

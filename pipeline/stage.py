@@ -91,6 +91,20 @@ class Work:
     warn: Callable[[str], None] = warnings.warn
 
 
+class Unrecorded:
+    """Marks a field of a parameter model whose recipes leave it out where it has one of these values.
+
+    With such a value the result is what it was before there was such a field, so that what was kept then is found; of
+    a field that can change no result, these are all its values.
+
+    Args:
+        values: The values.
+    """
+
+    def __init__(self, values: Sequence[Json]) -> None:
+        self.values = values
+
+
 @dataclass(frozen=True)
 class Task:
     """One piece of work: a stage applied to one set of inputs. Its result is kept under its recipe.

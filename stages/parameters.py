@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from pipeline.errors import Fault, Location, did_you_mean
+from pipeline.stage import Unrecorded
 from stages import manual, tables
 from stages.learning import model_names, source_names
 
@@ -332,6 +333,11 @@ class TrainingParameters(Section):
         description="Arithmetic of forward and backward: auto is bf16 where the hardware has it.",
     )
     compile: bool = Field(default=False, description="Whether torch.compile makes a long training faster.")
+    cuda_graph: Annotated[bool, Unrecorded((True, False))] = Field(
+        default=True,
+        description="Whether a GPU replays the network's passes from a graph, which spares the host nearly all of its "
+        "work, where it is not compiled. Off for a network of your own that waits for values of its own.",
+    )
     deterministic: bool = Field(
         default=False, description="Whether a GPU too gives the same bits each time; slower. A CPU always does."
     )

@@ -28,6 +28,7 @@ class Settings:
             highest accuracy, and of equal ones the lowest NLL.
         precision: `bf16` computes the network, though not the loss, in bfloat16.
         compile: Whether the network is compiled for its training.
+        cuda_graph: Whether a GPU replays the network's passes from a graph, where it is not compiled.
         deterministic: Whether a GPU too gives the same bits each time; an operation that cannot is an error.
         seed: What a step draws at random, such as which units drop out, is drawn from this and its number.
     """
@@ -47,6 +48,7 @@ class Settings:
     keep: Literal["last", "best"] = "last"
     precision: Precision = "fp32"
     compile: bool = False
+    cuda_graph: bool = True
     deterministic: bool = False
     seed: int = 0
 

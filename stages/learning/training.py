@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.learning.batches import Batch
+from stages.learning.captured import captured
 from stages.learning.errors import TrainingError
 from stages.learning.mixing import mixed_loss
 from stages.learning.optimisers import clip_gradients, constrain, follow_schedule
@@ -69,19 +70,13 @@ def fit(
             of batches than was said.
     """
     model.to(memory_format=torch.channels_last)
-    run = _Run(
-        State.begin(model, settings),
-        torch.compile(model, dynamic=False) if settings.compile else model,
-        batches,
-        objective,
-        settings,
-        checkpoint,
-    )
+    run = _Run(State.begin(model, settings), model, batches, objective, settings, checkpoint)
     if checkpoint:
         run.state.resume(checkpoint)
     if progress and run.state.history:
         progress({"epochs": settings.epochs, **run.state.history[-1]})
     with _numerics_of_its_own(model, settings), _memory_told(run):
+        run.network = _faster(run)
         while run.state.epoch < settings.epochs:
             _train_epoch(run)
             _judge_epoch(run, validate)
@@ -92,13 +87,13 @@ def fit(
     return run.state.history
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
     """One training: where it stands, and what `fit` was given.
 
     Attributes:
         state: Where it stands.
-        network: The network, compiled or not.
+        network: The network, as it is, compiled or captured.
         batches: As `fit` takes them.
         objective: As `fit` takes it.
         settings: As `fit` takes them.
@@ -121,6 +116,21 @@ class _Run:
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of normalised images."""
         return forward_logits(self.network, images, self.settings.precision)
+
+
+def _faster(run: _Run) -> Callable[[Tensor], Tensor]:
+    """Return the network compiled or captured, where that is wanted and there are steps to do."""
+    model, settings, epoch = run.state.model, run.settings, run.state.epoch
+    if settings.compile:
+        compiled: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False)
+        return compiled
+    if not (settings.cuda_graph and next(model.parameters()).is_cuda and epoch < settings.epochs):
+        return model
+    # Of the first batch of an epoch, whose shape all but the last have, wherever a resumed training goes on.
+    batches = iter(run.batches(epoch, 0))
+    images = next(batches).images
+    del batches  # and with it, whatever makes the next batch beside this thread
+    return captured(model.train(), images, settings.precision)
 
 
 def _train_epoch(run: _Run) -> None:

@@ -1,6 +1,6 @@
 import string
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from pipeline.recipe import canonical, derive_seed, key_of, plain, recipe, task_seed
-from pipeline.stage import Stage, Task
+from pipeline.stage import Stage, Task, Unrecorded
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -21,6 +21,12 @@ STAGE = Stage("student", "m:f", "m:t", packages=("numpy",))
 class Training(BaseModel):
     epochs: int = 3
     source: str = Field("a", alias="from")
+
+
+class Later(Training):
+    clip: Annotated[float | None, Unrecorded((None,))] = None
+    graph: Annotated[bool, Unrecorded((True, False))] = True
+    inner: Training = Training()
 
 
 def of(task: Task, *, stage: Stage = STAGE, seed: int = 0, **inputs: Any) -> str:
@@ -51,6 +57,13 @@ def test_canonical_refuses_nan() -> None:
 
 def test_plain_writes_models_by_alias_and_tuples_as_lists() -> None:
     assert plain({"a": Training(), "b": (1, (2,))}) == {"a": {"epochs": 3, "from": "a"}, "b": [1, [2]]}
+
+
+def test_plain_leaves_out_what_changes_nothing() -> None:
+    assert plain(Later(inner=Later())) == plain(Training()) | {
+        "inner": plain(Training()) | {"inner": plain(Training())}
+    }
+    assert plain(Later(clip=1.0, graph=False)) == plain(Training()) | {"clip": 1.0, "inner": plain(Training())}
 
 
 @given(st.integers(0, 2**63), st.text(), st.text())
