@@ -201,7 +201,7 @@ def bare(bench: Bench) -> Round:
         loss.item()
 
     def run() -> float:
-        with torch.backends.cudnn.flags(benchmark=True):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
             for _ in range(EPOCHS):
                 started = clock()
                 epoch()

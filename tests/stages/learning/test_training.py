@@ -293,6 +293,19 @@ def test_fit_leaves_what_torch_keeps_for_all_as_it_was():
     assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == before
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_fit_trains_with_cudnn_which_tries_algorithms_where_bits_may_differ(deterministic):
+    seen = []
+    settings = dataclasses.replace(SETTINGS, epochs=1, deterministic=deterministic)
+
+    def objective(logits, batch):
+        seen.append((torch.backends.cudnn.enabled, torch.backends.cudnn.benchmark))
+        return objectives.labels_loss(logits, batch)
+
+    training.fit(with_dropout(), batches_of(*stripes()), objective, settings)
+    assert set(seen) == {(True, not deterministic)}
+
+
 def test_fit_keeps_the_norms_of_weights_within_bounds():
     model = with_dropout()
     training.fit(model, batches_of(*stripes()), objectives.labels_loss, dataclasses.replace(SETTINGS, max_norm=0.3))
