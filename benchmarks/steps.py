@@ -220,15 +220,21 @@ def of_views(bench: Bench, budget: float, *, soft: bool = False) -> Round:
     """Return a round of the program's loop on a view, with labels or with soft targets out of the table."""
     model, pixels = make_student(bench), Pixels.of(bench.dataset, budget=budget)
     if not soft:
-        return lambda: fit(bench, model, lambda: bench.epoch().batches(pixels, bench.options.batch), labels_loss)
+        return lambda: fit(bench, model, lambda: batches_of(bench, pixels), labels_loss)
     kept = soft_targets.SoftTargets(bench.tables, [bench.view], bench.dataset)
     table = soft_targets.TrainingTargets(kept, pixels.device, is_resident=budget > 0)
 
     def batches() -> Iterator[Batch]:
         examples = bench.epoch().examples
-        return bench.epoch(table.log_q(examples, 0, 4.0)).batches(pixels, bench.options.batch)
+        return batches_of(bench, pixels, table.log_q(examples, 0, 4.0))
 
     return lambda: fit(bench, model, batches, distillation)
+
+
+def batches_of(bench: Bench, pixels: Pixels, log_q: fitting.SoftTargetRows | None = None) -> Iterator[Batch]:
+    """Return the batches of an epoch, made as a training makes them."""
+    together = fitting.batches_together(pixels, bench.options.batch)
+    return bench.epoch(log_q).batches(pixels, bench.options.batch, together=together)
 
 
 def live(bench: Bench) -> Round:
@@ -238,7 +244,7 @@ def live(bench: Bench) -> Round:
     def batches() -> Iterator[Batch]:
         epoch = bench.epoch()
         asked = Asked(pixels.show(epoch.examples, epoch.view), bench.ensemble)
-        return bench.epoch(asked).batches(pixels, bench.options.batch)
+        return batches_of(bench, pixels, asked)
 
     return lambda: fit(bench, model, batches, distillation)
 

@@ -20,6 +20,9 @@ from stages.learning.training import Objective
 from stages.parameters import AugmentParameters, TrainingParameters
 from stages.shown import Ids, Pixels, ViewParameters, ahead
 
+_TOGETHER, _TOGETHER_BYTES = 8, 64 * 2**20
+"""The most batches, and bytes of their images, that are made at once on a GPU."""
+
 
 class SoftTargetRows(Protocol):
     """The soft targets of an epoch: a tensor, or what reads them from a table when a batch is shown."""
@@ -44,13 +47,26 @@ class Epoch:
     view: ViewParameters
     log_q: SoftTargetRows | None = None
 
-    def batches(self, pixels: Pixels, batch_size: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the epoch in batches on the device, from the first one wanted on."""
+    def batches(self, pixels: Pixels, batch_size: int, first: int = 0, *, together: int = 1) -> Iterator[Batch]:
+        """Yield the epoch in batches on the device, from the first one wanted on.
+
+        Args:
+            pixels: The data set.
+            batch_size: Examples of a batch.
+            first: The first batch wanted, counted from 0.
+            together: How many batches are made at once; the same ones whatever is the first one wanted, so that a
+                training that goes on in their midst sees the same bits.
+        """
+        slices = batch_slices(len(self.examples), batch_size)
         labels = torch.from_numpy(self.labels).to(pixels.device)
         shown = pixels.show(self.examples, self.view)
-        for rows in batch_slices(len(self.examples), batch_size)[first:]:
+        for number in range(first - first % together, len(slices), together):
+            block = slices[number : number + together]
+            rows = slice(block[0].start, block[-1].stop)
             images = views.normalise(shown[rows], pixels.mean, pixels.std)
-            yield Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
+            made = Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
+            for batch in block[max(0, first - number) :]:
+                yield made[batch.start - rows.start : batch.stop - rows.start]
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,14 @@ def fresh_view(pixels: Pixels, examples: Ids, augment: AugmentParameters, work: 
     return views.draw(examples, seed=work.seed, view=epoch, image_size=size, **augment.model_dump())
 
 
+def batches_together(pixels: Pixels, batch_size: int) -> int:
+    """Return how many batches to make at once: on a GPU several small ones, since the host launches as many kernels."""
+    if pixels.device.type == "cpu":
+        return 1
+    batch_bytes = 4 * batch_size * int(np.prod(pixels.images.shape[1:]))
+    return max(1, min(_TOGETHER, _TOGETHER_BYTES // batch_bytes))
+
+
 def fit(
     model: nn.Module,
     pixels: Pixels,
@@ -133,9 +157,10 @@ def fit(
     held_out = pixels.show(holdout.examples)
     # Drawn again when its turn comes: kept until then, it would keep a view's soft targets in memory all along.
     n_shown = len(epoch(0).examples)
+    together = batches_together(pixels, parameters.batch_size)
 
     def batches(number: int, first: int) -> Iterator[Batch]:
-        found = epoch(number).batches(pixels, parameters.batch_size, first)
+        found = epoch(number).batches(pixels, parameters.batch_size, first, together=together)
         # A GPU need not wait for what is read. On a CPU the thread would take what the training computes with.
         return ahead(found) if pixels.resident is None and pixels.device.type != "cpu" else found
 

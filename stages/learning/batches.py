@@ -20,10 +20,9 @@ class Batch:
     labels: Tensor
     log_q: Tensor | None = None
 
-    def reordered(self, order: Tensor) -> "Batch":
-        """Return the examples in another order, given as int64 (batch,) on the same device."""
-        log_q = None if self.log_q is None else self.log_q[order]
-        return Batch(self.images[order], self.labels[order], log_q)
+    def __getitem__(self, rows: slice | Tensor) -> "Batch":
+        """Return some of the examples, of a slice as views, or all in the order of an int64 tensor on the device."""
+        return Batch(self.images[rows], self.labels[rows], None if self.log_q is None else self.log_q[rows])
 
 
 def batch_slices(n_examples: int, batch_size: int) -> list[slice]:

@@ -35,6 +35,6 @@ def mixed_loss(
         A scalar.
     """
     share = random.Random(seed).betavariate(alpha, alpha)  # noqa: S311  # no secret; on the host, so that nothing waits
-    partner = batch.reordered(torch.randperm(len(batch.labels), device=batch.labels.device))
+    partner = batch[torch.randperm(len(batch.labels), device=batch.labels.device)]
     logits = forward(torch.lerp(partner.images, batch.images, share))
     return share * objective(logits, batch) + (1 - share) * objective(logits, partner)

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ Progress = Callable[[Facts], None]
 Validate = Callable[[], Facts]
 Batches = Callable[[int, int], Iterable[Batch]]
 """Returns the batches of an epoch, both counted from 0, from one of them on."""
+
+
+_HARMLESS = (
+    "The AccumulateGrad node's stream does not match",  # a graph's backward pass was captured on a stream of its own
+    "Attempting to run cuBLAS, but there was no current CUDA context",  # torch makes one then, which is what is wanted
+)
+"""How warnings begin that torch gives in every captured training, and that nobody can do anything about."""
 
 
 def device() -> torch.device:
@@ -210,7 +218,9 @@ def _numerics_of_its_own(model: nn.Module, settings: Settings) -> Iterator[None]
         # The fastest of all algorithms, each tried once, need not be the same one each time. Unless told otherwise,
         # the flags would switch cuDNN off: a step on an H100 then took 17 times as long.
         flags = cudnn.flags(enabled=True, benchmark=not settings.deterministic)
-        with flags, torch.random.fork_rng(devices=list(devices)):
+        with flags, torch.random.fork_rng(devices=list(devices)), warnings.catch_warnings():
+            for harmless in _HARMLESS:
+                warnings.filterwarnings("ignore", message=harmless)
             yield
     finally:
         torch.use_deterministic_algorithms(before)

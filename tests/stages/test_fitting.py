@@ -53,6 +53,36 @@ def test_epoch_gives_every_batch_its_own_labels_and_soft_targets(dataset, two_vi
     assert torch.cat([batch.labels for batch in batches]).tolist() == labels[order].tolist()
 
 
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 5])
+def test_batches_made_together_are_those_made_one_by_one_wherever_they_begin(dataset, two_views, pixels, first):
+    asked = []
+
+    class LogQ:
+        def __getitem__(self, rows):
+            asked.append((rows.start, rows.stop))
+            return torch.arange(240.0)[rows, None]
+
+    epoch = epoch_of(dataset, two_views[0], np.arange(240), LogQ())
+    alone = list(epoch.batches(pixels, 50, first))
+    asked.clear()
+    together = list(epoch.batches(pixels, 50, first, together=2))
+    assert asked == [(0, 100), (100, 200), (200, 240)][first // 2 :]
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.log_q, other.log_q)
+
+
+def test_small_batches_are_made_together_on_a_gpu_as_many_as_there_is_room_for(pixels):
+    def together(batch_size, side):
+        images = np.broadcast_to(np.uint8(0), (1, side, side, 3))
+        there = dataclasses.replace(pixels, images=images, device=torch.device("cuda"))
+        return fitting.batches_together(there, batch_size)
+
+    assert [together(128, 32), together(2048, 32), together(4096, 224)] == [8, 2, 1]
+    assert fitting.batches_together(pixels, 16) == 1
+
+
 def test_permutation_is_another_in_each_epoch_and_for_each_seed():
     first = fitting.permutation(50, Work(seed=1), 0)
     assert sorted(first) == list(range(50))

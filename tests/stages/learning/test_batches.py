@@ -14,9 +14,9 @@ def test_batch_slices_drop_nothing_and_leave_no_single_example(n_examples, batch
     assert max(sizes, default=0) <= batch_size + 1
 
 
-def test_reordered_keeps_what_belongs_together():
+def test_a_reordered_batch_keeps_what_belongs_together():
     batch = Batch(torch.arange(3.0).reshape(3, 1, 1, 1), torch.arange(3), torch.arange(3.0)[:, None])
-    turned = batch.reordered(torch.tensor([2, 0, 1]))
+    turned = batch[torch.tensor([2, 0, 1])]
     for column in (turned.images.flatten(), turned.labels, turned.log_q.flatten()):
         assert column.tolist() == [2, 0, 1]
-    assert Batch(batch.images, batch.labels).reordered(torch.tensor([0, 0, 0])).log_q is None
+    assert Batch(batch.images, batch.labels)[torch.tensor([0, 0, 0])].log_q is None
