@@ -10,7 +10,8 @@ from stages import STAGES
 from tests.stages import versions
 
 SOURCE = (
-    '"""What it does."""\nfrom stages import helper\n\n\ndef run():\n    """Return."""\n    return helper.one() + 1\n'
+    '"""What it does."""\nfrom stages import helper\nfrom stages.parameters import limits\n\n\n'
+    'def run():\n    """Return."""\n    return helper.one() + 1\n'
 )
 
 
@@ -18,7 +19,8 @@ def project(folder: Path, **changes: str) -> Path:
     """A package with a stage `a`, which its helper and a module of `specialists` compute, and a stage `b` alone."""
     texts = {
         "stages/__init__.py": "from stages import parameters",
-        "stages/parameters.py": "LIMIT = 3",
+        "stages/parameters/__init__.py": "from stages.parameters.limits import LIMIT",
+        "stages/parameters/limits.py": "LIMIT = 3",
         "stages/a.py": SOURCE,
         "stages/helper.py": "def one():\n    from specialists.maths import ONE\n    return ONE\n",
         "stages/b.py": "def run():\n    return 2\n",
@@ -60,7 +62,7 @@ def test_modules_of_a_stage_are_all_that_it_imports(tmp_path: Path) -> None:
 def test_a_change_that_changes_nothing_is_none(tmp_path: Path) -> None:
     other_words = SOURCE.replace("What it does", "Something").replace("Return.", "Go.").replace("+ 1", "+ (1)  # why")
     assert complaint(tmp_path, stages__a=other_words) == ""
-    assert complaint(tmp_path, stages__parameters="LIMIT = 4") == ""
+    assert complaint(tmp_path, stages__parameters__limits="LIMIT = 4") == ""
 
 
 @pytest.mark.parametrize(

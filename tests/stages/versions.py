@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).with_name("versions.json")
 
 PACKAGES = ("stages", "specialists")
-RECIPES = {"stages", "stages.parameters", "stages.tasks", "stages.candidates"}
-"""Modules whose values recipes hold."""
+RECIPES = ("stages.parameters", "stages.tasks", "stages.candidates")
+"""Modules and packages whose values recipes hold; so does that of `stages`, the table of contents."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Code:
         waiting, found = [stage.function.partition(":")[0]], set[str]()
         while waiting:
             module = waiting.pop()
-            if module not in found and module not in RECIPES:
+            if module not in found and not _makes_recipes(module):
                 found.add(module)
                 waiting += self._imports(module)
         return found
@@ -118,6 +118,11 @@ class Code:
                 name for name in names if name.split(".")[0] in PACKAGES and self.path_of(name).exists()
             }
         return self._imported[module]
+
+
+def _makes_recipes(module: str) -> bool:
+    """Whether recipes hold what a module says."""
+    return module == "stages" or any(module == name or module.startswith(f"{name}.") for name in RECIPES)
 
 
 def digest(source: str) -> str:

@@ -1,0 +1,75 @@
+"""What cannot be said of the parameters before the data set is known."""
+
+from collections.abc import Sequence
+
+from pipeline.errors import Fault
+from stages import manual, tables
+from stages.parameters.everything import Parameters
+
+
+def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:
+    """Check what cannot be checked before the number of classes is known.
+
+    Args:
+        parameters: The parameters.
+        classes: Number of classes of the data set.
+        names: Their names, where they are known.
+
+    Returns:
+        Location in the config and message of every fault.
+    """
+    faults: list[Fault] = []
+    count, size = parameters.specialists.count, parameters.specialists.size
+    if classes < 3:
+        rule = "have 3 classes or more, for a specialist needs 2 and must leave one out"
+        faults.append((("data", "source"), f"must {rule}; got {classes}"))
+    elif listed := parameters.specialists.listed:
+        places = list(listed)
+        found = manual.faults_of(list(listed.values()), classes, names)
+        faults += [((*places[subset], *member), message) for (subset, *member), message in found]
+    else:
+        if count is not None and count > classes // 2:
+            rule = f"be at most {classes // 2}, so that each has 2 of the {classes} classes"
+            hint = "list more with specialists.method manual"
+            faults.append((("specialists", "count"), f"must {rule}; got {count}; {hint}"))
+        if size is not None and size >= classes:
+            rule = f"be less than {classes}, the number of classes"
+            faults.append((("specialists", "size"), f"must {rule}; got {size}"))
+    rule = f"must be at most {classes}, the number of classes"
+    tried = (parameters.sweep and parameters.sweep.active_classes) or ()
+    active_places = [("combine", "active_classes"), *(("sweep", "active_classes", i) for i in range(len(tried)))]
+    for place, active in zip(active_places, (parameters.combine.active_classes, *tried), strict=True):
+        if active > classes:
+            faults.append((place, f"{rule}; got {active}"))
+    return faults + _transfer_faults(parameters, classes, names) + _encoding_faults(parameters, classes)
+
+
+def _transfer_faults(parameters: Parameters, classes: int, names: Sequence[str] | None) -> list[Fault]:
+    """Return what is wrong with the classes that the transfer set is to have."""
+    faults: list[Fault] = []
+    for name in ("classes", "omit"):
+        listed, place = getattr(parameters.data.transfer, name) or (), ("data", "transfer", name)
+        found = list(manual.faults_of_classes(listed, classes, names))
+        if name == "omit" and len(listed) >= classes and not found:
+            found = [((), f"must leave one of the {classes} classes or more; got {len(listed)} of them")]
+        faults += [((*place, *where), message) for where, message in found]
+    return faults
+
+
+def _encoding_faults(parameters: Parameters, classes: int) -> list[Fault]:
+    """Return what is wrong with how the combined table is to be kept."""
+    budget = parameters.targets.bytes_per_row
+    k = None if budget is None else tables.top_k_within(budget, classes)
+    if k is None:
+        return []
+    faults: list[Fault] = []
+    if k < 1:
+        least = min(tables.row_bytes(classes), tables.row_bytes(classes, 1))
+        faults.append((("targets", "bytes_per_row"), f"must be at least {least} with {classes} classes; got {budget}"))
+    rule = "must be at least 1 where targets.bytes_per_row does not keep every class"
+    tried = (parameters.sweep and parameters.sweep.temperature) or ()
+    places = [("student", "temperature"), *(("sweep", "temperature", i) for i in range(len(tried)))]
+    for place, temperature in zip(places, (parameters.student.temperature, *tried), strict=True):
+        if temperature < 1:
+            faults.append((place, f"{rule}; got {temperature}"))
+    return faults

@@ -1,0 +1,149 @@
+"""The data set, what is made of it, and its augmentations."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from pipeline.errors import did_you_mean
+from stages.learning import source_names
+from stages.parameters.fields import Members, Section
+
+
+def _source(value: str) -> str:
+    """Return a source of the right shape; whether it exists is seen when it is read."""
+    source_names.parse(value)
+    return value
+
+
+Source = Annotated[
+    str,
+    AfterValidator(_source),
+    Field(
+        description="The data set: sklearn:NAME, torchvision:NAME, folder:PATH (train/ and test/ with a folder for "
+        "each class, or those alone), npz:PATH (x_train, y_train, x_test, y_test) or python:MODULE:FACTORY."
+    ),
+]
+GIB = 2**30
+"""Bytes of the unit that amounts of memory are given in."""
+MEMORY_BUDGET = 4.0
+"""GiB that a training may take for its data, unless the config says otherwise."""
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "digits": {"shift": 2, "rotate": 10},
+    "grey": {"shift": 2, "flip": True, "cutout": 8},
+    "colour": {"shift": 4, "padding": "reflect", "flip": True},
+}
+"""Augmentations by name, for images of 28 to 40 pixels: signs that must not be mirrored, grey and colour images."""
+
+
+class AugmentParameters(Section):
+    """How the views of an example differ from it: it is mirrored, rotated, shifted, and then cut."""
+
+    # The amounts of a view are stored as int8 and int16.
+    shift: int = Field(
+        default=0,
+        ge=0,
+        le=127,
+        description="Largest shift in each direction, in pixels: a random crop of the image padded by as many.",
+    )
+    padding: Literal["zeros", "reflect"] = Field(
+        default="zeros", description="What shifts and rotations move in: black, or the image mirrored at its border."
+    )
+    flip: bool = Field(default=False, description="Whether half of the views are mirrored left to right.")
+    rotate: int = Field(
+        default=0, ge=0, le=180, description="Largest rotation in each direction, in degrees; bilinear."
+    )
+    cutout: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Side of a black square, in pixels, whose centre is drawn from all pixels; 0 for none.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, values: Any) -> Any:
+        """Return what a name stands for."""
+        if not isinstance(values, str):
+            return values
+        if values not in AUGMENTATIONS:
+            known, hint = ", ".join(AUGMENTATIONS), did_you_mean(values, AUGMENTATIONS)
+            raise ValueError(f"must be one of {known}, or a section of its own; got '{values}'{hint}")
+        return AUGMENTATIONS[values]
+
+
+class TransferParameters(Section):
+    """What of the training part the students are trained on. The teachers are trained on all of it."""
+
+    classes: Members | None = Field(default=None, description="Whose examples, by id or name; null for all classes.")
+    omit: Members | None = Field(default=None, description="Whose examples are left out, by id or name.")
+    fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each class's examples, one at least.")
+
+    @field_validator("omit")
+    @classmethod
+    def _one_of_two(cls, omit: Any, info: ValidationInfo) -> Any:
+        """Return what is left out where nothing else says what is not."""
+        if omit is not None and info.data.get("classes") is not None:
+            raise ValueError(f"must be left out where data.transfer.classes is given; got {list(omit)}")
+        return omit
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the transfer set is the whole training part without the holdout."""
+        return self == TransferParameters()
+
+
+class DataParameters(Section):
+    """The data set and what is made of it."""
+
+    source: Source
+    root: str = Field(
+        default="data", min_length=1, description="Folder that a relative PATH starts from, and of torchvision's files."
+    )
+    download: bool = Field(
+        default=False, description="With a source of torchvision: whether missing files are downloaded, by any command."
+    )
+    size: int | None = Field(
+        default=None,
+        ge=1,
+        description="With a source of folder: height and width that images are brought to (the largest centred square, "
+        "bilinear). Null takes them as they are, all of one size.",
+    )
+    test: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.5,
+        description="With a source of folder that has no train/ and test/: the share of each class that makes the test "
+        "split, chosen by file name.",
+    )
+    holdout: float = Field(
+        default=0.15,
+        gt=0,
+        le=0.5,
+        description="Share of each class's training examples that no teacher or student is trained on; "
+        "what the generalist confuses is measured there.",
+    )
+    transfer: TransferParameters = Field(
+        default=TransferParameters(), description="The transfer set; all but the holdout unless this says otherwise."
+    )
+    memory_budget: float = Field(
+        default=MEMORY_BUDGET,
+        ge=0,
+        description="GiB that one training may take on its device for images and soft targets. What is larger is read "
+        "from the store batch by batch, with the same results.",
+    )
+    views: int = Field(default=4, ge=1, description="Fixed augmentations of each example; epoch e shows e mod views.")
+    augment: AugmentParameters = Field(
+        default=AugmentParameters(),
+        description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",
+    )
+
+    @field_validator("download", "size", "test")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Return a value that the kind of source has a use for."""
+        kind = "torchvision" if info.field_name == "download" else "folder"
+        source = info.data.get("source")
+        if value and source is not None and not source.startswith(f"{kind}:"):
+            raise ValueError(f"must be left out but with a source of {kind}; got {value} with {source}")
+        return value

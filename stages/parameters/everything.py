@@ -1,0 +1,36 @@
+"""All sections of the config that the stages read, in one model."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from stages.parameters.data import DataParameters
+from stages.parameters.fields import Section, Seed, Values, unique
+from stages.parameters.students import Control, StudentParameters, SweepParameters
+from stages.parameters.teachers import CombineParameters, SpecialistsParameters, TargetsParameters, TeacherParameters
+
+
+class Parameters(Section):
+    """Everything the stages know of the config."""
+
+    data: DataParameters = Field(description="The data set.")
+    generalist: TeacherParameters = Field(default=TeacherParameters(), description="The teacher over all classes.")
+    specialists: SpecialistsParameters = Field(
+        default=SpecialistsParameters(), description="The teachers over confusable classes."
+    )
+    combine: CombineParameters = Field(default=CombineParameters(), description="The combination of the teachers.")
+    targets: TargetsParameters = Field(default=TargetsParameters(), description="The table of the combined targets.")
+    student: StudentParameters = Field(default=StudentParameters(), description="The student.")
+    # YAML has lists only: read one as a tuple, which cannot change under a frozen model.
+    controls: Annotated[tuple[Control, ...], AfterValidator(unique)] = Field(
+        default=("hard", "generalist"),
+        strict=False,
+        description="Students of the same kind trained for comparison: hard without soft targets, "
+        "generalist with the generalist's alone.",
+    )
+    seeds: Values[Seed] = Field(
+        default=(0,),
+        description="Every student and control is trained once with each, on the same soft targets; with several, "
+        "figures and differences say how far they vary with it. The teachers have `seed`.",
+    )
+    sweep: SweepParameters | None = Field(default=None, description="Settings of the students to choose from.")

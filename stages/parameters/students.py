@@ -1,0 +1,54 @@
+"""The students, and what of them is tried out."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.parameters.fields import SWEPT, Count, Epochs, PositiveFloat, Section, Share, Values
+from stages.parameters.training import SmallModelParameters, TrainingParameters
+
+Control = Literal["hard", "generalist"]
+
+
+class StudentParameters(TrainingParameters):
+    """The student, and with it the controls."""
+
+    epochs: Epochs = 60
+    model: SmallModelParameters = Field(default=SmallModelParameters(), description="The network of the students.")
+    temperature: float = Field(default=4.0, gt=0, description="Temperature of the soft targets.")
+    alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
+    match_frequencies: bool = Field(
+        default=False,
+        description="Whether the biases of its outputs are shifted at the end, until it predicts each class on the "
+        "holdout's images, on average, as often as that is among the training labels: for a transfer set that lacks "
+        "classes, or has few of them.",
+    )
+
+
+class SweepParameters(Section):
+    """Settings of the students that are tried out, each with each; what does best on the holdout is taken.
+
+    Every student has the same chance: a control tries all settings that mean something to it.
+    """
+
+    temperature: Values[PositiveFloat] | None = Field(default=None, description="Temperatures of the soft targets.")
+    alpha: Values[Share] | None = Field(default=None, description="Weights of the soft targets.")
+    learning_rate: Values[PositiveFloat] | None = Field(default=None, description="Learning rates of the students.")
+    active_classes: Values[Count] | None = Field(
+        default=None, description="As combine.active_classes. Specialists are asked once, as the largest of them needs."
+    )
+    measure: Literal["accuracy", "nll"] = Field(
+        default="accuracy",
+        description="What is best on the holdout, on average over the seeds; of equal ones the other measure decides.",
+    )
+
+    @model_validator(mode="after")
+    def _tries_something(self) -> "SweepParameters":
+        if not self.axes:
+            raise ValueError(f"must list values of one of {', '.join(SWEPT)}; got none")
+        return self
+
+    @property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The values to be tried, by the name of the setting."""
+        return {name: getattr(self, name) for name in SWEPT if getattr(self, name) is not None}

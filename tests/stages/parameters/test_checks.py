@@ -1,0 +1,105 @@
+"""What is said of the parameters once the data set is known."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from specialists.errors import SpecialistsError
+from specialists.subsets import confusable_subsets
+from stages.parameters import (
+    CombineParameters,
+    DataParameters,
+    Parameters,
+    SpecialistsParameters,
+    TransferParameters,
+    check_classes,
+)
+
+DATA = DataParameters(source="sklearn:digits")
+
+
+def specialists(**values):
+    return Parameters(data=DATA, specialists=SpecialistsParameters(**values))
+
+
+@pytest.mark.parametrize(
+    ("transfer", "faults"),
+    [
+        ({}, []),
+        ({"classes": [0, "c"], "fraction": 0.5}, []),
+        ({"classes": [0, "d", 7, "a"]}, [("classes", 1), ("classes", 2), ("classes", 3)]),
+        ({"omit": [1, 1]}, [("omit", 1)]),
+        ({"omit": ["a", "b", "c"]}, [("omit",)]),
+    ],
+)
+def test_check_classes_names_what_the_transfer_set_cannot_have(transfer, faults):
+    wanted = Parameters(
+        data=DataParameters(source="sklearn:digits", transfer=TransferParameters(**transfer)),
+        specialists=SpecialistsParameters(count=1),
+    )
+    found = check_classes(wanted, 3, list("abc"))
+    assert [place for place, _ in found] == [("data", "transfer", *place) for place in faults]
+
+
+@pytest.mark.parametrize("values", [{"count": 5}, {"count": 5, "size": 9}, {"count": 1, "size": 2}])
+def test_check_classes_takes_what_the_classes_allow(values):
+    assert check_classes(specialists(**values), 10) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "location", "message"),
+    [
+        (
+            {"count": 6},
+            11,
+            ("specialists", "count"),
+            (
+                "must be at most 5, so that each has 2 of the 11 classes; got 6; "
+                "list more with specialists.method manual"
+            ),
+        ),
+        ({"size": 10}, 10, ("specialists", "size"), "must be less than 10, the number of classes; got 10"),
+        (
+            {"count": 1},
+            2,
+            ("data", "source"),
+            "must have 3 classes or more, for a specialist needs 2 and must leave one out; got 2",
+        ),
+    ],
+)
+def test_check_classes_names_the_fault(values, classes, location, message):
+    assert check_classes(specialists(**values), classes) == [(location, message)]
+
+
+def test_check_classes_names_all_faults():
+    parameters = Parameters(
+        data=DATA, specialists=SpecialistsParameters(size=8, count=3), combine=CombineParameters(active_classes=9)
+    )
+    assert check_classes(parameters, 4) == [
+        (
+            ("specialists", "count"),
+            ("must be at most 2, so that each has 2 of the 4 classes; got 3; list more with specialists.method manual"),
+        ),
+        (("specialists", "size"), "must be less than 4, the number of classes; got 8"),
+        (("combine", "active_classes"), "must be at most 4, the number of classes; got 9"),
+    ]
+
+
+def test_check_classes_agrees_with_the_clustering():
+    for classes, count, size in product(range(3, 8), range(1, 6), (None, 2, 3, 4, 5, 6, 7)):
+        named = {location[1] for location, _ in check_classes(specialists(count=count, size=size), classes)}
+        try:
+            confusable_subsets(np.eye(classes), count, size=size, seed=0)
+            refused = set()
+        except SpecialistsError as error:
+            refused = {line.split()[0] for line in str(error).splitlines()}
+        assert named == refused
+
+
+def test_check_classes_names_the_faults_of_listed_subsets():
+    parameters = specialists(method="manual", subsets=[[3, 12], [1, "one"], [0, 1, 2, 3]])
+    assert check_classes(parameters, 4) == [
+        (("specialists", "subsets", 0, 1), "must be a class id within 0..3; got 12"),
+        (("specialists", "subsets", 2), "must leave out one of the 4 classes or more; got 4 of them"),
+    ]

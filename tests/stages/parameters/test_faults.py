@@ -1,0 +1,139 @@
+"""What is said of a config with a fault."""
+
+import pytest
+
+from pipeline.config import load
+from pipeline.errors import ConfigError
+from stages.learning.source_names import VISION_SETS
+from stages.parameters import (
+    Parameters,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{source: 'skleran:digits'}",
+            (
+                "data.source: must start with one of sklearn, torchvision, folder, npz, python, then a colon; "
+                "got 'skleran:digits'; did you mean 'sklearn'?"
+            ),
+        ),
+        (
+            "{source: digits}",
+            "data.source: must start with one of sklearn, torchvision, folder, npz, python, then a colon; got 'digits'",
+        ),
+        (
+            "{source: 'torchvision:EMNIST:letter'}",
+            (
+                f"data.source: must name one of {', '.join(VISION_SETS)} after 'torchvision:'; "
+                "got 'EMNIST:letter'; did you mean 'EMNIST:letters'?"
+            ),
+        ),
+        (
+            "{source: 'npz:x', size: 32}",
+            "data.size: must be left out but with a source of folder; got 32 with npz:x",
+        ),
+        (
+            "{source: 'folder:x', download: true}",
+            "data.download: must be left out but with a source of torchvision; got True with folder:x",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: resnet20, width: 4}}",
+            "student.model.width: must be left out but with a model of cnn or mlp; got 4 with resnet20",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: cnn, dropout: 0.5}}",
+            "student.model.dropout: must be left out but with a model of mlp; got 0.5 with cnn",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: mlp, width: 4, hidden: [4]}}",
+            "student.model.hidden: must be left out where width is given; got both",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {name: mlp, hidden: []}}",
+            "student.model.hidden: must list at least one layer; got []",
+        ),
+        ("{source: 'npz:'}", "data.source: must name something after 'npz:'; got 'npz:'"),
+        (
+            "{source: 'python:my.data'}",
+            "data.source: must be python:MODULE:FACTORY, such as python:my.data:load; got 'python:my.data'",
+        ),
+        (
+            "{source: 'python:my..data:f'}",
+            ("data.source: must be python:MODULE:FACTORY, such as python:my.data:load; got 'python:my..data:f'"),
+        ),
+        ("{source: 'npz:x', holdout: 0.6}", "data.holdout: must be at most 0.5; got 0.6"),
+        ("{source: 'npz:x', augment: {shift: 128}}", "data.augment.shift: must be at most 127; got 128"),
+        (
+            "{source: 'npz:x'}\ncontrols: [hard, hard]",
+            "controls: must name each entry once; got 'hard' more than once",
+        ),
+        (
+            "{source: 'npz:x'}\ncontrols: [hrad]",
+            "controls[0]: must be 'hard' or 'generalist'; got 'hrad'; did you mean 'hard'?",
+        ),
+        (
+            "{source: 'npz:x'}\ncontrols: hard",
+            "controls: must be a list, such as [a, b]; got 'hard'; did you mean [hard]?",
+        ),
+        ("{source: 'npz:x'}\nspecialists: {size: 1}", "specialists.size: must be at least 2; got 1"),
+        ("{source: 'npz:x'}\nspecialists: {fraction: 1}", "specialists.fraction: must be less than 1; got 1"),
+        ("{source: 'npz:x'}\nstudent: {batch_size: 1}", "student.batch_size: must be at least 2; got 1"),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual}",
+            "specialists.subsets: must be given with method manual, and with no other; got nothing",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {subsets: [[1, 2]]}",
+            (
+                "specialists.subsets: must be given with method manual, and with no other; "
+                "got a list with method confusion; did you mean method: manual?"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, true]]}",
+            "specialists.subsets[0][1]: must be a class id, an integer, or a class name, text; got True",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2], [3]]}",
+            "specialists.subsets[1]: must list at least two classes; got [3]",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: []}",
+            "specialists.subsets: must list at least one subset; got []",
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2]], count: 3}",
+            (
+                "specialists.subsets: must be as many as specialists.count says, 3; got 1; "
+                "set specialists.count to 1 or leave it out"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manual, subsets: [[1, 2], [3, 4, 5]], size: 2}",
+            (
+                "specialists.subsets: must be of specialists.size classes each, 2; got one of 3; "
+                "set specialists.size to null or leave it out"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\nspecialists: {method: manul}",
+            (
+                "specialists.method: must be 'confusion', 'covariance', 'random' or 'manual'; got 'manul'; "
+                "did you mean 'manual'?"
+            ),
+        ),
+        (
+            "{source: 'npz:x'}\ncombine: {divergence: reversed}",
+            "combine.divergence: must be 'forward' or 'reverse'; got 'reversed'; did you mean 'reverse'?",
+        ),
+    ],
+)
+def test_parameters_name_the_fault(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"data: {text}")
+    with pytest.raises(ConfigError) as caught:
+        load(path, Parameters)
+    assert str(caught.value).split(": ", 1)[1] == message

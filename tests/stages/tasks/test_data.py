@@ -1,0 +1,52 @@
+"""The tasks of the data."""
+
+import pytest
+
+from pipeline.errors import MisfitError
+from tests.stages.tasks.listing import KNOWN, STAGE, listed, recipes
+
+
+def test_the_transfer_set_is_chosen_where_it_is_not_everything():
+    assert not listed("transfer")
+    found = listed("transfer", data__transfer={"omit": ["c", 5]})["transfer"]
+    assert found.parameters == {"data.transfer.classes": [0, 1, 3, 4], "data.transfer.fraction": 1.0}
+    found = listed("transfer", data__transfer={"classes": ["g", 0], "fraction": 0.5})["transfer"]
+    assert found.parameters == {"data.transfer.classes": [0, 5], "data.transfer.fraction": 0.5}
+    with pytest.raises(MisfitError, match="must be the name of a class; got 'x'"):
+        listed("transfer", data__transfer={"omit": ["x"]})
+
+
+def test_what_follows_the_transfer_set_knows_its_size_and_teachers_do_not_care():
+    chosen = {"data__transfer": {"fraction": 0.1}}
+    known = KNOWN | {"transfer": {"rows": 24}}
+    assert listed("views", **chosen)["views[0]"].inputs == {"dataset": "data[train]", "transfer": "transfer"}
+    assert listed("targets", known, **chosen)["targets[generalist/0.0]"].parameters["rows"] == (0, 24)
+    assert recipes("generalist", known, **chosen) == recipes("generalist")
+    assert recipes("specialist", known, **chosen) == recipes("specialist")
+
+
+def test_networks_of_this_project_need_no_trial():
+    assert not listed("models")
+    assert not listed("models", student__model={"name": "resnet20"})
+
+
+def test_networks_of_others_are_tried_before_the_generalist():
+    found = listed("models", student__model={"name": "torchvision:resnet18"}, generalist__model={"weights": "a.pth"})
+    assert set(found) == {"models[generalist]", "models[student]"}
+    assert [task.arguments["is_teacher"] for task in found.values()] == [True, False]
+    assert "models" in STAGE["generalist"].decided_by
+
+
+def test_recipes_hold_the_content_of_a_networks_files_and_not_their_place():
+    def known(content, weights):
+        return KNOWN | {"models": {"student": {"content": content, "weights": weights}}}
+
+    def kept(stage, content, path):
+        return recipes(stage, known(content, path), student__model={"weights": path})
+
+    for stage in ("models", "student"):
+        assert kept(stage, "1", "/a.pth") == kept(stage, "1", "/elsewhere/b.pth")
+        assert kept(stage, "1", "/a.pth") != kept(stage, "2", "/a.pth")
+    assert kept("generalist", "1", "/a.pth") == recipes("generalist")
+    (task,) = listed("models", known("1", "/a.pth"), student__model={"weights": "a.pth"}).values()
+    assert (task.arguments["weights"], task.arguments["content"]) == ("/a.pth", "1")

@@ -1,0 +1,63 @@
+"""The tasks of the teachers."""
+
+import pytest
+
+from pipeline.errors import ConfigError
+from tests.stages.tasks.listing import KNOWN, listed, recipes
+
+
+def test_specialist_is_named_by_its_classes():
+    assert list(listed("specialist")) == ["specialist[0-1]", "specialist[2-3]"]
+
+
+def test_calibration_is_of_every_teacher_and_only_where_asked_for():
+    assert listed("calibration") == {}
+    assert list(listed("calibration", combine__calibrate=True)) == [
+        "calibration[generalist]",
+        "calibration[0-1]",
+        "calibration[2-3]",
+    ]
+
+
+@pytest.mark.parametrize(("classes", "count"), [(3, 1), (4, 2), (5, 2), (6, 3), (100, 3)])
+def test_count_of_specialists_is_what_fits_where_none_is_asked_for(classes, count):
+    known = KNOWN | {"data[train]": {"transfer": 240, "class_names": [str(c) for c in range(classes)]}}
+    (kept,) = recipes("subsets", known).values()
+    assert kept["parameters"]["specialists.count"] == count
+
+
+def test_listed_subsets_have_one_recipe_however_they_are_listed():
+    manual = {"specialists__method": "manual"}
+    by_id = recipes("subsets", specialists__subsets=[[2, 3], [0, 1]], **manual)
+    by_name = recipes("subsets", specialists__subsets=[["b", "a"], ["d", 2]], **manual)
+    assert by_id == by_name
+    assert by_id["subsets"]["parameters"] == {
+        "specialists.method": "manual",
+        "specialists.subsets": [[0, 1], [2, 3]],
+    }
+
+
+def test_listed_subsets_of_unknown_classes_are_refused():
+    with pytest.raises(ConfigError, match=r"specialists.subsets\[0\]\[1\]: must be the name of a class; got 'f'"):
+        listed("subsets", specialists__method="manual", specialists__subsets=[["a", "f"]])
+
+
+def test_regularizing_trains_specialists_anew_alone():
+    changes = {"specialists__regularize": "soft_targets"}
+    assert recipes("specialist") != recipes("specialist", **changes)
+    for stage in ("generalist", "confusion", "subsets"):
+        assert recipes(stage) == recipes(stage, **changes)
+
+
+def test_specialist_does_not_depend_on_the_other_subsets():
+    others = KNOWN | {"subsets": {"subsets": [{"classes": [2, 3]}, {"classes": [0, 4]}, {"classes": [1, 4]}]}}
+    changes = {"specialists__count": 2, "specialists__size": 2, "student__epochs": 1}
+    before, after = recipes("specialist"), recipes("specialist", others, **changes)
+    assert before["specialist[2-3]"] == after["specialist[2-3]"]
+    assert recipes("targets")["targets[2-3/0.0]"] == recipes("targets", others, **changes)["targets[2-3/0.0]"]
+
+
+@pytest.mark.parametrize("stage", ["generalist", "confusion", "subsets", "specialist"])
+def test_teachers_do_not_depend_on_views_combination_or_student(stage):
+    changes = {"data__views": 9, "combine__active_classes": 1, "student__epochs": 1, "student__temperature": 1.0}
+    assert recipes(stage) == recipes(stage, **changes)
