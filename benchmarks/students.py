@@ -35,9 +35,9 @@ def main() -> None:
         "config": options.config.name,
         "overrides": options.set,
         "seeds": options.seeds,
-        "models": {name: _spread(values) for name, values in models.items()},
+        "models": {name: spread(values) for name, values in models.items()},
         "differences": {
-            name: _difference(models["student, distilled"], values)
+            name: difference(models["student, distilled"], values)
             for name, values in models.items()
             if name.startswith("control")
         },
@@ -57,7 +57,8 @@ def _models(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _spread(values: list[dict[str, float]]) -> dict[str, Any]:
+def spread(values: list[dict[str, float]]) -> dict[str, Any]:
+    """Return mean and deviation of a model's figures over seeds."""
     spread = {
         name: {"mean": float(np.mean(column)), "deviation": float(np.std(column, ddof=1)), "values": column}
         for name in ("accuracy", "nll", "ece")
@@ -66,10 +67,11 @@ def _spread(values: list[dict[str, float]]) -> dict[str, Any]:
     return spread | {"parameters": values[0].get("parameters")}
 
 
-def _difference(distilled: list[dict[str, float]], control: list[dict[str, float]]) -> dict[str, Any]:
+def difference(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, Any]:
+    """Return how far one model is above another, paired by seed, with the ends of Student's 95 % interval."""
     found: dict[str, Any] = {}
     for name in ("accuracy", "nll"):
-        paired = np.array([a[name] - b[name] for a, b in zip(distilled, control, strict=True)])
+        paired = np.array([a[name] - b[name] for a, b in zip(one, other, strict=True)])
         error = paired.std(ddof=1) / np.sqrt(len(paired))
         half = float(stats.t.ppf(0.975, len(paired) - 1) * error)
         mean = float(paired.mean())

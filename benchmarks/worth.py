@@ -1,0 +1,229 @@
+"""What specialists and soft targets are worth on a real data set, beside what a sceptic would train instead.
+
+    python -m benchmarks.worth --config FILE --root FOLDER --folder FOLDER [--seeds 0 1 2] [--set a.b=c ...]
+
+The root holds the data set; in the folder every seed keeps what it has made, so that the same command goes on where it
+was, or only prints. Every seed draws its own holdout, weights, orders and views; the test split is the same. For each:
+the generalist and each specialist on the same examples of its classes; the ensemble, and its gain by the number of
+specialists that cover a class; the students. Two controls have the training cost of generalist and specialists
+together, counted in images that forward and backward passes were done for:
+
+    longer      the generalist trained for so many more epochs
+    averaged    generalists of the given length, as many as that cost pays for, the nearest whole number, but two at
+                least; their probabilities averaged
+
+Both begin at the seed's own weights as the generalist does, the averaged ones at others as well. Differences are
+paired by seed; the interval is Student's.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from benchmarks import harness
+from benchmarks.students import difference, spread
+from pipeline import runs
+from pipeline.cli.kept import KeptRun
+from pipeline.recipe import derive_seed
+from pipeline.stage import Artifact, Work
+from specialists.dustbin import outside_draws
+from stages import comparison, generalist, network
+from stages.data import training_rows
+from stages.learning import metrics, training
+from stages.learning.models import as_tensor
+from stages.parameters import TeacherParameters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTROLS = "controls.json"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a seed's teachers were trained on, in images.
+
+    Attributes:
+        generalist: Of the generalist.
+        specialists: Of all specialists.
+    """
+
+    generalist: int
+    specialists: int
+
+    @property
+    def ratio(self) -> float:
+        """What all teachers cost, in generalists."""
+        return 1 + self.specialists / self.generalist
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
+    parser.add_argument("--name", help="of the JSON; that of the config by default")
+    options = parser.parse_args()
+    common = [f"--set=data.root={options.root}", *(f"--set={value}" for value in options.set)]
+    seeds = []
+    for seed in options.seeds:
+        place = options.folder / f"{options.config.stem}-{seed}"
+        results = harness.run(options.config, place, f"--set=seed={seed}", *common)
+        seeds.append({"seed": seed, "results": results, **_controls(place, seed)})
+    figures = _figures(seeds) | {"config": options.config.name, "overrides": options.set, "seeds": options.seeds}
+    _show(figures)
+    harness.write(options.name or options.config.stem, figures)
+
+
+def _controls(place: Path, seed: int) -> dict[str, Any]:
+    """Return what the controls of a seed come to on the test split, trained now or kept."""
+    run = KeptRun(next(runs.newest_first(place / "runs")))
+    kept = place / CONTROLS
+    wanted = {"keys": {name: run.keys[name] for name in ("generalist", "evaluate")}}
+    if kept.exists():
+        found: dict[str, Any] = json.loads(kept.read_text())
+        if found["keys"] == wanted["keys"]:
+            return found
+    found = wanted | {"by_cover": _by_cover(run)} | _trained_controls(run, seed)
+    kept.write_text(json.dumps(found))
+    return found
+
+
+def _trained_controls(run: KeptRun, seed: int) -> dict[str, Any]:
+    dataset, test = run.artifact("data[train]"), run.artifact("data[test]")
+    cost, parameters = _cost(run, dataset), run.config.generalist
+    n_averaged = max(2, round(cost.ratio))
+    longer = parameters.model_copy(update={"epochs": round(parameters.epochs * cost.ratio)})
+
+    def scores(parameters: TeacherParameters, number: int) -> NDArray[np.float64]:
+        work = Work(derive_seed(seed, "generalist", str(number) if number else ""), parameters.threads)
+        net = generalist.train(dataset=dataset, generalist=parameters, augment=run.config.data.augment, work=work)
+        images = as_tensor(test.arrays["images"]).to(training.device())
+        return network.predict(net, images).double().log_softmax(1).numpy(force=True)
+
+    averaged = np.stack([scores(parameters, number) for number in range(n_averaged)])
+    together = logsumexp(averaged, axis=0) - np.log(n_averaged)
+    labels = np.asarray(test.arrays["labels"])
+    return {
+        "cost": asdict(cost) | {"ratio": cost.ratio, "averaged": n_averaged, "longer_epochs": longer.epochs},
+        "longer": comparison.measured(scores(longer, 0), labels),
+        "averaged": comparison.measured(together, labels),
+    }
+
+
+def _cost(run: KeptRun, dataset: Artifact) -> Cost:
+    """Count the images that the teachers of a run were trained on."""
+    rows = training_rows(dataset)
+    labels, wanted = np.asarray(dataset.arrays["labels"])[rows], run.config.specialists
+    inside = [int(np.isin(labels, subset).sum()) for subset in _subsets(run)]
+    shown = sum(n + outside_draws(n, wanted.fraction) for n in inside)
+    return Cost(run.config.generalist.epochs * len(rows), wanted.epochs * shown)
+
+
+def _subsets(run: KeptRun) -> list[list[int]]:
+    return [run.facts(task)["subset"] for task in run.keys if task.startswith("specialist[")]
+
+
+def _by_cover(run: KeptRun) -> dict[str, dict[str, int]]:
+    """Return test examples, and how many generalist and ensemble get right, by the number of covering specialists."""
+    arrays, n_classes = run.artifact("evaluate").arrays, len(run.facts("data[train]")["class_names"])
+    labels = np.asarray(arrays["labels"])
+    covering = np.array([sum(c in subset for subset in _subsets(run)) for c in range(n_classes)])[labels]
+    right = {name: metrics.correct(np.asarray(arrays[name]), labels) for name in ("generalist", "ensemble")}
+    return {
+        str(n): {"examples": int((covering == n).sum())}
+        | {name: int(is_right[covering == n].sum()) for name, is_right in right.items()}
+        for n in np.unique(covering).tolist()
+    }
+
+
+def _figures(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return means, deviations and paired differences over seeds."""
+    models: dict[str, Callable[[dict[str, Any]], dict[str, float]]] = {
+        "generalist": lambda s: s["results"]["generalist"],
+        "control: generalist trained longer": lambda s: s["longer"],
+        "control: generalists averaged": lambda s: s["averaged"],
+        "ensemble with specialists": lambda s: s["results"]["ensemble"],
+        **{f"student, {n}": lambda s, n=n: s["results"]["students"][n] for n in seeds[0]["results"]["students"]},
+    }
+    values = {name: [of(seed) for seed in seeds] for name, of in models.items()}
+    pairs = [
+        ("ensemble with specialists", "generalist"),
+        ("ensemble with specialists", "control: generalist trained longer"),
+        ("ensemble with specialists", "control: generalists averaged"),
+        ("student, distilled", "student, hard"),
+        ("student, distilled", "student, generalist"),
+    ]
+    return {
+        "models": {name: spread(of) for name, of in values.items()},
+        "differences": (
+            {f"{one} minus {other}": difference(values[one], values[other]) for one, other in pairs}
+            if len(seeds) > 1
+            else {}
+        ),
+        "costs": [seed["cost"] for seed in seeds],
+        "specialists": [_specialists(seed["results"]) for seed in seeds],
+        "by_cover": _summed([seed["by_cover"] for seed in seeds]),
+        "seconds": [sum(seed["results"]["seconds"].values()) for seed in seeds],
+    }
+
+
+def _specialists(results: dict[str, Any]) -> list[dict[str, float]]:
+    """Return of each specialist its accuracy among its classes, and the generalist's on the same examples."""
+    names = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
+    return [{name: one[name] for name in names} | {"classes": len(one["classes"])} for one in results["specialists"]]
+
+
+def _summed(covers: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Return counts by cover, summed over seeds."""
+    names = sorted({n for cover in covers for n in cover}, key=int)
+    nothing = {"examples": 0, "generalist": 0, "ensemble": 0}
+    return {n: {k: sum(cover.get(n, nothing)[k] for cover in covers) for k in nothing} for n in names}
+
+
+def _interval(found: dict[str, float], scale: float, digits: int) -> str:
+    """Return a difference and its 95 % interval in words."""
+    mean, low, high = (f"{scale * found[name]:+.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def _show(figures: dict[str, Any]) -> None:
+    rows = [["", "accuracy %", "deviation", "NLL", "deviation", "ECE"]]
+    for name, model in figures["models"].items():
+        cells = [model["accuracy"]["mean"] * 100, model["accuracy"]["deviation"] * 100]
+        digits = [f"{value:.2f}" for value in cells]
+        digits += [f"{model['nll'][k]:.4f}" for k in ("mean", "deviation")] + [f"{model['ece']['mean']:.4f}"]
+        rows.append([name, *digits])
+    harness.print_table(rows)
+    for name, found in figures["differences"].items():
+        points, nll = found["accuracy"], found["nll"]
+        print(f"{name}: {_interval(points, 100, 2)} points of accuracy, {_interval(nll, 1, 4)} NLL")
+    gains = [
+        one["conditional_accuracy"] - one["generalist_conditional_accuracy"]
+        for s in figures["specialists"]
+        for one in s
+    ]
+    print(
+        f"specialists on their own classes, minus the generalist: {100 * np.mean(gains):+.2f} points on average,"
+        f" {100 * min(gains):+.2f} to {100 * max(gains):+.2f}, {sum(g > 0 for g in gains)} of {len(gains)} above 0"
+    )
+    rows = [["specialists that cover a class", "examples", "gained", "relative %"]]
+    for n, seen in figures["by_cover"].items():
+        gained = seen["ensemble"] - seen["generalist"]
+        relative = f"{100 * gained / seen['generalist']:+.2f}" if seen["generalist"] else "-"
+        rows.append([n, f"{seen['examples']:,}", f"{gained:+d}", relative])
+    harness.print_table(rows)
+    print(f"teachers cost {np.mean([cost['ratio'] for cost in figures['costs']]):.2f} generalists")
+    print(f"task seconds of a seed: {', '.join(f'{seconds:.0f}' for seconds in figures['seconds'])}")
+
+
+if __name__ == "__main__":
+    main()
