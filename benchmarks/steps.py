@@ -183,10 +183,7 @@ def bare(bench: Bench) -> Round:
     """Return a round of a loop that does what a step needs and no more."""
     model, batch = make_student(bench).to(memory_format=torch.channels_last).train(), one_batch(bench)
     step = torch.compile(model, dynamic=False) if bench.options.compile else model
-    fused = True if batch.images.is_cuda else None
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=fused
-    )
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
     images = batch.images.contiguous(memory_format=torch.channels_last)
     is_half = bench.options.precision == "bf16"
 
