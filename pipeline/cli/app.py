@@ -338,6 +338,7 @@ def import_targets(
         str | None, typer.Option(metavar="JSON", help="Each column's class, null for the dustbin: a list or a file.")
     ] = None,
     values: Annotated[str | None, typer.Option(help="What the numbers are: logits, log-probs or probs.")] = None,
+    replace: Annotated[bool | None, typer.Option("--replace", help="Take the name of other content.")] = None,
     store: StorePath = ".pipeline",
     as_json: AsJson = None,
 ) -> None:
@@ -347,7 +348,8 @@ def import_targets(
     """
     from pipeline.cli import imports  # noqa: PLC0415
 
-    imports.bring(store, run, name, imports.Files(file, values, examples, views, classes), as_json=bool(as_json))
+    files = imports.Files(file, values, examples, views, classes)
+    imports.bring(store, run, name, files, replace=bool(replace), as_json=bool(as_json))
 
 
 @targets_app.command("export")

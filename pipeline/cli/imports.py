@@ -38,7 +38,7 @@ class Files:
     classes: str | None = None
 
 
-def bring(location: str, run: str, name: str | None, files: Files, *, as_json: bool) -> None:
+def bring(location: str, run: str, name: str | None, files: Files, *, replace: bool, as_json: bool) -> None:
     """Import a table, and print what it is and how a run uses it.
 
     Args:
@@ -46,10 +46,11 @@ def bring(location: str, run: str, name: str | None, files: Files, *, as_json: b
         run: A run on the data that the rows are of.
         name: What the table is to be called; the file's name without its ending by default.
         files: What to import.
+        replace: Whether it may take the name of other content.
         as_json: Whether to print JSON.
 
     Raises:
-        ConfigError: Something is wrong with the files or the options; lists all faults.
+        ConfigError: Something is wrong with the files or the options, or the name is taken; lists all faults.
         StoreError: The store cannot be written, or the run is not whole.
     """
     store = tables.open_store(location)
@@ -63,18 +64,20 @@ def bring(location: str, run: str, name: str | None, files: Files, *, as_json: b
     from stages.imported.files import opened  # noqa: PLC0415
 
     with opened(files.logits, cast("Any", files.values), examples=files.examples, views=files.views) as rows:
-        brought = bringing.bring(store, found, name or files.logits.stem, rows, listed)
-    _tell(brought.table, is_new=brought.is_new, as_json=as_json)
+        brought = bringing.bring(store, found, name or files.logits.stem, rows, listed, replace=replace)
+    _tell(brought.table, is_new=brought.is_new, replaced=brought.replaced, as_json=as_json)
 
 
-def _tell(table: kept.Import, *, is_new: bool, as_json: bool) -> None:
+def _tell(table: kept.Import, *, is_new: bool, replaced: kept.Import | None, as_json: bool) -> None:
     key = f"{table.run.name}:{table.name}"
+    former = f"{replaced.run.name}:{replaced.name}" if replaced else None
     if as_json:
-        Console().print_json(data={"key": key, "new": is_new, **table.facts})
+        Console().print_json(data={"key": key, "new": is_new, "replaced": former, **table.facts})
         return
     facts = table.facts
     held = f"{facts['rows']:,} rows of {facts['examples']:,} examples, {facts['outputs']} outputs"
-    say(f"{key}: {held}" + ("" if is_new else "; it was there already"))
+    said = f"; it takes the place of {former}" if former else "" if is_new else "; the same content was there already"
+    say(f"{key}: {held}{said}")
     say(f"a run takes it as one more teacher with `targets: {{imported: [{table.name}]}}` in its config")
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import ConfigError
-from pipeline.recipe import canonical, sha256
+from pipeline.recipe import canonical, key_of, sha256
 from pipeline.stage import Arrays, Artifact, Json
 from pipeline.store import Manifest, Run, Store
 from pipeline.store.tensors import TensorBytes
@@ -30,10 +30,12 @@ class Brought:
     Attributes:
         table: The imported table.
         is_new: Whether it was not there before under this name.
+        replaced: The table that had this name until now; None if none had.
     """
 
     table: kept.Import
     is_new: bool
+    replaced: kept.Import | None = None
 
 
 def bring(
@@ -43,12 +45,13 @@ def bring(
     rows: Rows,
     listed: Listed | None = None,
     *,
+    replace: bool = False,
     shard_bytes: int = SHARD_BYTES,
 ) -> Brought:
     """Check somebody's rows and keep them as a table: all of it or nothing.
 
-    The numbers are read twice: block by block to find all faults, then shard by shard to write. In memory is a shard,
-    and some 40 bytes a row for ids and their order.
+    The numbers are read twice: block by block to find all faults, then shard by shard to write; where the name is taken
+    once more, to see whether they are the same. In memory is a shard, and some 40 bytes a row for ids and their order.
 
     Args:
         store: Where it is kept.
@@ -56,10 +59,12 @@ def bring(
         name: What the table is to be called.
         rows: The rows.
         listed: What the columns stand for; None for all classes in the order of their ids.
+        replace: Whether the name may be one that other content has: runs take this from then on.
         shard_bytes: Size of a shard.
 
     Raises:
-        ConfigError: Something is wrong with the name, the columns or the rows; lists all faults.
+        ConfigError: Something is wrong with the name, the columns or the rows; lists all faults. Or the name is that of
+            other content, which is not to be replaced.
         StoreError: Something of the run is no longer there, or the store cannot be written.
     """
     ground = _Ground(store, run)
@@ -71,7 +76,11 @@ def bring(
     if faults:
         raise ConfigError("\n".join(faults))
     shard_rows = shards_of(len(where.order), len(columns.columns), shard_bytes)[0][1]
-    return _keep_table(ground, name, _Source(rows, where, columns, shard_rows))
+    source = _Source(rows, where, columns, shard_rows)
+    former = kept.imports_in(store).get(name)
+    if former is not None and not replace:
+        _check_same(former, ground, source)
+    return _keep_table(ground, name, source, former)
 
 
 @dataclass(frozen=True)
@@ -134,25 +143,44 @@ def _faults(ground: _Ground, rows: Rows, where: checks.Places, width: int | None
     yield from checks.number_faults(rows)
 
 
-def _keep_table(ground: _Ground, name: str, source: _Source) -> Brought:
+def _check_same(former: kept.Import, ground: _Ground, source: _Source) -> None:
+    """Check that rows are the content that a name stands for already.
+
+    Raises:
+        ConfigError: They are others.
+    """
+    content = {task: _key(what, artifact) for task, what, artifact in _parts(ground, former.name, source)}
+    known = {task: key for task, key in former.run.keys.items() if task.startswith(("views[", "imported["))}
+    if content != known or former.facts["data"] != kept.data_of(ground.data.recipe["parameters"]):
+        facts = former.facts
+        held = f"{facts['rows']:,} rows of {facts['examples']:,} examples, {facts['outputs']} outputs"
+        raise ConfigError(
+            f"--name: must be one that no other content has; got '{former.name}', which is {former.run.name}:"
+            f"{former.name} ({held}): give this one another by --name, or put it in the place of that with --replace"
+        )
+
+
+def _keep_table(ground: _Ground, name: str, source: _Source, former: kept.Import | None) -> Brought:
     """Write a table and its record, unless the same one is there."""
-    manifests: dict[str, Manifest] = {}
-    for number, chosen in source.by_view():
-        manifests[f"views[{number}]"] = _keep(ground.store, "view", _view(ground, source, number, chosen))
-        for part, start in enumerate(range(0, len(chosen), source.shard_rows)):
-            shard = _shard(ground, source, number, chosen, start)
-            manifests[f"imported[{name}/{number}.{part}]"] = _keep(ground.store, "shard", shard)
+    manifests = {task: _keep(ground.store, what, artifact) for task, what, artifact in _parts(ground, name, source)}
     facts = _facts(ground, name, source, [manifest.digest for manifest in manifests.values()])
     manifests |= {
         kept.task_of(name): _keep(ground.store, "import", Artifact(facts=facts)),
         "data[train]": ground.data,
     }
     keys = {task: manifest.key for task, manifest in manifests.items()}
-    former = kept.imports_in(ground.store).get(name)
     if former is not None and former.run.keys == keys:
         kept.freshen(ground.store, former.run.name)
         return Brought(former, is_new=False)
-    return Brought(kept.record(ground.store, name, keys, facts), is_new=True)
+    return Brought(kept.record(ground.store, name, keys, facts), is_new=True, replaced=former)
+
+
+def _parts(ground: _Ground, name: str, source: _Source) -> Iterator[tuple[str, str, Artifact]]:
+    """Yield the views and shards of a table: the task that each would be of, what it is, and its content."""
+    for number, chosen in source.by_view():
+        yield f"views[{number}]", "view", _view(ground, source, number, chosen)
+        for part, start in enumerate(range(0, len(chosen), source.shard_rows)):
+            yield f"imported[{name}/{number}.{part}]", "shard", _shard(ground, source, number, chosen, start)
 
 
 def _view(ground: _Ground, source: _Source, number: int, chosen: Ids) -> Artifact:
@@ -201,7 +229,15 @@ def _facts(ground: _Ground, name: str, source: _Source, content: list[str]) -> d
 
 def _keep(store: Store, what: str, artifact: Artifact) -> Manifest:
     """Keep something under what it is: the same content has the same key, wherever it came from."""
-    recipe = {
+    return store.save(_recipe(what, artifact), artifact, seconds=0.0)
+
+
+def _key(what: str, artifact: Artifact) -> str:
+    return key_of(_recipe(what, artifact))
+
+
+def _recipe(what: str, artifact: Artifact) -> dict[str, Json]:
+    return {
         "stage": "import",
         "version": tables.FORMAT,
         "parameters": {"what": what, "content": _digest(artifact)},
@@ -210,7 +246,6 @@ def _keep(store: Store, what: str, artifact: Artifact) -> Manifest:
         "threads": 1,
         "packages": {},
     }
-    return store.save(recipe, artifact, seconds=0.0)
 
 
 def _digest(artifact: Artifact) -> str:

@@ -35,7 +35,7 @@ def test_import_says_what_it_brought_and_how_it_is_used(finished: Path, command:
     first, second = done.out.splitlines()
     assert first.endswith(":clip: 160 rows of 160 examples, 4 outputs")
     assert "`targets: {imported: [clip]}`" in second
-    assert command(*command_line).out.splitlines()[0] == f"{first}; it was there already"
+    assert command(*command_line).out.splitlines()[0] == f"{first}; the same content was there already"
     told = json.loads(command(*command_line, "--json").out)
     assert (told["new"], told["rows"], told["any_view"]) == (False, 160, True)
     assert command("targets", "show", "imported:clip", "--store", "store").code == 0
@@ -61,7 +61,12 @@ def test_plan_says_that_an_import_is_new_and_another(brought: Path, command: Com
     assert reasons("import") == ["never done before"]
     assert command("run", "tiny.yaml", *USE).code == 0
     np.save(brought / "clip.npy", LOGITS[::-1])
-    assert command("targets", "import", "clip.npy", "--run", "tiny", "--store", "store").code == 0
+    bring = ("targets", "import", "clip.npy", "--run", "tiny", "--store", "store")
+    refused = command(*bring)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--name: must be one that no other content has; got 'clip', which is imported-" in refused.err
+    assert reasons("import") == []
+    assert "; it takes the place of imported-" in command(*bring, "--replace").out
     (reason,) = reasons("import")
     assert reason.startswith("targets.imported")
 
@@ -70,7 +75,7 @@ def test_import_from_elsewhere_changes_nothing(brought: Path, command: Command) 
     assert command("run", "tiny.yaml", *USE).code == 0
     (brought / "clip.npy").rename(brought / "moved.npy")
     arguments = ("targets", "import", "moved.npy", "--name", "clip", "--run", "tiny", "--store", "store")
-    assert "was there already" in command(*arguments).out
+    assert "the same content was there already" in command(*arguments).out
     steps = json.loads(command("plan", "tiny.yaml", *USE, "--json").out)["steps"]
     assert [step["id"] for step in steps if step["action"] == "run"] == ["report"]
 

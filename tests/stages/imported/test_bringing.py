@@ -60,7 +60,7 @@ def test_content_decides_what_it_is_kept_under(bring):
     assert bring(logits, listed=[0, 1, 2, 3, 4]).table.facts["digest"] == first.table.facts["digest"]
     other = logits.copy()
     other[7, 2] += 0.5
-    assert bring(other).table.facts["digest"] != first.table.facts["digest"]
+    assert bring(other, name="other").table.facts["digest"] != first.table.facts["digest"]
 
 
 def test_logits_and_their_probabilities_are_one_table(bring):
@@ -82,9 +82,25 @@ def test_another_name_is_another_table_of_the_same_objects(bring, store):
 
 
 def test_newest_of_a_name_is_meant(bring, store):
-    old, new = bring(drawn()), bring(drawn(seed=1))
+    old, new = bring(drawn()), bring(drawn(seed=1), replace=True)
     assert old.table.run.name < new.table.run.name
+    assert old.replaced is None
+    assert new.replaced is not None
+    assert new.replaced.run.name == old.table.run.name
     assert kept.imports_in(store)["clip"].facts == new.table.facts
+
+
+@pytest.mark.parametrize(
+    ("logits", "examples"), [(drawn(seed=1), None), (drawn(), SHUFFLED), (drawn(100), np.arange(100))]
+)
+def test_other_content_under_a_taken_name_is_refused_and_nothing_is_kept(bring, store, logits, examples):
+    table = bring(drawn()).table
+    before = store.files.listing("")
+    (fault,) = faults(bring, logits, examples)
+    known = f"{table.run.name}:clip (300 rows of 300 examples, 5 outputs)"
+    assert fault.startswith(f"--name: must be one that no other content has; got 'clip', which is {known}: ")
+    assert fault.endswith("--replace")
+    assert store.files.listing("") == before
 
 
 def test_import_is_listed_described_and_verified_like_any_table(bring, store):
