@@ -8,6 +8,8 @@
     │   └── DamagedError  what a digest promised is not there: it is set aside, made again
     └── Interrupted       Ctrl-C or SIGTERM                                              exit code 130
 
+A store that cannot be opened is a ConfigError to the commands: whoever named it has to name another one, or mend it.
+
 Messages read `<what> must <rule>; got <value>; did you mean <x>?`.
 """
 

@@ -125,6 +125,14 @@ class Graph:
             if self.stages[name].decided_by:
                 self._unfolded.discard(name)
 
+    def missing_inputs(self, stages: Collection[str]) -> list[str]:
+        """Return what these stages lack that others make: tasks, or stages where it is not known yet which tasks."""
+        wanted = [task for task in self.tasks.values() if task.stage in stages]
+        missing = {name for task in wanted for name in task.input_ids if name not in self.results}
+        undecided = [name for name in self.stages if name in stages and not self.is_unfolded(name)]
+        deciding = (name for stage in undecided for name in self.stages[stage].decided_by)
+        return sorted(missing) or list(dict.fromkeys(name for name in deciding if not self.is_complete(name)))
+
     def is_complete(self, stage: str) -> bool:
         """Return whether a stage's tasks are known and all have results."""
         return stage in self._unfolded and all(task.id in self.results for task in self.tasks_of(stage))

@@ -283,16 +283,8 @@ class Runner:
 
     def _check_all_done(self) -> None:
         self._raise_faults()
-        wanted = [task for task in self.graph.tasks.values() if task.stage in self.scope.stages]
-        missing = {name for task in wanted for name in task.input_ids if name not in self.graph.results}
-        unknown = {name for name in self.scope.stages if not self.graph.is_unfolded(name)}
-        if missing or unknown:
-            lacking = sorted(missing) or [
-                stage
-                for name in sorted(unknown)
-                for stage in self.graph.stages[name].decided_by
-                if not self.graph.is_complete(stage)
-            ]
+        lacking = self.graph.missing_inputs(self.scope.stages)
+        if lacking:
             raise StageError(
                 f"{', '.join(sorted(self.scope.stages))}: the inputs of a stage run on its own must be in the store;"
                 f" missing are {', '.join(lacking)}: run without --only first"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import StageError, did_you_mean
+from pipeline.errors import ConfigError, did_you_mean
 from pipeline.stage import Artifact
 from stages.learning import checks, origins, pictures
 from stages.learning.errors import LearningError
@@ -49,17 +49,19 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
         network. Facts: `class_names` and `test`, the number of examples.
 
     Raises:
-        StageError: It has classes that the network does not know, or is not what it must be; lists all faults.
+        ConfigError: It has classes that the network does not know, or is not what it must be; lists all faults, by the
+            option that names it.
     """
     try:
         halves, raw = _read(source, root, part, wanted)
         images = np.concatenate([_pixels(raw[f"x_{half}"], wanted) for half in halves])
     except LearningError as error:
-        raise StageError(str(error)) from error
+        raise ConfigError(f"--data: {error}") from error
     labels = np.concatenate([raw[f"y_{half}"] for half in halves])
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
         rule = "be one integer for each image"
-        raise StageError(f"labels of {source} must {rule}; got {labels.dtype} {labels.shape} for {len(images)} images")
+        got = f"{labels.dtype} {labels.shape} for {len(images)} images"
+        raise ConfigError(f"--data: labels of {source} must {rule}; got {got}")
     ids = _class_ids(source, raw, labels, wanted.class_names)
     return Artifact({"images": images, "labels": ids}, {"class_names": list(wanted.class_names), "test": len(ids)})
 
@@ -74,7 +76,7 @@ def _read(source: str, root: Path, part: Part | None, wanted: Wanted) -> tuple[S
         options = Options(height if height == width else None)
         return halves, origins.find(source, root, options).read(halves)
     if part not in {None, "all"}:
-        raise LearningError(f"--split: must be all for a folder without train and test; got {part}")
+        raise ConfigError(f"--split: must be all for a folder without train and test; got {part}")
     return ["all"], _read_tree(source, folder, wanted)
 
 
@@ -108,6 +110,6 @@ def _class_ids(source: str, raw: Arrays, labels: NDArray[Any], known: Sequence[s
     if strange:
         shown = ", ".join(repr(name) for name in strange[:5]) + (f" and {len(strange) - 5} more" * (len(strange) > 5))
         hint = did_you_mean(strange[0], known)
-        raise StageError(f"classes of {source} must be among those of the run; got {shown}{hint}")
+        raise ConfigError(f"--data: classes of {source} must be among those of the run; got {shown}{hint}")
     ids = np.array([known.index(names[int(c)]) for c in present], dtype=np.int64)
     return ids[np.searchsorted(present, labels)]

@@ -105,12 +105,15 @@ def open_store(location: str) -> Store:
         location: A folder or the address of a place in an object store.
 
     Raises:
-        ConfigError: There is none.
-        StoreError: It cannot be used.
+        ConfigError: There is none, it cannot be reached, or it is of another format.
     """
-    if not Store.is_at(location):
-        raise ConfigError(f"{location}: must be a store; got a folder without store.json, or none")
-    return Store.at(location)
+    try:
+        there, store = Store.is_at(location), Store.at(location)
+    except StoreError as error:  # whoever named it has to name another, or mend it: nothing was begun
+        raise ConfigError(str(error)) from error
+    if not there:
+        raise ConfigError(f"{location}: must be a store; got a place with neither store.json nor results")
+    return store
 
 
 def tables_of(run: Run) -> list[Table]:

@@ -13,7 +13,7 @@ from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
 from pipeline.config import Loaded
-from pipeline.errors import ConfigError, Fault, MisfitError, did_you_mean
+from pipeline.errors import ConfigError, Fault, MisfitError, StoreError, did_you_mean
 from pipeline.executor import Needs, check_options
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
@@ -120,16 +120,20 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         make: Whether the store is made if it is not there.
 
     Raises:
-        ConfigError: Lists all faults of the config.
-        StoreError: The store cannot be used.
+        ConfigError: Lists all faults of the config; one of them may be that the store cannot be reached or written.
+        StoreError: The store fails while it is read.
     """
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
     def check(config: Config) -> list[Fault]:
-        store = Store.open(config.store) if make else Store.at(config.store)
+        faults: list[Fault] = list(check_options(config.ray, STAGES, _threads(config)))
+        try:
+            store = Store.open(config.store) if make else Store.at(config.store)
+        except StoreError as error:
+            return [*faults, (("store",), str(error))]
         store.on_damage = warn
-        networks, faults = models.find(config, store)
-        faults += check_options(config.ray, STAGES, _threads(config))
+        networks, missing = models.find(config, store)
+        faults += missing
         try:
             data = dataset.find(config, store, load=load)
         except LearningError as error:

@@ -26,8 +26,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
         as_json: Whether to print JSON.
 
     Raises:
-        ConfigError: There is no such part.
-        StageError: The other set is not one that the models can be measured on.
+        ConfigError: There is no such part, or the other set is not one that the models can be measured on.
         StoreError: The run ended early, or its results are no longer in the store.
     """
     _check(source, part)

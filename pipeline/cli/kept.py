@@ -66,15 +66,13 @@ class KeptRun:
         """The store of its results.
 
         Raises:
-            ConfigError: There is no store where the run had it.
-            StoreError: It cannot be used.
+            ConfigError: There is no store where the run had it, or none that can be used.
         """
         location = self.place or self._recorded_place()
-        if not Store.is_at(location):
-            raise ConfigError(
-                f"{location}: must be the store of {self.name}; got none there; give its place by --store"
-            )
-        return opened(location)
+        try:
+            return opened(location)
+        except ConfigError as error:
+            raise ConfigError(f"{error}: give the place of the store of {self.name} by --store") from error
 
     def manifest(self, task_id: str) -> Manifest:
         """Return the manifest of a result.

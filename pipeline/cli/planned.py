@@ -15,6 +15,7 @@ from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import say
+from pipeline.errors import ConfigError
 from pipeline.executor import RayOptions, demand
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
@@ -34,11 +35,12 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
     """Print what a run would do.
 
     Raises:
-        ConfigError: The config is wrong.
+        ConfigError: The config is wrong, or the inputs of a stage to be done alone are not there.
         StoreError: What is to be kept certainly does not fit; raised when all is printed.
     """
     # Its files have to be read for their digest anyway.
     composition = compose(config, overrides, load=True)
+    check_inputs(composition, selection)
     graph = composition.graph(selection.until)
     with composition.placing():
         planned = look(composition, graph, selection.scope(list(graph.stages)))
@@ -48,6 +50,25 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
         _print(planned, composition)
     if planned.forecast is not None:
         room.check_disk(planned.forecast, composition.store.location, room.free_disk(composition.store.location))
+
+
+def check_inputs(composition: Composition, selection: Selection) -> None:
+    """Check that what a stage reads is in the store, where it is to be done alone.
+
+    Raises:
+        ConfigError: Something is not.
+    """
+    if not selection.only or selection.until is None:
+        return
+    graph = composition.graph(selection.until)
+    with composition.placing():
+        graph.advance()
+    lacking = graph.missing_inputs({selection.until})
+    if lacking:
+        raise ConfigError(
+            f"--only: must be a stage whose inputs are in the store; got '{selection.until}', which lacks"
+            f" {', '.join(lacking)}: run without --only first, or with --until {selection.until}"
+        )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pipeline.cli.selection import Selection
 from pipeline.cli.tables import results_table, say
 from pipeline.config import dump
 from pipeline.display import display
-from pipeline.errors import Interrupted, StageError
+from pipeline.errors import Interrupted, StageError, StoreError
 from pipeline.events import EventLog, Events
 from pipeline.executor import start
 from pipeline.runner import Runner
@@ -42,9 +42,10 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
             console.status("reading the config and what identifies the data") if console.is_terminal else nullcontext()
         ):
             composition = compose(config, overrides, make=True)
+        planned.check_inputs(composition, selection)
         composition.store.sweep()
         imports.use(composition.store, composition.imported)
-        folder = RunFolder.create(Path(composition.config.runs), composition.config.name)
+        folder = _new_folder(composition)
         folder.write(CONFIG, dump(resolved(composition.config)))
         if console.is_terminal:  # elsewhere the first line says it
             say(f"run in {folder.path}")
@@ -57,6 +58,18 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
             say(f"then: python -m pipeline predict {name} IMAGE...")
         else:
             say(f"done, as far as was asked for: {selection.until}")
+
+
+def _new_folder(composition: Composition) -> RunFolder:
+    """Make the run's folder.
+
+    Raises:
+        ConfigError: It cannot be made where the config says.
+    """
+    try:
+        return RunFolder.create(Path(composition.config.runs), composition.config.name)
+    except StoreError as error:
+        raise composition.loaded.error([(("runs",), str(error))]) from error
 
 
 def _run(composition: Composition, selection: Selection, folder: RunFolder, events: Events) -> dict[str, bytes]:

@@ -30,8 +30,7 @@ def opened(location: str) -> Store:
     """Return a store that is there, to be read; what is found damaged is told.
 
     Raises:
-        ConfigError: There is no such store.
-        StoreError: It cannot be read.
+        ConfigError: There is no such store, or none that can be used.
     """
     store = open_store(location)
     store.on_damage = warn

@@ -21,6 +21,25 @@ _WRITTEN = ("LastModified", "last_modified", "mtime", "updated", "modified", "cr
 """Where filesystems tell when an object was written: each has its own name for it."""
 
 
+_CHECK_ALL = "check the address, the network and the credentials"
+_ADVICE = (
+    ({"NoSuchBucket"}, "make the bucket, or check the address"),
+    (
+        {"NoCredentialsError", "PartialCredentialsError"},
+        "give credentials where boto takes them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws, or a role",
+    ),
+    (
+        {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"},
+        "check the network, and the endpoint that AWS_ENDPOINT_URL or ~/.aws names",
+    ),
+    (
+        {"PermissionError", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"},
+        "check the credentials, and what they may do in the bucket",
+    ),
+)
+"""What to do about errors, by their names and by S3's codes."""
+
+
 def filesystem_of(root: str) -> Any:
     """Return what reaches the address of an object store.
 
@@ -62,6 +81,17 @@ def version_of(info: Mapping[str, Any]) -> Version | None:
     tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     # Some services tell fractions of a second in a listing and not of a single object.
     return Version(tag, info["size"], int(seconds) * 10**9)
+
+
+def is_without_bucket(error: BaseException) -> bool:
+    """Return whether a filesystem's error says that the bucket is not there, and not only the object."""
+    return code_of(error) == "NoSuchBucket"
+
+
+def advice_of(error: BaseException) -> str:
+    """Return what to do about a filesystem's error."""
+    names = {type(error).__name__, code_of(error)}
+    return next((told for known, told in _ADVICE if names & known), _CHECK_ALL)
 
 
 def code_of(error: BaseException) -> str:

@@ -28,8 +28,13 @@ def check_format(files: Files) -> None:
         )
 
 
+def is_store(files: Files) -> bool:
+    """Return whether files are those of a store: they say so, or, where that was deleted, results of ours do."""
+    return files.stat(FORMAT_PATH) is not None or any(_is_ours(files, path) for path in files.names("manifests"))
+
+
 def write_format(files: Files, damages: Damages) -> None:
-    """Write the format of a store, unless it is there; one that is damaged is set aside, and told.
+    """Write the format of a store, unless it is there; one that is damaged is set aside. That is told, as is a loss.
 
     Raises:
         StoreError: The store is of another format, or cannot be written.
@@ -38,6 +43,8 @@ def write_format(files: Files, damages: Damages) -> None:
     content = files.read(FORMAT_PATH)
     if content is not None and content.data != FORMAT:
         damages.put_aside(files, FORMAT_PATH, "is damaged", content.version)
+    elif content is None and is_store(files):
+        damages.listener(f"{files.root}/{FORMAT_PATH} was missing; it is written again")
     if content is None or content.data != FORMAT:
         files.publish([FORMAT], lambda _: FORMAT_PATH)
 

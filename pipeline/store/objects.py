@@ -18,7 +18,16 @@ from pipeline.recipe import sha256
 from pipeline.store.commit import Chunks
 from pipeline.store.contents import Content, Digest, Receipt, Version
 from pipeline.store.files import LocalFiles
-from pipeline.store.filesystems import MAX_BYTES, ONTO_ITSELF, SINGLE_PUT, code_of, filesystem_of, version_of
+from pipeline.store.filesystems import (
+    MAX_BYTES,
+    ONTO_ITSELF,
+    SINGLE_PUT,
+    advice_of,
+    code_of,
+    filesystem_of,
+    is_without_bucket,
+    version_of,
+)
 from pipeline.store.manifest import object_path
 from pipeline.store.processes import is_abandoned, temporary_name
 
@@ -152,7 +161,9 @@ class ObjectFiles:
         with self._told(path, "be readable"):
             try:
                 return version_of(self._filesystem.info(self._at(path)))
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if is_without_bucket(error):
+                    raise
                 return None
 
     def listing(self, folder: str) -> dict[str, Version]:
@@ -160,7 +171,9 @@ class ObjectFiles:
         with self._told(folder, "be readable"):
             try:
                 found = self._filesystem.find(self._at(folder), detail=True)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if is_without_bucket(error):
+                    raise
                 return {}
             start = len(self._prefix) + 1
             versions = ((name.strip("/")[start:], version_of(found[name])) for name in sorted(found))
@@ -299,7 +312,9 @@ class ObjectFiles:
         except StoreError:
             raise
         except Exception as error:  # each filesystem has errors of its own; only its calls are here
+            # The name of what was only tried tells nobody anything.
+            what = self.root if path.startswith("temporary/") else f"{self.root}/{path}"
             raise StoreError(
-                f"{self.root}/{path} must {rule}; got {type(error).__name__}: {error}:"
-                " check the address, the network and the credentials, or name a store elsewhere"
+                f"{what} must {rule}; got {type(error).__name__}: {error}:"
+                f" {advice_of(error)}, or name a store elsewhere"
             ) from error

@@ -15,7 +15,7 @@ from pipeline.store.checked import CheckedObjects
 from pipeline.store.commit import Chunks
 from pipeline.store.damage import Damages
 from pipeline.store.documents import ATTEMPTS, Documents, unstable
-from pipeline.store.format import FORMAT_PATH, check_format, write_format
+from pipeline.store.format import FORMAT_PATH, check_format, is_store, write_format
 from pipeline.store.manifest import KeptObject, Manifest, manifest_path, object_path
 from pipeline.store.places import Files, files_at
 from pipeline.store.records import Run, memory_path, read_memory, read_run, run_path, seal
@@ -70,12 +70,12 @@ class Store:
 
     @classmethod
     def is_at(cls, location: str) -> bool:
-        """Return whether there is a store at a location, without making one.
+        """Return whether there is a store at a location, without making one; it may have lost its `store.json`.
 
         Raises:
             StoreError: The location cannot be read.
         """
-        return files_at(location).stat(FORMAT_PATH) is not None
+        return is_store(files_at(location))
 
     @property
     def location(self) -> str:

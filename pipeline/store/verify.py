@@ -67,8 +67,10 @@ def verify(store: Store) -> list[Fault]:
 
 def _wrong_format(store: Store) -> dict[str, str]:
     content = store.files.read(FORMAT_PATH)
-    is_right = content is not None and content.data == FORMAT
-    return {} if is_right else {FORMAT_PATH: "is missing or does not say the format"}
+    if content is not None and content.data == FORMAT:
+        return {}
+    what = "is missing" if content is None else "does not say the format"
+    return {FORMAT_PATH: f"{what}: the next `run` with this store writes it again"}
 
 
 def _wrong_objects(store: Store) -> Iterator[tuple[str, str]]:

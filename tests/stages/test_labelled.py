@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError
 from stages.labelled import Wanted, load
 from stages.learning import pictures
 
@@ -54,31 +54,33 @@ def test_folder_without_halves_is_taken_whole(tmp_path):
     assert sorted(found.arrays["labels"].tolist()) == [0, 0, 0, 2]
     assert found.arrays["images"].shape == (4, 6, 6, 1)
     (tmp_path / "photos" / "cat" / "broken.png").write_text("no image")
-    with pytest.raises(StageError, match=r"folder:photos must be .*\n  cat/broken.png must be a picture"):
+    with pytest.raises(ConfigError, match=r"--data: folder:photos must be .*\n  cat/broken.png must be a picture"):
         load("folder:photos", tmp_path, "all", WANTED)
     (tmp_path / "empty" / "cat").mkdir(parents=True)
-    with pytest.raises(StageError, match="folder:empty must hold a folder of images for each class"):
+    with pytest.raises(ConfigError, match="--data: folder:empty must hold a folder of images for each class"):
         load("folder:empty", tmp_path, None, WANTED)
-    with pytest.raises(StageError, match="--split: must be all for a folder without train and test; got test"):
+    with pytest.raises(ConfigError, match="--split: must be all for a folder without train and test; got test"):
         load("folder:photos", tmp_path, "test", WANTED)
 
 
 def test_strange_classes_are_refused_by_name(tmp_path):
     write(tmp_path, names=("owls", "cat"))
-    with pytest.raises(StageError, match=r"classes of npz:other.npz must be among .* got 'owls'; did you mean 'owl'\?"):
+    with pytest.raises(
+        ConfigError, match=r"--data: classes of npz:other.npz must be among .* got 'owls'; did you mean 'owl'\?"
+    ):
         load("npz:other.npz", tmp_path, None, WANTED)
 
 
 def test_what_cannot_be_read_is_told(tmp_path):
-    with pytest.raises(StageError, match=r"npz:nowhere\.npz must be a file"):
+    with pytest.raises(ConfigError, match=r"--data: npz:nowhere\.npz must be a file"):
         load("npz:nowhere.npz", tmp_path, None, WANTED)
     images = write(tmp_path)
     ok = {"x_train": images, "y_train": np.zeros(8, int), "x_test": images, "y_test": np.zeros(8, int)}
     np.savez(tmp_path / "other.npz", **ok | {"y_test": np.zeros(3, int)})
     with pytest.raises(
-        StageError, match=r"labels of npz:other.npz must be one integer for each image; got int64 \(3,\)"
+        ConfigError, match=r"--data: labels of npz:other.npz must be one integer for each image; got int64 \(3,\)"
     ):
         load("npz:other.npz", tmp_path, None, WANTED)
     np.savez(tmp_path / "other.npz", **ok | {"x_test": images / 255})
-    with pytest.raises(StageError, match="an image must be uint8"):
+    with pytest.raises(ConfigError, match="an image must be uint8"):
         load("npz:other.npz", tmp_path, None, WANTED)

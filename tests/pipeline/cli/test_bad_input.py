@@ -152,9 +152,9 @@ def test_store_that_is_mounted_read_only_is_named(finished: Path, command: Comma
     disk = make_disk("size=1m")
     remount(disk, "ro")
     done = command("run", "tiny.yaml", "--set", f"store={disk}")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err == (
-        f"{disk} must be a folder that you can write to; got Read-only file system:"
+        f"--set store={disk}: store: {disk} must be a folder that you can write to; got Read-only file system:"
         " mount the filesystem for writing, or name a store elsewhere\n"
     )
     remount(disk, "rw")
@@ -181,10 +181,39 @@ def test_full_disk_of_the_runs_is_named_and_loses_no_result(
 @pytest.mark.parametrize("setting", ["store", "runs"])
 def test_folder_that_is_a_file_is_named(project: Path, command: Command, setting: str) -> None:
     done = command("run", "tiny.yaml", "--set", f"{setting}=tiny.npz")
-    assert done.code == 1
+    assert done.code == 2
     (line,) = done.err.splitlines()
+    assert line.startswith(f"--set {setting}=tiny.npz: {setting}: ")
     assert "tiny.npz" in line
     assert "File exists" in line
+
+
+def test_store_that_cannot_be_used_is_told_beside_other_faults(project: Path, command: Command) -> None:
+    changes = ("--set", "store=tiny.npz", "--set", "ray.resources.specialit={gpus: 1}")
+    done = command("run", "tiny.yaml", *changes)
+    assert done.code == 2
+    store, resources = done.err.splitlines()
+    assert ": store: " in store
+    assert ": ray.resources.specialit: " in resources
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_object_store_that_cannot_be_reached_ends_with_2_and_names_the_setting(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # A filesystem that was opened before keeps its credentials.
+    pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(project / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(project / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(project / "cache"))
+    done = command(name, "tiny.yaml", "--set", "store=s3://nowhere/x")
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith("--set store=s3://nowhere/x: store: s3://nowhere/x")
+    assert "give credentials where boto takes them: AWS_ACCESS_KEY_ID and" in line
 
 
 def test_defaults_fit_the_schema() -> None:

@@ -119,7 +119,10 @@ def test_status_says_why_a_run_failed(project: Path, command: Command) -> None:
 
 
 def test_status_says_why_a_run_failed_before_any_task(project: Path, command: Command) -> None:
-    told = command("run", "tiny.yaml", "--only", "student").err
+    Store.open("store")
+    (project / "store/manifests").write_text("no folder")
+    told = command("run", "tiny.yaml").err
+    assert "must be readable; got Not a directory" in told
     done = command("status")
     assert done.out.splitlines()[0].endswith(": failed")
     assert done.out.endswith(told)
@@ -188,7 +191,26 @@ def test_store_verify_names_an_object_with_a_flipped_bit(finished: Path, command
 def test_store_verify_wants_a_store(project: Path, command: Command) -> None:
     done = command("store", "verify", "nowhere")
     assert done.code == 2
-    assert done.err == "nowhere: must be a store; got a folder without store.json, or none\n"
+    assert done.err == "nowhere: must be a store; got a place with neither store.json nor results\n"
+
+
+def test_store_verify_names_a_lost_json_and_a_run_writes_it_again(finished: Path, command: Command) -> None:
+    (finished / "store/store.json").unlink()
+    done = command("store", "verify", "store")
+    assert done.code == 1
+    assert done.out == "store.json: is missing: the next `run` with this store writes it again\nstore: 1 fault\n"
+    assert command("targets", "list", "--store", "store").code == 0
+    assert "store/store.json was missing; it is written again" in command("run", "tiny.yaml").err
+    assert command("store", "verify", "store").code == 0
+
+
+def test_store_of_another_version_ends_with_2(project: Path, command: Command) -> None:
+    Store.open("store")
+    (project / "store/store.json").write_text('{"format":2}')
+    done = command("run", "tiny.yaml")
+    assert done.code == 2
+    assert done.err.startswith("tiny.yaml:2: store: ")
+    assert command("store", "verify", "store").code == 2
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,21 @@ def test_only_does_a_stage_whose_inputs_are_there(finished: Path, command: Comma
 
 
 def test_only_says_which_inputs_are_missing(project: Path, command: Command) -> None:
-    done = command("run", "tiny.yaml", "--only", "student")
-    assert done.code == 1
-    told = "student: the inputs of a stage run on its own must be in the store; missing are data, transfer"
-    assert done.err.splitlines() == [f"{told}: run without --only first"]
+    for also in ((), ("--dry-run",)):
+        done = command("run", "tiny.yaml", "--only", "student", *also)
+        assert (done.code, done.out) == (2, "")
+        told = "--only: must be a stage whose inputs are in the store; got 'student', which lacks data, transfer"
+        assert done.err.splitlines() == [f"{told}: run without --only first, or with --until student"]
+    assert not (project / "runs").exists()
+
+
+def test_only_begins_nothing_where_some_inputs_are_missing(project: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", "--until", "specialist").code == 0
+    runs = list((project / "runs").iterdir())
+    done = command("run", "tiny.yaml", "--only", "student")  # of which one without soft targets could be trained
+    assert done.code == 2
+    assert "which lacks combined[0.0]: run" in done.err
+    assert list((project / "runs").iterdir()) == runs
 
 
 def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, command: Command) -> None:

@@ -71,7 +71,7 @@ def test_prune_tells_what_came_into_use(finished: Path, capsys: pytest.CaptureFi
 def test_prune_refuses_what_makes_no_sense(finished: Path) -> None:
     with pytest.raises(ConfigError, match="--days: must be 0 or more; got -1\n--grace: must be 0 or more; got -2"):
         commands.prune("store", days=-1, grace=-2, delete=False, as_json=False)
-    with pytest.raises(ConfigError, match="elsewhere: must be a store; got a folder"):
+    with pytest.raises(ConfigError, match="elsewhere: must be a store; got a place with neither"):
         commands.prune("elsewhere", days=1, grace=1, delete=False, as_json=False)
     assert not (finished / "elsewhere").exists()
 

@@ -38,8 +38,8 @@ def test_evaluate_on_another_set(finished: Path, command: Command) -> None:
     [
         (("--split", "test"), 2, "--split: must come with --data"),
         (("--data", "npz:x.npz", "--split", "tests"), 2, "got 'tests'; did you mean 'test'?"),
-        (("--data", "npz:x.npz"), 1, "npz:x.npz must be a file"),
-        (("--data", "zip:x"), 1, "must start with one of"),
+        (("--data", "npz:x.npz"), 2, "--data: npz:x.npz must be a file"),
+        (("--data", "zip:x"), 2, "--data: source must start with one of"),
     ],
 )
 def test_evaluate_says_what_is_wrong(

@@ -130,8 +130,24 @@ def test_store_json_when_damaged_is_written_again(small_store, damage):
     assert [fault.path for fault in verify(Store.at(small_store.location))] == ["store.json"]
     store = Store.open(small_store.location)
     assert verify(store) == []
-    told = ["store.json is damaged; it is now" in message for message in store.damages]
-    assert told == ([] if damage is delete else [True])
+    (told,) = store.damages
+    assert f"{store.location}/store.json {'was missing; it is written' if damage is delete else 'is damaged;'}" in told
+    assert Store.open(store.location).damages == []
+
+
+def test_store_that_lost_its_json_is_still_one(small_store):
+    delete(small_store.files._at("store.json"))
+    assert Store.is_at(small_store.location)
+    (fault,) = verify(Store.at(small_store.location))
+    assert fault.what == "is missing: the next `run` with this store writes it again"
+    damaged, *_ = small_store.files.names("objects")
+    flip(small_store.files._at(damaged))
+    assert [fault.path for fault in verify(Store.at(small_store.location))] == [damaged, "store.json"]
+
+
+def test_new_store_has_lost_nothing(tmp_path):
+    assert not Store.is_at(str(tmp_path / "new"))
+    assert Store.open(str(tmp_path / "new")).damages == []
 
 
 def test_store_json_when_damaged_stops_where_no_result_is_known(small_store):

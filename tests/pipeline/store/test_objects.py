@@ -291,10 +291,19 @@ def test_a_request_that_breaks_off_leaves_nothing(bucket):
 
 
 def test_open_refuses_a_bucket_that_is_not_there(s3_server):
-    with pytest.raises(
-        StoreError, match=r"s3://nowhere/x/temporary/\S+ must be writable; got .*bucket.*check the addr"
-    ):
-        Store.open("s3://nowhere/x")
+    for opened, what in ((Store.open, "nowhere/x must be writable"), (Store.at, "x/store.json must be readable")):
+        with pytest.raises(StoreError, match=rf"{what}; got .*bucket does not exist: make the bucket, or check"):
+            opened("s3://nowhere/x")
+
+
+def test_open_says_what_to_do_about_a_server_that_cannot_be_reached(s3_server, monkeypatch):
+    filesystem = pytest.importorskip("s3fs").S3FileSystem
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    filesystem.clear_instance_cache()  # a filesystem that was opened before keeps its endpoint
+    told = "x/store.json must be readable; got EndpointConnectionError: .*: check the network, and the endpoint"
+    with pytest.raises(StoreError, match=told):
+        Store.at("s3://nowhere/x")
+    filesystem.clear_instance_cache()
 
 
 def test_prepare_refuses_what_replaces_objects(tmp_path):

@@ -72,7 +72,7 @@ def test_open_says_what_there_is_instead(kept, key, message):
 
 
 def test_open_makes_no_store(tmp_path):
-    with pytest.raises(ConfigError, match="must be a store; got a folder without"):
+    with pytest.raises(ConfigError, match="must be a store; got a place with neither"):
         SoftTargets.open(str(tmp_path), "tiny")
     assert list(tmp_path.iterdir()) == []
 
