@@ -38,7 +38,7 @@ class JoinedRay:
             self._connection = Connection(self.ray, address=address, **options)
         except Exception as error:
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
-            raise ConfigError(f"ray.address {address}: {rule}; got {first_line(error)}: {_advice(error)}") from error
+            raise ConfigError(f"ray.address {address}: {rule}; got {_got(error)}: {_advice(error)}") from error
 
     def broken(self) -> str:
         """Return which of its processes have died: not to be seen, nor to be mended, from here."""
@@ -47,6 +47,12 @@ class JoinedRay:
     def close(self) -> None:
         """Part from the cluster."""
         self._connection.close()
+
+
+def _got(error: Exception) -> str:
+    """Return what was found in place of a cluster; where it is none, Ray goes on about options of its own."""
+    said = first_line(error).removesuffix(".")
+    return "none that runs here" if "Could not find any running Ray" in said else said
 
 
 def _advice(error: BaseException) -> str:

@@ -156,8 +156,11 @@ def _read(file: Path, kind: _Kind, faults: list[str]) -> NDArray[Any] | None:
     """Return the array of a file, mapped into memory; None where it is another, which is added to the faults."""
     try:
         found: Any = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        faults.append(f"{file}: must be an .npy file; got: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        faults.append(f"{file}: must be an .npy file; got: {error.strerror or error}")
+        return None
+    except (ValueError, EOFError):
+        faults.append(f"{file}: must be an .npy file that numpy.save wrote, with {kind.words}; got {_what_else(file)}")
         return None
     if not isinstance(found, np.ndarray):
         faults.append(f"{file}: must hold {kind.words}; got an archive of arrays")
@@ -166,6 +169,15 @@ def _read(file: Path, kind: _Kind, faults: list[str]) -> NDArray[Any] | None:
     else:
         return found
     return None
+
+
+def _what_else(file: Path) -> str:
+    """Return what a file holds that numpy refuses: its own words advise to read it all the same, and run its code."""
+    with file.open("rb") as opened:
+        start = opened.read(6)
+    if start == b"\x93NUMPY":
+        return "one that was cut short, or holds Python objects"
+    return f"one that begins with {start!r}" if start else "an empty file"
 
 
 def _is_parquet(path: Path) -> bool:

@@ -1,6 +1,9 @@
 """Weights from a file, as a network's start."""
 
 import pickle
+import re
+import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,19 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which training programs keep weights in a checkpoint."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before the names of weights."""
+
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+    struct.error,
+)
+"""What torch raises where a file is none of its own, or has bytes that were changed."""
 
 Weights = dict[str, Tensor]
 
@@ -73,17 +89,29 @@ def _read_safetensors(path: Path) -> Weights:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise LearningError(f"{path} must be a file of safetensors; got: {error}") from error
+        raise LearningError(f"{path} must be a whole file of safetensors; got {_what_else(path, error)}") from error
 
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of pickles that it may not know how to read
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        rule = "hold tensors and nothing else that torch.save wrote, or be named .safetensors and be of that format"
         raise LearningError(
-            f"{path} must hold tensors and nothing else that torch.save wrote; got: {reason}"
+            f"{path} must {rule}; got {_what_else(path, error)}: save the state_dict() of a network"
         ) from error
+
+
+def _what_else(path: Path, error: Exception) -> str:
+    """Return what a file holds that is refused: torch's own words advise to read it all the same, and run its code."""
+    strange = re.search(r"GLOBAL (\S+)", str(error))
+    if strange:
+        return f"{strange[1]} in it"
+    with path.open("rb") as file:
+        start = file.read(8)
+    return f"one that begins with {start!r}, damaged or of something else" if start else "an empty file"
 
 
 def _bare(name: str) -> str:

@@ -114,10 +114,17 @@ def read(library: Any, name: str, root: Path, halves: Sequence[Half]) -> Raw:
         try:
             made = _open(library, name, root, half, download=False)
         except _DAMAGED as error:
-            raise LearningError(f"torchvision:{name} must have whole files under {root}; got: {error}") from error
+            raise LearningError(
+                f"torchvision:{name} must have whole files under {root}; got: {_told(error)}"
+            ) from error
         images, labels, names = _upright(name, made)
         raw |= {f"x_{half}": images, f"y_{half}": labels, "class_names": names}
     return raw
+
+
+def _told(error: Exception) -> str:
+    """Return what torchvision says of damage, without its advice, which is of its own options."""
+    return str(error).partition(". You can")[0]
 
 
 def _upright(name: str, made: Any) -> tuple[Any, Any, Any]:

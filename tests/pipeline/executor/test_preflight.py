@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.executor import Needs, RayOptions
-from pipeline.executor.joined import _advice, sent_along
+from pipeline.executor.joined import _advice, _got, sent_along
 from pipeline.executor.nodes import Node
 from pipeline.executor.options import GIB, Reserved
 from pipeline.executor.preflight import Facts, bundles, digest_of, faults_of, look_around, misfits, missing, source_of
@@ -132,3 +132,9 @@ def test_a_cluster_that_asks_for_a_token_is_told_apart_from_none() -> None:
     assert _advice(error).startswith("start one with `ray start --head`")
     error.__cause__ = RuntimeError("ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken")
     assert _advice(error).startswith("it asks for a token: set RAY_AUTH_MODE=token")
+
+
+def test_no_cluster_is_told_without_the_options_of_ray() -> None:
+    text = "Could not find any running Ray instance. Please specify the one to connect to by setting `--address` flag."
+    assert _got(ConnectionError(text)) == "none that runs here"
+    assert _got(OSError("[Errno 111] Connection refused")) == "[Errno 111] Connection refused"

@@ -65,11 +65,16 @@ def test_ids_must_be_as_many_as_rows(write):
 
 def test_what_is_no_file_of_arrays_is_told(tmp_path):
     (tmp_path / "text.npy").write_text("not an array")
+    (tmp_path / "empty.npy").touch()
     np.savez(tmp_path / "two.npz", a=np.zeros(3), b=np.zeros(3))
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     for name, told in (
-        ("text.npy", "must be an .npy file; got: "),
-        ("pickled.npy", "must be an .npy file; got: "),
+        (
+            "text.npy",
+            r"must be an .npy file that numpy.save wrote, with float16.* \(rows, columns\); got .* b'not an'$",
+        ),
+        ("empty.npy", "must be an .npy file that numpy.save wrote, with .*; got an empty file$"),
+        ("pickled.npy", "must be an .npy file that numpy.save wrote, with .*; got .* holds Python objects$"),
         ("none.npy", "must be an .npy file; got: No such file or directory"),
         ("two.npz", r"must hold .*; got an archive of arrays"),
     ):
@@ -80,7 +85,7 @@ def test_what_is_no_file_of_arrays_is_told(tmp_path):
 def test_cut_file_is_told(write):
     (path,) = write(logits=drawn(50))
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ConfigError, match=r"must be an \.npy file; got: "), files.opened(path):
+    with pytest.raises(ConfigError, match=r"must be an \.npy file .*; got one that was cut short"), files.opened(path):
         pass
 
 

@@ -250,12 +250,24 @@ def test_weights_of_quite_another_network_are_listed_in_part(tmp_path):
         models.load_weights(cnn(), tmp_path / "net.safetensors")
 
 
+OF_TORCH = r"must hold tensors and nothing else that torch.save wrote, or be named .safetensors and be of that format"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("net.safetensors", b"none", "must be a file of safetensors; got"),
-        ("net.pth", b"none", "must hold tensors and nothing else that torch.save wrote; got"),
-        ("net.pth", {"weights": print}, "must hold tensors and nothing else that torch.save wrote; got"),
+        (
+            "net.safetensors",
+            b"none",
+            "must be a whole file of safetensors; got one that begins with b'none', damaged or",
+        ),
+        ("net.safetensors", b"", "must be a whole file of safetensors; got an empty file$"),
+        ("net.pth", b"<html>", f"{OF_TORCH}; got one that begins with b'<html>', damaged or of something else: save"),
+        ("net.pth", b"", f"{OF_TORCH}; got an empty file: save the state_dict"),
+        ("net.pth", b"\x80\x02garbage", f"{OF_TORCH}; got one that begins with"),
+        ("net.pth", b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00}.", f"{OF_TORCH}; got one that begins with"),
+        ("net.pth", b"a\n", f"{OF_TORCH}; got one that begins with"),
+        ("net.pth", {"weights": print}, rf"{OF_TORCH}; got print in it: save"),
         ("net.pth", {"epoch": 3}, "must hold tensors by name; got dict"),
         ("gone.pth", None, "must be a file that can be read; got: No such file"),
     ],
@@ -265,8 +277,10 @@ def test_files_that_hold_no_weights_are_refused(tmp_path, name, content, fault):
         (tmp_path / name).write_bytes(content)
     elif content:
         torch.save(content, tmp_path / name)
-    with pytest.raises(LearningError, match=fault):
+    with pytest.raises(LearningError, match=fault) as refused:
         models.load_weights(cnn(), tmp_path / name)
+    assert "weights_only" not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_shifted_logits_weigh_the_classes():
