@@ -40,6 +40,12 @@ def headers_of(files: Sequence[File]) -> tuple[list[pictures.Header], list[str]]
     return sound, [fault for fault in found if isinstance(fault, str)]
 
 
+def broken(files: Sequence[File]) -> list[str]:
+    """Return what is wrong with files as pictures; they are decoded and let go."""
+    found = in_threads(_caught(lambda file: pictures.read(file.path, file.shown).size), files)
+    return [fault for fault in found if isinstance(fault, str)]
+
+
 def decode(files: Sequence[File], size: Sequence[int], channels: int, *, scaled: bool) -> Decoded:
     """Decode files in threads: beside the array, memory holds a few images a thread.
 

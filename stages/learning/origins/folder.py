@@ -19,25 +19,31 @@ from numpy.typing import NDArray
 
 from stages.learning import checks, files
 from stages.learning.errors import LearningError, did_you_mean
-from stages.learning.origins.decode import decode, headers_of, in_threads
+from stages.learning.origins.decode import broken, decode, headers_of, in_threads
 from stages.learning.origins.origin import Half, Options, Origin, Raw
 from stages.learning.origins.tree import File, Tree, scan
 from stages.learning.pictures import Header
 from stages.learning.split import split_by_name
 
+LOOKED_AT = 10_000
+"""Of so many files at most the pictures are looked at, seconds of work, where the listing alone shows a fault."""
+
 
 def find(name: str, root: Path, options: Options) -> Origin:
-    """Return where a folder of images is; it is listed, and no file opened.
+    """Return where a folder of images is; it is listed, and no file opened unless the listing shows a fault.
 
     Raises:
-        LearningError: It is not there, or not what it must be; the message lists all faults that names can show.
+        LearningError: It is not there, or names show that it is not what it must be; the message lists the faults of
+            its files too.
     """
     base = (root / name).absolute()
     if not base.is_dir():
         neighbours = [entry.name for entry in base.parent.iterdir()] if base.parent.is_dir() else []
         raise LearningError(f"folder:{name} must be a folder; got none at {base}{did_you_mean(base.name, neighbours)}")
     tree = scan(base)
-    checks.report(f"folder:{name}", tree.faults + _share_faults(tree, options.test))
+    faults = tree.faults + _share_faults(tree, options.test)
+    if faults:
+        checks.report(f"folder:{name}", faults + (_file_faults(tree, options) if len(tree.files) <= LOOKED_AT else []))
     listing = [(os.fsdecode(file.name), file.size, file.mtime_ns) for file in tree.files]
     return Origin(
         {"path": str(base), "files": len(listing), "listing": _sha256(json.dumps(listing).encode())},
@@ -69,12 +75,13 @@ def _read(source: str, tree: Tree, options: Options, halves: Sequence[Half]) -> 
     """Return the arrays of the halves; the other's headers are read too, for size and colour are of the whole set.
 
     Raises:
-        LearningError: Files are damaged or their sizes differ; the message lists the first and counts the others.
+        LearningError: Files are damaged or their sizes differ; the message lists the first and counts the others, those
+            of the other half included.
     """
     headers, faults = headers_of(tree.files)
-    if not headers:
-        checks.report(source, faults)
     faults += [] if options.size else _size_faults(headers)
+    if faults or not headers:
+        checks.report(source, _file_faults(tree, options))
     side = (options.size, options.size) if options.size else headers[0][1:]
     channels = 1 if all(header.is_grey for header in headers) else 3
     raw: Raw = {"class_names": np.array(tree.classes)}
@@ -85,9 +92,17 @@ def _read(source: str, tree: Tree, options: Options, halves: Sequence[Half]) -> 
         faults += decoded.faults
         labels = np.array([tree.classes.index(file.label) for file in members])
         raw |= {f"x_{half}": decoded.images, f"y_{half}": labels}
-    # What a header shows is found again when the file is decoded.
-    checks.report(source, list(dict.fromkeys(faults)))
+    if faults:
+        checks.report(source, _file_faults(tree, options))
     return raw
+
+
+def _file_faults(tree: Tree, options: Options) -> list[str]:
+    """Return all that is wrong with the files of both halves, where it is known that something is."""
+    headers, faults = headers_of(tree.files)
+    sizes = [] if options.size else _size_faults(headers)
+    # What a header shows is found again when the file is decoded.
+    return list(dict.fromkeys([*sizes, *faults, *broken(tree.files)]))
 
 
 def _in_test(tree: Tree, share: float | None) -> NDArray[np.bool_]:

@@ -63,13 +63,15 @@ class Tree:
 def scan(base: Path) -> Tree:
     """Return what a folder holds: classes in `train` and `test`, or classes alone."""
     tree = Tree(HALVES if any((base / half).is_dir() for half in HALVES) else ("",))
+    missing = [half for half in tree.halves if not (base / half).is_dir()]
     for half in tree.halves:
-        if (base / half).is_dir():
-            _scan_half(tree, base, half)
-        else:
+        if half in missing:
             _report_missing_half(tree, base, half)
-    if not tree.faults:
-        _check_classes(tree)
+        else:
+            _scan_half(tree, base, half)
+    tree.classes.sort()
+    if not missing:
+        _check_classes(tree, base)
     return tree
 
 
@@ -148,12 +150,11 @@ def _report_missing_half(tree: Tree, base: Path, half: str) -> None:
     tree.faults.append(f"{half} must be a folder beside {other}; got none{hint}")
 
 
-def _check_classes(tree: Tree) -> None:
-    """Report classes that only the test half has, and classes of too few images."""
+def _check_classes(tree: Tree, base: Path) -> None:
+    """Report classes that only the test half has, and classes of too few images; an empty folder has been reported."""
     train = Counter(file.label for file in tree.files if file.half != "test")
-    tree.classes.sort()
     for label in tree.classes:
-        if label not in train:
+        if label not in train and not (base / tree.halves[0] / label).is_dir():
             tree.faults.append(f"test/{label} must be a class of train; got none there{did_you_mean(label, train)}")
     needed = 2 if len(tree.halves) == 2 else 3
     why = "one is held out" if needed == 2 else "one is held out, and one tested"

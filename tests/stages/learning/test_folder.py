@@ -134,6 +134,34 @@ def test_faults_of_the_listing_are_told_all_at_once(tmp_path):
     assert any(fault.startswith("train/cat/notes.txt must be an image (.jpg, ") for fault in faults)
 
 
+def test_faults_of_the_listing_and_of_the_files_of_both_halves_are_told_at_once(tmp_path):
+    source = write(tmp_path, size=(40, 40))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    cut = tmp_path / "test" / "dog" / "cut.png"
+    noise.save(cut)
+    cut.write_bytes(cut.read_bytes()[:2000])
+    (tmp_path / "train" / "cat" / "text.png").write_text("no image")
+    picture(tmp_path / "train" / "dog" / "large.png", size=(9, 9))
+    of_files = [
+        "images must have one height and width, or data.size the one that they are brought to; got 40 x 40 (10), 9 x 9",
+        "train/cat/text.png must be a picture in a format that Pillow reads; got something else",
+        "test/dog/cut.png must be a picture that can be read; got ",
+    ]
+    for half in HALVES:
+        assert [
+            fault[: len(known)] for fault, known in zip(faults_of(source, half=half), of_files, strict=True)
+        ] == of_files
+    (tmp_path / "train" / "empty").mkdir()
+    picture(tmp_path / "train" / "owl" / "0.png", size=(40, 40))
+    of_names = [
+        "train/empty must hold an image; got none that is not hidden",
+        "class owl must have 2 images or more, for one is held out; got 1",
+    ]
+    faults = faults_of(source)
+    assert faults[:2] == of_names
+    assert [fault.partition(" must ")[0] for fault in faults[2:]] == [f.partition(" must ")[0] for f in of_files]
+
+
 def test_folders_that_cannot_be_read_are_named(tmp_path):
     source = write(tmp_path)
     secret = tmp_path / "train" / "secret"
