@@ -16,7 +16,7 @@ from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import say
 from pipeline.errors import ConfigError
-from pipeline.executor import RayOptions, demand
+from pipeline.executor import RayOptions, demand, expects_gpus
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
 from pipeline.planner import Step, plan
@@ -97,10 +97,10 @@ class Planned:
         return estimate if estimate.tasks else None
 
     def needs(self, step: Step) -> Mapping[str, float]:
-        """Return what a task of a step reserves of a node, by Ray's names; GPUs only where there are some."""
+        """Return what a task of a step reserves of a node, by Ray's names; of a GPU where there may be one."""
         tasks = [task for task in self.forecast.tasks.values() if task.stage == step.stage] if self.forecast else []
         threads = step.threads or max((task.threads for task in tasks), default=1)
-        return demand(self.options, self.stages[step.stage], threads, has_gpus=True).amounts
+        return demand(self.options, self.stages[step.stage], threads, has_gpus=expects_gpus(self.options)).amounts
 
     @property
     def n_reused(self) -> int:

@@ -2,6 +2,7 @@
 
 contract     what an executor is, and what a run needs of one
 options      the `ray` section of the config
+cpus, gpus   what this machine has of both
 inline       in this process
 tasks        as Ray tasks: handed out, watched, done again
   own        a Ray of the run's own on this machine
@@ -17,6 +18,7 @@ from functools import partial
 
 from pipeline.executor.contract import Executor, Needs, Tell
 from pipeline.executor.cpus import available_cpus
+from pipeline.executor.gpus import expects_gpus
 from pipeline.executor.inline import InlineExecutor
 from pipeline.executor.options import RayOptions, check_options, demand
 
@@ -29,6 +31,7 @@ __all__ = [
     "available_cpus",
     "check_options",
     "demand",
+    "expects_gpus",
     "start",
 ]
 

@@ -43,7 +43,7 @@ def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finishe
     lines = done.out.splitlines()
     assert max(len(line) for line in lines if not line.startswith("to write: ")) <= 80
     first = next(number for number, line in enumerate(lines) if line.startswith("specialist[0-1] "))
-    assert re.search(r" run +1 CPU, 0.25 GPU +[\d.]+s +600 MB +[\d.]+ kB$", lines[first])
+    assert re.search(r" run +1 CPU +[\d.]+s +600 MB +[\d.]+ kB$", lines[first])
     assert lines[first + 1] == "    specialists.epochs 1 -> 2"
     assert any(line.startswith("data (2 tasks)                 reuse") for line in lines)
     assert "student[distilled]" in done.out
@@ -70,6 +70,14 @@ def test_plan_shows_what_the_config_reserves(project: Path, command: Command) ->
     assert needs["student"] == {"CPU": 1, "GPU": 0.5}
     assert needs["data"] == {"CPU": 1}
     assert re.search("evaluate +run +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
+
+
+@pytest.mark.parametrize(("address", "told"), [("inline", {"CPU": 1}), ("auto", {"CPU": 1, "GPU": 1})])
+def test_plan_tells_of_gpus_only_where_there_may_be_some(
+    project: Path, command: Command, address: str, told: dict[str, float]
+) -> None:
+    done = command("plan", "tiny.yaml", "--set", f"ray.address={address}", "--json")
+    assert {step["stage"]: step["needs"] for step in json.loads(done.out)["steps"]}["generalist"] == told
 
 
 def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Command) -> None:

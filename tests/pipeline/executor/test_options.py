@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from pipeline.executor import available_cpus
+from pipeline.executor import available_cpus, expects_gpus
 from pipeline.executor.options import GIB, Demand, RayOptions, Reserved, WaitFor, check_options, demand
 from pipeline.stage import Stage
 
@@ -114,3 +114,24 @@ def test_cpus_respect_a_quota_of_version_1_which_a_container_sees_at_the_top(tmp
     assert available_cpus(tmp_path) == available_cpus()
     write(tmp_path, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n")
     assert available_cpus(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("nvidia0", None, True),
+        ("nvidia0", "0", True),
+        ("nvidia0", "", False),
+        ("nvidia0", "-1", False),
+        ("dxg", None, True),
+        ("nvidiactl", None, False),
+    ],
+)
+def test_local_ray_has_gpus_where_the_machine_has_some_in_sight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, visible: str | None, expected: bool
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / device).touch()
+    assert expects_gpus(RayOptions(address="local"), tmp_path, visible) == expected
+    assert not expects_gpus(RayOptions(address="inline"), tmp_path, visible)
+    assert expects_gpus(RayOptions(address="auto"), tmp_path, visible)
