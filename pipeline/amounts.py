@@ -24,3 +24,16 @@ def size(n_bytes: float) -> str:
             amount = n_bytes / factor
             return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
     return f"{n_bytes:.0f} bytes"
+
+
+def rough_count(n: int) -> str:
+    """Return a number in seven columns at most, such as `94,186` or `11.2 M`."""
+    for unit, factor in (("G", 1e9), ("M", 1e6)):
+        if n >= factor:
+            return f"{n / factor:.1f} {unit}"
+    return f"{n:,}"
+
+
+def digits(value: float, n: int) -> str:
+    """Return a number with so many significant digits, or all those that are before its point."""
+    return f"{value:.0f}" if abs(value) >= 10**n - 0.5 else f"{value:.{n}g}"

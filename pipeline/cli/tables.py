@@ -1,12 +1,15 @@
 """What the commands print when they are done, and how."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.amounts import digits, rough_count
+from pipeline.cli.fitted import Fitted
 from stages.report.words import beside
 from stages.tables import told
 
@@ -26,25 +29,47 @@ def results_table(results: Mapping[str, Any]) -> Group:
     )
 
 
-def models_table(results: Mapping[str, Any], heading: str) -> Table:
-    """Return the models of a run side by side."""
-    table = table_of(heading, "accuracy", "NLL", "ECE", "ms/image", "parameters")
+Column = tuple[str, Callable[[Mapping[str, Any]], str]]
+"""A heading, and what stands below it of a model."""
+
+
+def models_table(results: Mapping[str, Any], heading: str) -> Fitted:
+    """Return the models of a run side by side, with fewer digits and columns where there is little room."""
     students = results["students"]
-    rows = [
-        ("generalist", results["generalist"]),
-        ("ensemble", results["ensemble"]),
-        *((_student_name(name), students[name]) for name in students),
+    rows = {"generalist": results["generalist"], "ensemble": results["ensemble"]}
+    rows |= {_student_name(name): student for name, student in students.items()}
+    wide: list[Column] = [
+        ("accuracy", _accuracy),
+        ("NLL", partial(_measure, "nll", "{:.4f}")),
+        ("ECE", partial(_measure, "ece", "{:.4f}")),
+        ("ms/image", lambda model: digits(model["milliseconds_per_image"], 3)),
+        ("parameters", lambda model: f"{model['parameters']:,}" if "parameters" in model else ""),
     ]
-    for name, model in rows:
-        table.add_row(
-            name,
-            _percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100),
-            f"{model['nll']:.4f}" + _deviation(model, "nll", "{:.4f}"),
-            f"{model['ece']:.4f}" + _deviation(model, "ece", "{:.4f}"),
-            f"{model['milliseconds_per_image']:.3g}",
-            f"{model['parameters']:,}" if "parameters" in model else "",
-        )
+    narrow: list[Column] = [
+        ("acc. %", lambda model: _accuracy(model).replace(" %", "")),
+        ("NLL", partial(_measure, "nll", "{:.3f}")),
+        ("ECE", partial(_measure, "ece", "{:.3f}")),
+        ("ms", lambda model: digits(model["milliseconds_per_image"], 2)),
+        ("params", lambda model: rough_count(model["parameters"]) if "parameters" in model else ""),
+    ]
+    least = [column for column in narrow if column[0] not in {"ECE", "ms"}]
+    return Fitted([_side_by_side(heading, rows, columns) for columns in (wide, narrow, least)])
+
+
+def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> Table:
+    table = table_of(heading, *(name for name, _ in columns))
+    table.columns[0].max_width = max(map(len, rows))  # a data set's name may be long: it is broken
+    for name, model in rows.items():
+        table.add_row(Text(name), *(told(model) for _, told in columns))
     return table
+
+
+def _accuracy(model: Mapping[str, Any]) -> str:
+    return _percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100)
+
+
+def _measure(measure: str, form: str, model: Mapping[str, Any]) -> str:
+    return form.format(model[measure]) + _deviation(model, measure, form)
 
 
 def _deviation(model: Mapping[str, Any], measure: str, form: str, scale: float = 1.0) -> str:

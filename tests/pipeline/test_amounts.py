@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.amounts import duration, rough_duration, size
+from pipeline.amounts import digits, duration, rough_count, rough_duration, size
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,17 @@ def test_size_is_in_the_largest_unit(n_bytes: float, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (9.4, "9 s"), (59.6, "1 min"), (80, "1 min 20 s")])
 def test_rough_duration_has_no_tenths(seconds: float, text: str) -> None:
     assert rough_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0"), (94_186, "94,186"), (999_999, "999,999"), (11_234_567, "11.2 M"), (7e10, "70.0 G")]
+)
+def test_rough_count_has_seven_columns(n: int, text: str) -> None:
+    assert rough_count(n) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.008843, "0.0088"), (1.25, "1.2"), (99.4, "99"), (123.4, "123"), (0, "0")]
+)
+def test_digits_are_never_a_power_of_ten(value: float, text: str) -> None:
+    assert digits(value, 2) == text

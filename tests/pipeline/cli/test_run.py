@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.selection import select
-from pipeline.cli.tables import results_table
+from pipeline.cli.tables import models_table, results_table
 from pipeline.errors import ConfigError
 from tests.pipeline.cli.conftest import Command, newest
 
@@ -146,6 +146,35 @@ def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None
     with console.capture() as captured:
         console.print(results_table(shown))
     assert "[bold], [/]" in captured.get()
+
+
+@pytest.mark.parametrize("over_seeds", [False, True])
+@pytest.mark.parametrize(("width", "headings"), [(120, "ECE"), (80, "ECE"), (60, "acc. %")])
+def test_results_table_has_a_line_a_model_whatever_the_width(
+    finished: Path, width: int, headings: str, over_seeds: bool
+) -> None:
+    shown = results(finished)
+    shown["students"]["generalist"] = shown["students"]["hard"] | {"parameters": 11_234_567}
+    for model in (shown["generalist"], shown["ensemble"], *shown["students"].values()):
+        model["milliseconds_per_image"] = 0.008843
+        model |= {"deviation": {"accuracy": 0.0123, "nll": 0.0345, "ece": 0.01}} if over_seeds else {}
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(models_table(shown, "on the test split"))
+    heading, *lines = captured.get().splitlines()
+    assert headings in heading
+    names = ["generalist", "ensemble", "student", "control: hard", "control: generalist"]
+    assert [line[:21].strip() for line in lines] == names
+    assert all(("±" in line) == over_seeds for line in lines)
+    assert len(heading) <= width
+    assert "\N{HORIZONTAL ELLIPSIS}" not in captured.get()
+
+
+def test_models_table_breaks_the_name_of_a_data_set_and_no_figure(finished: Path) -> None:
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(models_table(results(finished), "on folder:photographs/of/this/summer"))
+    assert sum("%" in line for line in captured.get().splitlines()) == 4
 
 
 def test_force_of_a_stage_that_is_not_done_is_refused() -> None:
