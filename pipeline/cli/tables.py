@@ -29,6 +29,9 @@ def results_table(results: Mapping[str, Any]) -> Group:
     )
 
 
+NAME = 19
+"""Columns for what a model is called, `control: generalist` being the longest as a rule."""
+
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 """A heading, and what stands below it of a model."""
 
@@ -58,7 +61,7 @@ def models_table(results: Mapping[str, Any], heading: str) -> Fitted:
 
 def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     table = table_of(heading, *(name for name, _ in columns))
-    table.columns[0].max_width = max(map(len, rows))  # a data set's name may be long: it is broken
+    table.columns[0].max_width = max(NAME, *map(len, rows))  # a data set's name may be long: it is broken
     for name, model in rows.items():
         table.add_row(Text(name), *(told(model) for _, told in columns))
     return table

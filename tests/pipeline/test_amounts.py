@@ -40,5 +40,5 @@ def test_rough_count_has_seven_columns(n: int, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(0.008843, "0.0088"), (1.25, "1.2"), (99.4, "99"), (123.4, "123"), (0, "0")]
 )
-def test_digits_are_never_a_power_of_ten(value: float, text: str) -> None:
+def test_digits_are_so_many_but_before_the_point_all(value: float, text: str) -> None:
     assert digits(value, 2) == text
