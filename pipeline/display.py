@@ -93,8 +93,10 @@ def _outlook(state: RunState, now: float) -> Iterator[str]:
 
 
 def _stages(state: RunState) -> list[str]:
-    """Return the stages that have tasks or may get some, in order."""
+    """Return the stages that have tasks or may get some, in order; what they read of others is no news."""
     known = dict.fromkeys(name.split("[")[0] for name in state.tasks)
+    if state.asked_for:  # runs of earlier versions did not tell
+        known = {name: None for name in known if name in state.asked_for}
     ordered = dict.fromkeys([*state.stages, *known])
     return [name for name in ordered if name in known or name in state.undecided]
 

@@ -110,7 +110,8 @@ class RunState:
         started: When the run began, in seconds since the epoch.
         latest: When the latest event happened.
         stages: All stages, in order.
-        undecided: Those that this run is to do and whose tasks are not known yet.
+        asked_for: Those that this run is to do.
+        undecided: Those of them whose tasks are not known yet.
         tasks: The tasks by id, in the order in which they became known.
         warnings: What went wrong and was mended.
         starting: Since when what computes is being started, in seconds since the epoch; 0 where it is not.
@@ -125,6 +126,7 @@ class RunState:
     started: float = 0.0
     latest: float = 0.0
     stages: list[str] = field(default_factory=list)
+    asked_for: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -159,6 +161,7 @@ def _run_started(run: RunState, event: Mapping[str, Json]) -> None:
     # A run of an earlier version told neither which process it was, but for its number, nor the stages.
     run.started, run.process, run.host = event["time"], str(event["process"]), event["host"]
     run.stages, run.undecided = event.get("stages", []), event.get("undecided", [])
+    run.asked_for = run.undecided
 
 
 def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:

@@ -168,6 +168,15 @@ def test_render_goes_by_the_order_of_the_stages_and_names_classes() -> None:
     assert "  2-3  " in everything  # its classes' names are their ids
 
 
+def test_stage_that_is_only_read_is_not_shown() -> None:
+    story: list[tuple[str, Mapping[str, Any]]] = [
+        NAMED[0],
+        ("tasks_known", {"tasks": ["a[1]", "a[2]", "c"], "titles": {}, "undecided": ["b"]}),
+        ("task_reused", {"task": "a[1]", "seconds": 2.0}),
+    ]
+    assert text_of(state_of(story), 104.0).split() == ["b", "waiting", "c", "waiting"]
+
+
 def test_stage_that_is_wanted_is_shown_before_its_tasks_are_known() -> None:
     assert text_of(state_of(NAMED[:1]), 100.0).split() == ["b", "waiting", "c", "waiting"]
     ended = state_of([*NAMED[:1], ("run_ended", {"status": "failed", "fault": "the store must be writable"})])
