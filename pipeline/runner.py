@@ -92,6 +92,7 @@ class Runner:
     _made: dict[str, float] = field(default_factory=dict)
     _reused: set[str] = field(default_factory=set)
     _faults: dict[str, str] = field(default_factory=dict)
+    _dropped: dict[str, str] = field(default_factory=dict)
     _repairs: dict[str, int] = field(default_factory=dict)
     _told: dict[str, Json] = field(default_factory=dict)
     _awaited: Awaited = field(init=False)
@@ -262,12 +263,24 @@ class Runner:
         task = outcome.task
         others = self.graph.tasks_of(task.stage)
         is_dropped = task.stage in self.scope.droppable and any(other.id != task.id for other in others)
+        fault = outcome.fault
         if is_dropped:
             self.graph.drop(task)
+            self._dropped[task.id] = fault
         else:
-            self._faults[task.id] = outcome.fault
+            fault += self._why_not_dropped(task)
+            self._faults[task.id] = fault
         event = "task_dropped" if is_dropped else "task_failed"
-        self.events.tell(event, task=task.id, fault=outcome.fault, details=outcome.details)
+        self.events.tell(event, task=task.id, fault=fault, details=outcome.details)
+
+    def _why_not_dropped(self, task: Task) -> str:
+        """Return why a run that goes on without such tasks cannot go on without this one; nothing of other runs."""
+        if task.stage not in self.scope.droppable:
+            return ""
+        faults = {name: fault for name, fault in self._dropped.items() if name.startswith(f"{task.stage}[")}
+        others = ", ".join(f"{name} ({fault.splitlines()[0]})" for name, fault in faults.items())
+        like = f" as {others} {'was' if len(faults) == 1 else 'were'}" if others else ""
+        return f"; it cannot be dropped{like}: what follows needs one of {task.stage} at least"
 
     def _repair(self, key: str, message: str) -> None:
         self.events.tell("warning", message=f"{message}; it is made again")

@@ -1,12 +1,17 @@
 """A run that goes on without a specialist that failed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.cli.compose import compose
 from pipeline.cli.selection import Selection
+from pipeline.errors import StageError
 from pipeline.events import Events
 from pipeline.executor import InlineExecutor
 from pipeline.runner import Runner
@@ -15,14 +20,15 @@ from tests.pipeline.cli.conftest import Command
 
 
 class WithoutLuck(InlineExecutor):
-    """An executor on which one specialist always fails."""
+    """An executor on which some specialists always fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, failing: Sequence[str]) -> None:
         super().__init__(Events().tell)
+        self._failing = failing
         self._failed: list[Outcome] = []
 
     def submit(self, job: Job) -> None:
-        if job.task.id == "specialist[0-1]":
+        if job.task.id in self._failing:
             self._failed.append(Outcome(job.task, fault="out of memory", details="Traceback"))
         else:
             super().submit(job)
@@ -32,12 +38,24 @@ class WithoutLuck(InlineExecutor):
         return failed or super().wait()
 
 
-def run(*overrides: str) -> dict[str, bytes]:
+def run(*overrides: str, failing: Sequence[str] = ("specialist[0-1]",)) -> dict[str, bytes]:
     composition = compose(Path("tiny.yaml"), overrides, make=True)
     graph = composition.graph()
     scope = replace(Selection().scope(list(graph.stages)), droppable=composition.droppable)
-    runner = Runner("tiny", 0, graph, composition.store, scope, Events(), start=WithoutLuck)
+    start = partial(WithoutLuck, failing)
+    runner = Runner("tiny", 0, graph, composition.store, scope, Events(), start=start)
     return runner.run()
+
+
+def test_last_specialist_cannot_be_dropped_and_that_is_told(project: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        run("specialists.on_failure=drop", failing=("specialist[0-1]", "specialist[2-3]"))
+    assert str(caught.value) == (
+        "specialist[2-3]: out of memory; it cannot be dropped as specialist[0-1] (out of memory) was:"
+        " what follows needs one of specialist at least"
+    )
+    with pytest.raises(StageError, match=r"^specialist\[0-1\]: out of memory$"):
+        run()
 
 
 def test_results_and_page_say_which_specialist_is_missing(project: Path, command: Command) -> None:
