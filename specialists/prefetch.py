@@ -15,7 +15,7 @@ def fetch(values: NDArray[Any], size: int) -> None:
     """Ask for the first values of an array that will be read soon; when interpreted, do nothing."""
 
 
-def _line(_typing: Any, values: Any, position: Any) -> tuple[Any, Callable[..., Any]]:  # pragma: no cover
+def _line(_typing: Any, values: Any, position: Any) -> tuple[Any, Callable[..., Any]]:
     """Emit the instruction that asks for what lies around one element, in compiled code alone."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -35,7 +35,7 @@ _fetch_line: Any = intrinsic(_line)
 
 
 @overload(fetch)
-def _compiled_fetch(values: Any, size: Any) -> Any:  # pragma: no cover  # noqa: ARG001 - its type is not needed
+def _compiled_fetch(values: Any, size: Any) -> Any:  # noqa: ARG001 - its type is not needed
     """What compiled code does for `fetch`."""
     step = _LINE // values.dtype.bitwidth
 
