@@ -36,12 +36,14 @@ class Accuracy(NamedTuple):
     """What is asked of the values.
 
     Attributes:
-        sums: How far from 1 the probabilities of a teacher on a row may sum.
+        sums: How far from 1 the generalist's probabilities of a row may sum.
+        table_sums: How far those of a specialist may.
         residual: The largest certificate that counts as converged.
         products: Relative tolerance of the solver.
     """
 
     sums: float
+    table_sums: float
     residual: float
     products: float
 

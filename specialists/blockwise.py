@@ -11,6 +11,7 @@ from torch import Tensor
 from specialists import forward_kl, forward_newton, forward_rows, reverse_kl, reverse_rows
 from specialists.block import Accuracy, Active, Block, Subsets, index_rows
 from specialists.layouts import Layouts, class_dtype, room_for_layouts
+from specialists.memory import overwrite
 from specialists.patterns import Row, padded, room_for_row
 
 _BLOCK_ROWS, _BLOCK_VALUES = 4096, 1 << 22  # the most of a block; a copy of it is all that other devices' tables need
@@ -68,7 +69,7 @@ class Job:
         self.probs = [_array(table) if _is_direct(table) else table for table in probs]
         self.subsets = _joined(subsets, class_dtype(generalist.shape[1]))
         self.method = METHODS[divergence]
-        self.accuracy = _accuracy(generalist, self.method.tolerance)
+        self.accuracy = _accuracy(generalist, probs, self.method.tolerance)
         # Fewer pairs of precisions, each of which is compiled; the reverse divergence works in float64 throughout.
         double = divergence == "reverse" or any(table.dtype == torch.float64 for table in (generalist, *probs))
         self.dtype = np.float64 if double else np.float32
@@ -109,7 +110,7 @@ class Job:
             Block(generalist, tables, self.subsets, active, self.accuracy, probs, *certificates), *room
         )
         if not direct:
-            target.copy_(torch.from_numpy(probs))
+            overwrite(target, torch.from_numpy(probs))
 
     def active(self, block: int, start: int, stop: int) -> tuple[Active, NDArray[Any]]:
         """Gather the active specialists of a block, by row and then by specialist, and their probabilities."""
@@ -141,11 +142,12 @@ def _end_to_end(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     return np.concatenate([np.empty(0, dtype), *arrays], dtype=dtype)
 
 
-def _accuracy(generalist: Tensor, tolerance: float) -> Accuracy:
+def _accuracy(generalist: Tensor, tables: Sequence[Tensor], tolerance: float) -> Accuracy:
     """What is asked of values of this precision."""
     double = generalist.dtype == torch.float64
     return Accuracy(
         sums=1e-2 if generalist.dtype in _HALF else 1e-3,
+        table_sums=1e-2 if any(table.dtype in _HALF for table in tables) else 1e-3,
         residual=1e-12 if double else 1e-6,
         products=tolerance if double else 1e-10,  # soft targets will be rounded at 6e-8
     )

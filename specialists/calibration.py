@@ -34,7 +34,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         SpecialistsError: There is no example, a logit is not finite, or a label is not an output.
     """
     raise_all(_faults(logits, labels))
-    shifted = logits.double() - logits.double().amax(dim=1, keepdim=True)
+    exact = logits.detach().double()
+    shifted = exact - exact.amax(dim=1, keepdim=True)
     own = shifted.gather(1, labels[:, None].to(shifted.device)).mean()
     low, high = 1 / HIGHEST, 1 / LOWEST
     ends = _slope(shifted, own, low), _slope(shifted, own, high)
@@ -48,7 +49,14 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrated(logits: Tensor, temperature: float) -> Tensor:
-    """Return logits divided by a temperature, float64 of the same shape.
+    """Return logits divided by a temperature.
+
+    Args:
+        logits: Any float dtype, any shape.
+        temperature: T, above 0, such as `fit_temperature` returns; no unit.
+
+    Returns:
+        z / T, float64 of the same shape, on the same device.
 
     Raises:
         SpecialistsError: The temperature is not positive.

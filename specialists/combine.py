@@ -20,8 +20,10 @@ from torch import Tensor
 
 from specialists.block import INFINITE, NOT_A_DISTRIBUTION, NOT_CONVERGED
 from specialists.blockwise import Job, block_rows
-from specialists.combine_checks import DIVERGENCES, active_faults, argument_faults, subset_faults
+from specialists.combine_checks import DIVERGENCES, active_faults, argument_faults
 from specialists.errors import raise_all
+from specialists.memory import is_in_the_way, mark_overwritten, overwrite
+from specialists.subset_checks import subset_faults
 
 __all__ = ["DIVERGENCES", "Combination", "combine", "combine_rows", "subset_faults"]
 
@@ -64,17 +66,22 @@ def combine(
     """Combine the generalist with the specialists that are active on each row.
 
     Args:
-        generalist: Probabilities, any float dtype (batch, classes). Rows may sum to 1 within 1e-3 (1e-2 in
-            half precision); they are renormalised in float64.
-        specialists: By specialist, probabilities (batch, |S_m| + 1), dustbin last. Rows where it is not
-            active are not read.
+        generalist: Probabilities, float16, bfloat16, float32 or float64 (batch, classes). Rows may sum to 1 within
+            1e-3 (1e-2 in half precision); they are renormalised in float64.
+        specialists: By specialist, probabilities in any of these precisions, (batch, |S_m| + 1), dustbin last. Rows
+            where it is not active are not read. They may sum to 1 within 1e-3 (1e-2 if one is in half precision).
         subsets: By specialist, its class ids, int64 (|S_m|,), in the order of its outputs.
         active: Which specialists count on which row, bool (batch, specialists).
         divergence: `forward`, KL(teacher || q), or `reverse`, KL(q || teacher).
-        out: Where to write the soft targets; a new tensor by default. May be `generalist`.
+        out: Where to write the soft targets; a new tensor by default. May be `generalist` or share memory with any
+            other argument. Of its values nothing is sure where this raises. It gets no gradient.
 
     Returns:
-        Soft targets, certificate and iterations.
+        Soft targets, certificate and iterations; the first on the generalist's device, the others on the CPU.
+
+    Where all that the teachers say of some classes together comes to less than 1e-306, which float64 cannot divide
+    by, it counts as 0: the forward divergence divides what such classes must have evenly, the reverse takes them for
+    ruled out.
 
     Raises:
         SpecialistsError: Shapes, dtypes or subsets do not fit, more than 62 specialists are active on a row, a row
@@ -116,19 +123,28 @@ def combine_rows(
     """
     raise_all(argument_faults(generalist, rows, probs, subsets, divergence, out))
     n_rows = len(generalist)
-    target = torch.empty_like(generalist, memory_format=torch.contiguous_format) if out is None else out
-    result = Combination(target, torch.empty(n_rows, dtype=torch.float64), torch.empty(n_rows, dtype=torch.int64))
+    if out is None or is_in_the_way(out, generalist, probs):
+        target = torch.empty_like(generalist, memory_format=torch.contiguous_format)
+    else:
+        target = out
+    result = Combination(
+        target if out is None else out,
+        torch.empty(n_rows, dtype=torch.float64, device="cpu"),
+        torch.empty(n_rows, dtype=torch.int64, device="cpu"),
+    )
     n_blocks = -(-n_rows // block_rows(generalist.shape[1]))
     n_threads = max(1, min(torch.get_num_threads(), n_blocks))
-    out_values = result.probs, result.residual, result.iterations
-    job = Job((generalist, rows, probs, subsets), divergence, out_values, n_threads)
+    job = Job((generalist, rows, probs, subsets), divergence, (target, result.residual, result.iterations), n_threads)
     blocks = iter(range(n_blocks))  # each thread takes the next block when it is done with one
     if n_threads == 1:
         job.run(blocks)
     else:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(job.run, [blocks] * n_threads))
+    mark_overwritten(target)
     _raise_unsolved(result.iterations)
+    if target is not result.probs:
+        overwrite(result.probs, target)
     return result
 
 

@@ -5,25 +5,38 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from specialists.errors import SpecialistsError
 from specialists.layouts import MAX_ACTIVE
+from specialists.subset_checks import subset_faults
 
 DIVERGENCES = ("forward", "reverse")
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def active_faults(
     generalist: Tensor, specialists: Sequence[Tensor], subsets: Sequence[Tensor], active: Tensor
 ) -> list[str]:
-    """Return what is wrong with the arguments that only `combine` has."""
+    """Return what is wrong with the arguments of `combine` that `combine_rows` does not get to see.
+
+    Args:
+        generalist: As in `combine`; so are the others.
+        specialists: Of these only the number of rows.
+        subsets: Of these only how many.
+        active: Dtype and shape.
+
+    Returns:
+        Messages, one a fault.
+    """
+    if faults := _generalist_faults(generalist):
+        return faults
     wanted = (len(generalist), len(subsets))
     if active.dtype != torch.bool or active.shape != wanted:
         return [f"active must be bool of shape {wanted}; got {active.dtype} of shape {tuple(active.shape)}"]
     if len(specialists) != len(subsets):
         return [f"specialists must be one tensor per subset, {len(subsets)}; got {len(specialists)}"]
     return [
-        f"specialists[{m}] must have {len(generalist)} rows like the generalist; got {len(table)}"
+        f"specialists[{m}] must have {len(generalist)} rows like the generalist; got shape {tuple(table.shape)}"
         for m, table in enumerate(specialists)
-        if len(table) != len(generalist)
+        if table.shape[:1] != generalist.shape[:1]
     ]
 
 
@@ -35,11 +48,21 @@ def argument_faults(
     divergence: str,
     out: Tensor | None,
 ) -> list[str]:
-    """Return everything that is wrong with the arguments, except their values."""
-    if generalist.ndim != 2 or not generalist.is_floating_point():
-        shape = tuple(generalist.shape)
-        raise SpecialistsError(f"generalist must be float (batch, classes); got {generalist.dtype} {shape}")
-    faults = []
+    """Return everything that is wrong with the arguments of `combine_rows`, except the probabilities' values.
+
+    Args:
+        generalist: As in `combine_rows`; so are the others.
+        rows: Dtype, shape, order, range, and how many specialists a row has.
+        probs: Dtypes and shapes.
+        subsets: Dtypes, shapes and class ids.
+        divergence: Whether it is one of `DIVERGENCES`.
+        out: Dtype and shape.
+
+    Returns:
+        Messages, one a fault; the generalist's alone where it is no table, because the others are measured by it.
+    """
+    if faults := _generalist_faults(generalist):
+        return faults
     if divergence not in DIVERGENCES:
         faults.append(f"divergence must be one of {', '.join(DIVERGENCES)}; got '{divergence}'")
     if out is not None and (out.shape != generalist.shape or out.dtype != generalist.dtype):
@@ -53,10 +76,28 @@ def argument_faults(
     for m, (index, table, subset) in enumerate(zip(rows, probs, subsets, strict=True)):
         faults += subset_faults(f"subsets[{m}]", subset, generalist.shape[1])
         faults += _row_faults(m, index, len(generalist))
-        if not table.is_floating_point() or table.shape != (len(index), len(subset) + 1):
-            wanted_shape = (len(index), len(subset) + 1)
-            faults.append(f"probs[{m}] must be float {wanted_shape}; got {table.dtype} {tuple(table.shape)}")
+        if index.ndim == subset.ndim == 1:
+            faults += _table_faults(f"probs[{m}]", table, (len(index), len(subset) + 1))
     return faults or _crowd_faults(rows)
+
+
+def _generalist_faults(generalist: Tensor) -> list[str]:
+    """Return what is wrong with the generalist's shape and dtype."""
+    if generalist.ndim != 2 or not generalist.shape[1] or generalist.dtype not in FLOATS:
+        rule = f"be (batch, classes), 1 class or more, of {_names(FLOATS)}"
+        return [f"generalist must {rule}; got {generalist.dtype} {tuple(generalist.shape)}"]
+    return []
+
+
+def _table_faults(name: str, table: Tensor, shape: tuple[int, int]) -> list[str]:
+    """Return what is wrong with the shape and dtype of a specialist's probabilities."""
+    if table.shape != shape or table.dtype not in FLOATS:
+        return [f"{name} must be {shape} of {_names(FLOATS)}; got {table.dtype} {tuple(table.shape)}"]
+    return []
+
+
+def _names(dtypes: Sequence[torch.dtype]) -> str:
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
 
 
 def _crowd_faults(rows: Sequence[Tensor]) -> list[str]:
@@ -75,14 +116,4 @@ def _row_faults(m: int, index: Tensor, n_rows: int) -> list[str]:
         return [f"rows[{m}] must be int64 of one dimension; got {index.dtype} {tuple(index.shape)}"]
     if len(index) and (index[0] < 0 or index[-1] >= n_rows or bool((index.diff() <= 0).any())):
         return [f"rows[{m}] must ascend within 0..{n_rows - 1}; got {index[:5].tolist()}..{index[-1:].tolist()}"]
-    return []
-
-
-def subset_faults(name: str, subset: Tensor, n_classes: int) -> list[str]:
-    """Return what is wrong with one subset: it needs 1 to N - 1 different class ids, int64."""
-    if subset.dtype != torch.int64 or subset.ndim != 1:
-        return [f"{name} must be int64 of one dimension; got {subset.dtype} {tuple(subset.shape)}"]
-    ids = subset.tolist()
-    if not 1 <= len(ids) < n_classes or len(set(ids)) != len(ids) or min(ids) < 0 or max(ids) >= n_classes:
-        return [f"{name} must be different classes out of 0..{n_classes - 1}, not all of them; got {ids[:20]}"]
     return []

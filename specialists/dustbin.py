@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from specialists.errors import SpecialistsError
+from specialists.errors import SpecialistsError, raise_all
+from specialists.subset_checks import subset_faults
 
 
 def initial_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +30,7 @@ def initial_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, 
         Weight (|S| + 1, features) and bias (|S| + 1,), new tensors of the same dtype.
 
     Raises:
-        SpecialistsError: The subset leaves no class for the dustbin.
+        SpecialistsError: The subset is not 1 to N - 1 different classes.
     """
     outside = _outside(subset, len(weight))
     dustbin_bias = bias[outside].mean() + math.log(len(weight) - len(subset))
@@ -51,7 +52,7 @@ def full_head(weight: Tensor, bias: Tensor, subset: Tensor) -> tuple[Tensor, Ten
         Weight (N, features) and bias (N,), new tensors of the same dtype.
 
     Raises:
-        SpecialistsError: The subset leaves no class for the dustbin.
+        SpecialistsError: The subset is not 1 to N - 1 different classes.
     """
     order = torch.cat([subset, _outside(subset, len(weight)).nonzero().squeeze(1)])
     return weight[order], bias[order]
@@ -62,11 +63,17 @@ def folded(logits: Tensor, n_inside: int) -> Tensor:
 
     Args:
         logits: The subset's first, float (batch, N).
-        n_inside: |S|.
+        n_inside: |S|, 1 to N - 1.
 
     Returns:
-        The subset's logits, then the logsumexp of the others, (batch, |S| + 1).
+        The subset's logits, then the logsumexp of the others, of the same dtype (batch, |S| + 1): its softmax is the
+        sum of the full head's over each of them.
+
+    Raises:
+        SpecialistsError: `n_inside` leaves no class for the dustbin, or none for the subset.
     """
+    if not 1 <= n_inside < logits.shape[1]:
+        raise SpecialistsError(f"a subset must have 1 to {logits.shape[1] - 1} classes; got {n_inside}")
     return torch.cat([logits[:, :n_inside], logits[:, n_inside:].logsumexp(1, keepdim=True)], dim=1)
 
 
@@ -76,16 +83,21 @@ def regularized_targets(labels: Tensor, generalist_logits: Tensor, subset: Tenso
     An example of another class is known to be outside the subset, so its soft targets are the generalist's among the
     other classes, renormalised: with the generalist's mass on the subset left in, the training would count that mass
     twice, once in the soft targets and once in the examples of the subset, and no constant could correct the prior.
-    Thus the dustbin learns what it learns from labels alone, and the generalist decides how it is divided.
+    Thus the dustbin learns what it learns from labels alone, and the generalist decides how it is divided
+    (Hinton, Vinyals, Dean 2015, section 6.1, but for that mass).
 
     Args:
         labels: From `subset_labels`, int64 (batch,).
         generalist_logits: Of the same examples, in the order of the classes, float (batch, N). Those of examples of
-            the subset are not read.
-        subset: Class ids, int64 (|S|,).
+            the subset are not read; in others, not all outside the subset may be minus infinity.
+        subset: Class ids, int64 (|S|,), 1 to N - 1 of them.
 
     Returns:
-        Log-probabilities in the order of `full_head`, (batch, N); minus infinity for what has no share.
+        Log-probabilities in the order of `full_head`, of the logits' dtype (batch, N); minus infinity for what has no
+        share.
+
+    Raises:
+        SpecialistsError: The subset is not 1 to N - 1 different classes.
     """
     n_inside = len(subset)
     others = generalist_logits[:, _outside(subset, generalist_logits.shape[1])]
@@ -100,8 +112,8 @@ def corrected(logits: Tensor, correction: float) -> Tensor:
     """Return a specialist's logits as the classes' shares in the data ask for, not those in its training.
 
     Args:
-        logits: Float (batch, |S| + 1), dustbin last.
-        correction: From `prior_correction`.
+        logits: Any float dtype (batch, |S| + 1), dustbin last.
+        correction: From `prior_correction`, in nats.
 
     Returns:
         A new tensor, float64 (batch, |S| + 1).
@@ -116,15 +128,16 @@ def subset_labels(labels: Tensor, subset: Tensor, n_classes: int) -> Tensor:
 
     Args:
         labels: Class ids, int64, any shape.
-        subset: Class ids, int64 (|S|,).
+        subset: Class ids, int64 (|S|,), 1 to N - 1 of them.
         n_classes: N.
 
     Returns:
-        int64, shaped like `labels`.
+        int64, shaped like `labels`, on their device.
 
     Raises:
-        SpecialistsError: A label is not within 0..N-1.
+        SpecialistsError: The subset is not 1 to N - 1 different classes, or a label is not within 0..N-1.
     """
+    raise_all(subset_faults("subset", subset, n_classes))
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
         got = (int(labels.min()), int(labels.max()))
         raise SpecialistsError(f"labels must be within 0..{n_classes - 1}; got values from {got[0]} to {got[1]}")
@@ -154,7 +167,18 @@ def outside_draws(n_inside: int, fraction: float) -> int:
 
 
 def used_fraction(n_inside: int, fraction: float) -> float:
-    """Return the share of the subset in an epoch: `fraction`, but for rounding to whole examples."""
+    """Return the share of the subset in an epoch: `fraction`, but for rounding to whole examples.
+
+    Args:
+        n_inside: Examples of the subset's classes, at least 1.
+        fraction: The share asked for, above 0 and below 1.
+
+    Returns:
+        n / (n + `outside_draws`), above 0 and below 1.
+
+    Raises:
+        SpecialistsError: As `outside_draws`.
+    """
     return n_inside / (n_inside + outside_draws(n_inside, fraction))
 
 
@@ -171,7 +195,7 @@ def enriched_epoch(labels: Tensor, subset: Tensor, fraction: float, generator: G
         generator: Source of the draws.
 
     Returns:
-        Positions in `labels`, int64.
+        Positions in `labels`, int64 (examples of the epoch,).
 
     Raises:
         SpecialistsError: No example is in the subset, none is outside, or `fraction` is out of range.
@@ -191,14 +215,15 @@ def prior_correction(fraction: float, prior: float) -> float:
     """Return what to add to the dustbin logit of a specialist trained on enriched epochs.
 
     Training showed the subset with probability f where the data have pi, so its posterior odds of inside
-    against outside are too high by f/(1-f) * (1-pi)/pi. The dustbin's logit takes the log of it.
+    against outside are too high, by Bayes' rule, by f/(1-f) * (1-pi)/pi. The dustbin's logit takes the log of it
+    (Hinton, Vinyals, Dean 2015, section 5.2).
 
     Args:
         fraction: f, the share of the subset's examples really used in training, from `used_fraction`.
         prior: pi, their share in the data.
 
     Returns:
-        log[ f/(1-f) * (1-pi)/pi ].
+        log[ f/(1-f) * (1-pi)/pi ], in nats.
 
     Raises:
         SpecialistsError: A value is not above 0 and below 1.
@@ -210,10 +235,8 @@ def prior_correction(fraction: float, prior: float) -> float:
 
 
 def _outside(subset: Tensor, n_classes: int) -> Tensor:
-    """Return which classes are outside a subset, bool (N,); raise where none is, or a class is given twice."""
+    """Return which classes are outside a subset, bool (N,); raise where it is not 1 to N - 1 different classes."""
+    raise_all(subset_faults("subset", subset, n_classes))
     outside = torch.ones(n_classes, dtype=torch.bool, device=subset.device)
     outside[subset] = False
-    n_outside = n_classes - len(subset)
-    if n_outside < 1 or int(outside.sum()) != n_outside:
-        raise SpecialistsError(f"subset must be different classes, not all {n_classes}; got {subset.tolist()}")
     return outside

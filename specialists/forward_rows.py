@@ -73,6 +73,7 @@ def _kernel(sources: str) -> Callable[[Block, Layouts, Row, Iterate], None]:
             counting = _counting(n_active, row)
             if counting != (1 << n_active) - 1:
                 patterns.merge(counting, layout, row)
+            patterns.drop_tiny(layout, row)
             problem = patterns.pose(n_active, counting, layout, row)
             block.iterations[b] = forward_kl.solve(problem, at, block.accuracy.products)
             row_kernel.spread(layout, problem, at.mass, unit, block.probs[b], row)

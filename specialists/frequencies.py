@@ -20,10 +20,11 @@ def frequency_shift(logits: Tensor, frequencies: Tensor) -> Tensor:
     """Return what to add to the logits of each class, so that its mean probability is its frequency.
 
     It minimises the mean over examples of logsumexp(z + b) - f b, which is convex in b and has the gradient mean
-    softmax(z + b) - f. Unique but for a constant, which is chosen so that the shifts have the mean 0.
+    softmax(z + b) - f. Found by L-BFGS. Unique but for a constant, which is chosen so that the shifts have the mean 0.
 
     Args:
         logits: Of examples drawn as those to come, without their labels: finite, any float dtype (examples, classes).
+            No gradient reaches them.
         frequencies: Known share of each class, positive, of sum 1, any float dtype (classes,).
 
     Returns:
@@ -33,8 +34,19 @@ def frequency_shift(logits: Tensor, frequencies: Tensor) -> Tensor:
         SpecialistsError: The arguments are not what they must be, or no shift was found.
     """
     raise_all(_faults(logits, frequencies))
-    exact = logits.double()
-    wanted = frequencies.to(exact)
+    with torch.inference_mode(mode=False), torch.enable_grad():  # which the search needs
+        exact = logits.detach().double()
+        wanted = frequencies.detach().to(exact, copy=True)
+        found = _minimum(exact, wanted)
+    off = float(((exact + found).softmax(dim=1).mean(dim=0) - wanted).abs().max())
+    if not off <= TOLERANCE:
+        rule = f"meet every frequency within {TOLERANCE:g} after {_STEPS} steps"
+        raise SpecialistsError(f"shift must {rule}; got {off:.2g} off")
+    return found
+
+
+def _minimum(exact: Tensor, wanted: Tensor) -> Tensor:
+    """Return the shifts of mean 0 that are best after so many steps."""
     shift = torch.zeros_like(wanted, requires_grad=True)
     optimiser = torch.optim.LBFGS(
         [shift],
@@ -50,14 +62,8 @@ def frequency_shift(logits: Tensor, frequencies: Tensor) -> Tensor:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    with torch.enable_grad():
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
-    found = shift.detach() - shift.detach().mean()
-    off = float(((exact + found).softmax(dim=1).mean(dim=0) - wanted).abs().max())
-    if not off <= TOLERANCE:
-        rule = f"meet every frequency within {TOLERANCE:g} after {_STEPS} steps"
-        raise SpecialistsError(f"shift must {rule}; got {off:.2g} off")
-    return found
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return shift.detach() - shift.detach().mean()
 
 
 def _faults(logits: Tensor, frequencies: Tensor) -> list[str]:

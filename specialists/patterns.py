@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from specialists.compiled import Floats, Integers, compiled, compiled_sum
 from specialists.layouts import Layout
 
+_TINY = 1e-306  # a mass of 1 divided by a weight below it overflows
 LANES = 16  # patterns are filled up to a multiple of it, so that loops over them take vector lanes to the end
 
 
@@ -122,6 +123,13 @@ def merge(counting: int, layout: Layout, row: Row) -> None:
                 row.weights[before] += row.weights[k]
                 row.sizes[before] += row.sizes[k]
                 row.weights[k], row.sizes[k] = 0.0, 0.0
+
+
+@compiled
+def drop_tiny(layout: Layout, row: Row) -> None:
+    """Set the weights of patterns to 0 that nothing can be divided by."""
+    for k in range(layout.keys.size):
+        row.weights[k] = row.weights[k] if row.weights[k] > _TINY else 0.0
 
 
 @compiled_sum

@@ -100,6 +100,7 @@ def _kernel(sources: str) -> Callable[[Block, Layouts, Row, Iterate], None]:
                 continue
             _gather(b, unit, block, layout, row)
             patterns.sum_up(layout, unit, row)
+            patterns.drop_tiny(layout, row)
             n_active = block.active.starts[b + 1] - block.active.starts[b]
             problem = patterns.pose(n_active, _possible(n_active, layout, row), layout, row)
             if patterns.total(row.weights[: problem.n_patterns]) == 0.0:

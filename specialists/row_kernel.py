@@ -16,7 +16,6 @@ from specialists.patterns import Patterns, Row
 from specialists.prefetch import fetch
 
 _FAR = 8192  # values of a row; of longer ones the rest streams in by itself
-_TINY = 1e-306  # weights below it divide nothing: their reciprocals overflow
 
 
 @compiled
@@ -63,7 +62,7 @@ def read_specialists(b: int, block: Block, row: Row) -> bool:
         probs_sum = _checked_total(block.tables[first : last + 1])
         row.factors[e] = 1.0 / probs_sum
         row.all_dustbins[e] = np.float64(block.tables[last]) * row.factors[e]
-        n_valid += abs(probs_sum - 1.0) <= block.accuracy.sums
+        n_valid += abs(probs_sum - 1.0) <= block.accuracy.table_sums
     return bool(n_valid == n_active)
 
 
@@ -83,7 +82,7 @@ def spread(layout: Layout, problem: Patterns, mass: Floats, unit: float, out: ND
     """
     for k in range(problem.n_patterns):
         row.mass[k], row.scale[k], row.even[k] = 0.0, 0.0, 0.0
-        if problem.weights[k] > _TINY:
+        if problem.weights[k] > 0.0:
             row.scale[k] = mass[k] / (problem.weights[k] * unit)
         elif problem.sizes[k] > 0.0:
             row.even[k] = mass[k] / problem.sizes[k]

@@ -28,27 +28,39 @@ def soft_confusion(probs: NDArray[np.floating], labels: NDArray[np.integer]) -> 
     """Return the mean predicted probabilities of each true class.
 
     Args:
-        probs: Predictions on examples that the generalist was not trained on, (examples, classes).
-        labels: Their class ids, (examples,).
+        probs: Predictions on examples that the generalist was not trained on, float (examples, classes).
+        labels: Their class ids, integers (examples,).
 
     Returns:
         C[t, j] = mean probability of class j over the examples of class t, float64 (classes, classes).
 
     Raises:
-        SpecialistsError: A class has no example.
+        SpecialistsError: The shapes do not fit, a label is not an integer, or not a class, or a class has no example.
     """
+    if probs.ndim != 2 or labels.shape != probs.shape[:1] or labels.dtype.kind not in "iu":
+        got = f"{probs.shape}, {labels.dtype} {labels.shape}"
+        raise SpecialistsError(f"probs must be (examples, classes) and labels integers (examples,); got {got}")
     n_classes = probs.shape[1]
-    counts = np.bincount(labels, minlength=n_classes)
-    if len(counts) > n_classes or not counts.all():
-        missing = np.flatnonzero(counts[:n_classes] == 0)[:20].tolist()
-        raise SpecialistsError(f"labels must hold each class of 0..{n_classes - 1}, no other; missing {missing}")
+    known = labels[(labels >= 0) & (labels < n_classes)]
+    counts = np.bincount(known.astype(np.int64), minlength=n_classes)
+    if len(known) < len(labels) or not counts.all():
+        missing = np.flatnonzero(counts == 0)[:20].tolist()
+        rule = f"labels must hold each class of 0..{n_classes - 1}, no other"
+        raise SpecialistsError(f"{rule}; missing {missing}, {len(labels) - len(known)} others")
     confusion = np.zeros((n_classes, n_classes))
     np.add.at(confusion, labels, probs.astype(np.float64))
     return confusion / counts[:, None]
 
 
 def affinity(confusion: Floats) -> Floats:
-    """Return how much classes are taken for each other: the symmetrised confusion without its diagonal."""
+    """Return how much classes are taken for each other: the symmetrised confusion without its diagonal.
+
+    Args:
+        confusion: C, from `soft_confusion`, float64 (classes, classes).
+
+    Returns:
+        (C + C^T) / 2 with 0 on its diagonal, float64 (classes, classes).
+    """
     symmetric = (confusion + confusion.T) / 2
     np.fill_diagonal(symmetric, 0.0)
     return symmetric
@@ -58,6 +70,13 @@ def largest_size(n_classes: int, count: int) -> int:
     """Return the most classes of a subset whose size is not asked for: half more than an even division gives.
 
     At most two thirds of the classes, so that the dustbin stands for something.
+
+    Args:
+        n_classes: N, 3 or more.
+        count: Number of subsets, 1 or more.
+
+    Returns:
+        Number of classes, 2 to N - 1.
     """
     return max(2, min(math.ceil(1.5 * n_classes / count), math.ceil(2 * n_classes / 3), n_classes - 1))
 
@@ -65,9 +84,10 @@ def largest_size(n_classes: int, count: int) -> int:
 def confusable_subsets(confusion: Floats, count: int, *, size: int | None = None, seed: int) -> Subsets:
     """Divide the classes into groups that are taken for each other, by spectral clustering.
 
-    Classes are first put in an order that depends on the confusion alone, so that relabelling them relabels
-    the subsets. Clusters that are too large hand on the classes that fit them least, those too small borrow
-    the classes that fit them best; with `size`, every cluster is trimmed or grown to the classes of highest
+    Of the symmetrised confusion, with the clusters read off the eigenvectors by a pivoted QR factorisation (Damle,
+    Minden, Ying 2019). Classes are first put in an order that depends on the confusion alone, so that relabelling
+    them relabels the subsets. Clusters that are too large hand on the classes that fit them least, those too small
+    borrow the classes that fit them best; with `size`, every cluster is trimmed or grown to the classes of highest
     affinity to it, so that subsets may overlap or leave classes out.
 
     Args:
@@ -81,7 +101,8 @@ def confusable_subsets(confusion: Floats, count: int, *, size: int | None = None
         classes and not all.
 
     Raises:
-        SpecialistsError: So many subsets, or this size, cannot be had from so many classes.
+        SpecialistsError: The confusion is not square, finite and non-negative, or so many subsets, or this size, cannot
+            be had from so many classes.
     """
     raise_all(_square_faults(confusion) + _faults(len(confusion), count, size))
     return _divided(affinity(confusion), lambda similar: _spectral(similar, count, seed), count, size)
@@ -94,7 +115,8 @@ def covariance_subsets(probs: NDArray[np.floating], count: int, *, size: int | N
     bounds and growing are as in `confusable_subsets`, by covariance in place of affinity.
 
     Args:
-        probs: Predictions on examples that the generalist was not trained on, (examples, classes), two or more.
+        probs: Predictions on examples that the generalist was not trained on, float (examples, classes), two examples
+            or more.
         count: Number of subsets.
         size: Classes in each; by default 2 to `largest_size`, together covering all classes unless `count` is 1.
         seed: Of the clustering.
@@ -103,8 +125,10 @@ def covariance_subsets(probs: NDArray[np.floating], count: int, *, size: int | N
         As `confusable_subsets`.
 
     Raises:
-        SpecialistsError: As there, or a prediction is not finite, or there are fewer than two.
+        SpecialistsError: As there, or the predictions are not such a table, not finite or fewer than two.
     """
+    if probs.ndim != 2:
+        raise SpecialistsError(f"probs must be (examples, classes); got shape {probs.shape}")
     n_examples, n_classes = probs.shape
     faults = _faults(n_classes, count, size)
     if n_examples < 2 or not np.isfinite(probs).all():
@@ -121,7 +145,7 @@ def shuffled_subsets(subsets: Subsets, n_classes: int, seed: int) -> Subsets:
     """Deal the classes out at random: a control whose sizes, overlaps and cover are those of other subsets.
 
     Args:
-        subsets: The subsets to be a control of.
+        subsets: The subsets to be a control of, as `given_subsets` returns them.
         n_classes: Number of classes.
         seed: Of the draw.
 
@@ -139,8 +163,12 @@ def given_subsets(subsets: Sequence[Sequence[int]], n_classes: int) -> Subsets:
         subsets: Class ids of each.
         n_classes: Number of classes.
 
+    Returns:
+        Each of ascending class ids, in lexicographic order.
+
     Raises:
-        SpecialistsError: A subset has a class twice, one that there is not, fewer than 2 or all; or two are equal.
+        SpecialistsError: There is none; a subset has a class twice, one that there is not, fewer than 2 or all; or two
+            are equal.
     """
     faults = [] if subsets else ["subsets must be at least one; got none"]
     found: dict[frozenset[int], int] = {}
@@ -156,15 +184,33 @@ def given_subsets(subsets: Sequence[Sequence[int]], n_classes: int) -> Subsets:
 
 
 def coverage(subsets: Sequence[Sequence[int]], n_classes: int) -> Integers:
-    """Return how many subsets hold each class, int64 (classes,)."""
+    """Return how many subsets hold each class.
+
+    Args:
+        subsets: Class ids of each.
+        n_classes: Number of classes.
+
+    Returns:
+        int64 (classes,).
+
+    Raises:
+        SpecialistsError: A class id is not within 0..classes-1.
+    """
     classes = [i for subset in subsets for i in subset]
+    if strangers := sorted({i for i in classes if not 0 <= i < n_classes}):
+        raise SpecialistsError(f"subsets must be of classes 0..{n_classes - 1}; got {strangers[:20]}")
     return np.bincount(np.array(classes, dtype=np.int64), minlength=n_classes).astype(np.int64)
 
 
 def held_confusion(confusion: Floats, subsets: Sequence[Sequence[int]]) -> Floats:
-    """Return the share of all off-diagonal confusion that lies within each subset, float64 (subsets,).
+    """Return the share of all off-diagonal confusion that lies within each subset.
 
-    All 0 where nothing is ever confused.
+    Args:
+        confusion: From `soft_confusion`, float64 (classes, classes).
+        subsets: Class ids of each, as `given_subsets` returns them.
+
+    Returns:
+        float64 (subsets,), within 0..1; all 0 where nothing is ever confused.
     """
     similar = affinity(confusion)
     total = similar.sum()

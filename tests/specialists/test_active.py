@@ -43,6 +43,29 @@ def test_active_set_refuses_a_number_of_classes_out_of_range(n):
         active_set(torch.zeros(3, 4), [], n)
 
 
+def test_active_set_lists_all_faults():
+    with pytest.raises(SpecialistsError) as caught:
+        active_set(
+            torch.zeros(3, 4), [torch.tensor([-1, 0]), torch.tensor([1, 4]), torch.tensor([1], dtype=torch.int32)], 9
+        )
+    assert str(caught.value).splitlines() == [
+        "subsets[0] must be different classes out of 0..3, not all of them; got [-1, 0]",
+        "subsets[1] must be different classes out of 0..3, not all of them; got [1, 4]",
+        "subsets[2] must be int64 of one dimension; got torch.int32 (1,)",
+        "the number of active classes must be within 1..4; got 9",
+    ]
+
+
+@pytest.mark.parametrize("logits", [torch.zeros(3), torch.zeros(3, 4, dtype=torch.int64)])
+def test_active_set_refuses_logits_that_are_no_table(logits):
+    with pytest.raises(SpecialistsError, match=r"must be float \(batch, classes\); got"):
+        active_set(logits, [], 1)
+
+
+def test_active_set_takes_an_empty_batch():
+    assert active_set(torch.zeros(0, 4), [torch.tensor([1])], 2).shape == (0, 1)
+
+
 def test_active_set_refuses_nan():
     with pytest.raises(SpecialistsError, match="must not be NaN"):
         active_set(torch.tensor([[0.0, float("nan"), 1.0]]), [torch.tensor([0, 1])], 1)

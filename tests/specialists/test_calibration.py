@@ -64,6 +64,16 @@ def test_fit_temperature_takes_half_precision():
     assert fit_temperature(logits.half(), labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-2)
 
 
+def test_fit_temperature_takes_logits_that_have_a_gradient_or_are_of_inference_mode():
+    logits, labels = drawn(1, 1.5)
+    expected = fit_temperature(logits, labels)
+    assert fit_temperature(logits.clone().requires_grad_(), labels) == expected
+    with torch.inference_mode():
+        of_inference = logits.clone()
+        assert fit_temperature(of_inference, labels) == expected
+    assert fit_temperature(of_inference, labels) == expected
+
+
 def test_fit_temperature_of_a_teacher_that_is_always_right_is_the_lowest():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     assert fit_temperature(logits, torch.tensor([0, 1])) == LOWEST

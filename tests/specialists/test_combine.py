@@ -260,6 +260,85 @@ def test_combine_writes_to_out_even_over_its_input_or_with_strides():
     assert torch.equal(case.generalist, expected)
 
 
+def test_combine_writes_over_its_own_arguments_as_if_they_were_elsewhere():
+    case = draw(14, n_rows=9000, dtype=torch.float32)
+    expected = case.combine().probs
+    memory = torch.cat([case.generalist, case.generalist[:1]])
+    result = combine(memory[:-1], case.specialists, case.subsets, case.active, out=memory[1:])
+    assert result.probs.data_ptr() == memory[1:].data_ptr()
+    assert torch.equal(memory[1:], expected)
+    beside = torch.cat([case.generalist, case.generalist], dim=1)
+    combine(beside[:, :10], case.specialists, case.subsets, case.active, out=beside[:, 10:])
+    assert torch.equal(beside[:, 10:], expected)
+
+
+def test_combine_rows_writes_over_a_specialists_table():
+    case = draw(15, n_rows=9000, n_classes=10, sizes=(9,), dtype=torch.float32)
+    rows = [torch.arange(1, 9000, 2)]
+    expected = combine_rows(case.generalist, rows, [case.specialists[0][rows[0]]], case.subsets).probs
+    memory = torch.cat([case.specialists[0][rows[0]], torch.zeros(4500, 10)])
+    combine_rows(case.generalist, rows, [memory[:4500]], case.subsets, out=memory)
+    assert torch.equal(memory, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_combine_takes_tensors_of_inference_mode_in_it_and_outside(dtype):
+    case = draw(16, n_rows=9000)  # more than one block, so that threads which know nothing of the mode write the result
+    expected = combine(case.generalist.to(dtype), case.specialists, case.subsets, case.active).probs
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            generalist = case.generalist.to(dtype)
+            inside = combine(generalist, case.specialists, case.subsets, case.active).probs
+        outside = combine(generalist, case.specialists, case.subsets, case.active, out=generalist).probs
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(inside, expected)
+    assert torch.equal(outside, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_combine_gives_no_gradient_and_says_to_autograd_what_it_wrote_over(dtype):
+    case = draw(16)
+    generalist = case.generalist.to(dtype).requires_grad_()
+    result = combine(generalist, case.specialists, case.subsets, case.active)
+    assert not result.probs.requires_grad
+    values = generalist.detach().clone()
+    product = (values * torch.ones_like(values, requires_grad=True)).sum()
+    assert torch.equal(combine(values, case.specialists, case.subsets, case.active, out=values).probs, result.probs)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
+    combine(generalist, case.specialists, case.subsets, case.active, out=generalist)
+    assert torch.equal(generalist, result.probs)
+
+
+def test_combine_keeps_its_certificate_on_the_cpu_whatever_the_default_device_is():
+    case = draw(16)
+    with torch.device("meta"):
+        result = case.combine()
+    assert result.residual.max() <= 1e-12
+    assert result.iterations.device.type == "cpu"
+
+
+def test_combine_takes_a_specialist_of_half_precision_beside_a_generalist_of_single():
+    case = draw(2, 200, 400, (300,), dtype=torch.float32)
+    rounded = [table.bfloat16() for table in case.specialists]
+    assert (rounded[0].double().sum(1) - 1).abs().max() > 1e-3
+    assert combine(case.generalist, rounded, case.subsets, case.active).residual.max() <= 1e-6
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-310, 1e-306, 1e-305])
+def test_combine_divides_a_dustbin_though_its_classes_have_less_than_float64_can_divide_by(tiny):
+    generalist = torch.tensor([[0.5, 0.5 - tiny, tiny]], dtype=torch.float64)
+    tables = [torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([[0.25, 0.35, 0.4]], dtype=torch.float64)]
+    subsets = [torch.tensor([0]), torch.tensor([0, 1])]
+    result = combine(generalist, tables, subsets, torch.ones(1, 2, dtype=torch.bool))
+    expected = torch.tensor([[1.75 / 3, 0.85 / 3, 0.4 / 3]], dtype=torch.float64)
+    torch.testing.assert_close(result.probs, expected, rtol=1e-14, atol=0)
+    assert result.residual.item() <= 1e-15
+
+
 def test_combine_leaves_its_inputs_as_they_are():
     case = draw(15)
     copies = [table.clone() for table in (case.generalist, *case.specialists)]
@@ -300,7 +379,7 @@ def test_combine_rows_lists_all_faults_at_once():
         "subsets[1] must be different classes",
         "subsets[2] must be different classes",
         "subsets[3] must be int64",
-        "probs[3] must be float (1, 2)",
+        "probs[3] must be (1, 2) of float16, bfloat16, float32, float64; got torch.float32 (1, 9)",
     ):
         assert fault in str(caught.value)
 
@@ -311,8 +390,33 @@ def test_combine_rows_refuses_lists_of_different_length():
 
 
 def test_combine_refuses_a_generalist_that_is_no_table():
-    with pytest.raises(SpecialistsError, match=r"generalist must be float \(batch, classes\); got torch.int64"):
-        combine_rows(torch.ones(4, 3, dtype=torch.int64), [], [], [])
+    rule = r"generalist must be \(batch, classes\), 1 class or more, of float16, bfloat16, float32, float64; got "
+    for generalist, got in (
+        (torch.ones(4, 3, dtype=torch.int64), r"torch.int64 \(4, 3\)"),
+        (torch.ones(4, 3).to(torch.float8_e5m2), r"torch.float8_e5m2 \(4, 3\)"),
+        (torch.ones(4, 0), r"torch.float32 \(4, 0\)"),
+        (torch.tensor(1.0), r"torch.float32 \(\)"),
+    ):
+        with pytest.raises(SpecialistsError, match=rule + got):
+            combine_rows(generalist, [], [], [])
+        with pytest.raises(SpecialistsError, match=rule + got):
+            combine(generalist, [], [], torch.empty(4, 0, dtype=torch.bool))
+
+
+def test_combine_rows_refuses_scalars_in_place_of_vectors_and_tables():
+    generalist, row, half = torch.ones(1, 2) / 2, torch.tensor([0]), torch.ones(1, 2) / 2
+    for rows, table, subset, fault in (
+        (row[0], half, row, r"rows\[0\] must be int64 of one dimension; got torch.int64 \(\)"),
+        (row, half, row[0], r"subsets\[0\] must be int64 of one dimension; got torch.int64 \(\)"),
+        (row, half[0, 0], row, r"probs\[0\] must be \(1, 2\) of .*; got torch.float32 \(\)"),
+        (row, half.to(torch.float8_e5m2), row, r"probs\[0\] must be \(1, 2\) of .*; got torch.float8_e5m2 \(1, 2\)"),
+    ):
+        with pytest.raises(SpecialistsError, match=fault):
+            combine_rows(generalist, [rows], [table], [subset])
+    with pytest.raises(
+        SpecialistsError, match=r"specialists\[0\] must have 1 rows like the generalist; got shape \(\)"
+    ):
+        combine(generalist, [half[0, 0]], [row], torch.ones(1, 1, dtype=torch.bool))
 
 
 def test_combine_refuses_a_mask_or_tables_that_do_not_fit():
@@ -321,7 +425,9 @@ def test_combine_refuses_a_mask_or_tables_that_do_not_fit():
         combine(case.generalist, case.specialists, case.subsets, case.active.float())
     with pytest.raises(SpecialistsError, match="one tensor per subset, 3; got 2"):
         combine(case.generalist, case.specialists[:2], case.subsets, case.active)
-    with pytest.raises(SpecialistsError, match=r"specialists\[0\] must have 8 rows like the generalist; got 7"):
+    with pytest.raises(
+        SpecialistsError, match=r"specialists\[0\] must have 8 rows like the generalist; got shape \(7, 5\)"
+    ):
         combine(case.generalist, [case.specialists[0][:7], *case.specialists[1:]], case.subsets, case.active)
 
 

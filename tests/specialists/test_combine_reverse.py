@@ -128,6 +128,21 @@ def test_reverse_gives_nothing_to_what_a_teacher_rules_out():
     torch.testing.assert_close(result.probs, torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64))
 
 
+def test_reverse_counts_what_is_too_little_to_divide_by_as_ruled_out():
+    generalist = torch.tensor([[1.0, 5e-322]], dtype=torch.float64)
+    table = torch.tensor([[0.1, 0.9]], dtype=torch.float64)
+    result = reverse(generalist, [table], [torch.tensor([0])], torch.ones(1, 1, dtype=torch.bool))
+    assert result.probs.tolist() == [[1.0, 0.0]]
+    assert result.residual.item() <= 1e-12
+
+
+def test_reverse_gives_nothing_to_a_class_ruled_out_beside_one_that_hardly_counts():
+    generalist = torch.tensor([[5e-11, 1.0 - 5e-11, 5e-322]], dtype=torch.float64)
+    table = torch.tensor([[0.0, 5e-322, 1.0]], dtype=torch.float64)
+    result = reverse(generalist, [table], [torch.tensor([0, 2])], torch.ones(1, 1, dtype=torch.bool))
+    assert result.probs[0, 0].item() == 0.0
+
+
 def test_reverse_names_rows_whose_divergence_is_infinite_whatever_q_is():
     generalist = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
     table = torch.tensor([[0.3, 0.3, 0.4], [0.0, 0.5, 0.5]])

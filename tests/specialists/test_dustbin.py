@@ -42,9 +42,9 @@ def test_initial_head_keeps_the_posterior_where_outside_logits_are_equal():
     torch.testing.assert_close((new_weight @ features + new_bias).softmax(0), expected)
 
 
-def test_initial_head_refuses_a_subset_of_all_classes_or_with_a_class_twice():
-    for subset in ([0, 1, 2], [0, 0]):
-        with pytest.raises(SpecialistsError, match="different classes, not all 3"):
+def test_initial_head_refuses_a_subset_of_all_classes_or_with_a_class_twice_or_unknown():
+    for subset in ([0, 1, 2], [0, 0], [-1], [3]):
+        with pytest.raises(SpecialistsError, match=r"different classes out of 0\.\.2, not all of them"):
             initial_head(torch.zeros(3, 2), torch.zeros(3), torch.tensor(subset))
 
 
@@ -56,7 +56,7 @@ def test_full_head_has_the_subset_first_and_every_class_once():
 
 
 def test_full_head_refuses_a_subset_of_all_classes():
-    with pytest.raises(SpecialistsError, match="different classes, not all 3"):
+    with pytest.raises(SpecialistsError, match=r"different classes out of 0\.\.2, not all of them"):
         full_head(torch.zeros(3, 2), torch.zeros(3), torch.arange(3))
 
 
@@ -65,6 +65,12 @@ def test_folded_keeps_the_posterior_of_a_full_head():
     probs = logits.softmax(1)
     expected = torch.cat([probs[:, :2], probs[:, 2:].sum(1, keepdim=True)], 1)
     torch.testing.assert_close(folded(logits, 2).softmax(1), expected)
+
+
+@pytest.mark.parametrize("n_inside", [0, 5, 6])
+def test_folded_refuses_a_subset_of_no_class_or_all(n_inside):
+    with pytest.raises(SpecialistsError, match=f"a subset must have 1 to 4 classes; got {n_inside}"):
+        folded(torch.zeros(6, 5), n_inside)
 
 
 def test_regularized_targets_are_labels_inside_and_the_generalists_shares_outside():
@@ -92,6 +98,11 @@ def test_corrected_adds_to_the_dustbin_of_a_copy():
 def test_subset_labels_count_positions_and_the_dustbin_last():
     assert subset_labels(torch.tensor([0, 1, 2, 3, 4]), SUBSET, 5).tolist() == [2, 1, 2, 0, 2]
     assert subset_labels(torch.empty(0, dtype=torch.int64), SUBSET, 5).tolist() == []
+
+
+def test_subset_labels_refuse_a_subset_of_unknown_classes():
+    with pytest.raises(SpecialistsError, match=r"subset must be different classes out of 0\.\.4.*; got \[-1\]"):
+        subset_labels(torch.tensor([4]), torch.tensor([-1]), 5)
 
 
 def test_subset_labels_refuse_labels_out_of_range():

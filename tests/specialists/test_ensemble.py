@@ -95,7 +95,9 @@ def test_ensemble_takes_batches_of_any_shape():
 
 def test_ensemble_says_what_is_wrong_with_a_teacher():
     narrow = [table[:, :-1] for table in TABLES]
-    with pytest.raises(SpecialistsError, match=r"probs\[0\] must be float"):
+    with pytest.raises(
+        SpecialistsError, match=r"probs\[0\] must be \(19, 3\) of float16.*; got torch.float64 \(19, 2\)"
+    ):
         ensemble(narrow)(ROWS)
     with pytest.raises(SpecialistsError, match="active classes must be within 1"):
         ensemble(active_classes=7)(ROWS)

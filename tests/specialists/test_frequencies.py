@@ -32,6 +32,18 @@ def test_shift_undoes_a_shift():
     assert torch.allclose(frequency_shift(logits + moved, frequencies), -moved, atol=1e-3)
 
 
+def test_shift_is_the_same_in_any_mode_and_leaves_no_gradient():
+    logits, frequencies = random_logits(3), random_logits(4, n=1).softmax(dim=1)[0]
+    expected = frequency_shift(logits, frequencies)
+    learning = logits.clone().requires_grad_()
+    assert torch.equal(frequency_shift(learning, frequencies), expected)
+    assert learning.grad is None
+    with torch.inference_mode():
+        of_inference = logits.clone(), frequencies.clone()
+        assert torch.equal(frequency_shift(*of_inference), expected)
+    assert torch.equal(frequency_shift(*of_inference), expected)
+
+
 def test_shift_raises_a_class_that_was_left_out():
     logits = random_logits(5).float()
     logits[:, 2] -= 40.0

@@ -19,7 +19,7 @@ def block_of(active, subsets, dtype=np.uint16):
             np.array([m for row in active for m in row], dtype=np.int64),
             np.empty(sum(counts), np.int64),
         ),
-        Accuracy(0.0, 0.0, 0.0),
+        Accuracy(0.0, 0.0, 0.0, 0.0),
         np.empty((len(active), 1)),
         np.empty(len(active)),
         np.empty(len(active), np.int64),

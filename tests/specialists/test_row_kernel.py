@@ -28,7 +28,7 @@ def run(kernel, case, dtype=np.float64, tables=None, residual=1e-6):
             np.cumsum([0, *sizes], dtype=np.int64),
         ),
         Active(np.arange(n_rows + 1) * len(sizes), np.tile(np.arange(len(sizes)), n_rows), offsets.ravel()),
-        blocks.Accuracy(1e-3, residual, 1e-14),
+        blocks.Accuracy(1e-3, 1e-3, residual, 1e-14),
         np.empty((n_rows, n_classes), dtype),
         np.empty(n_rows),
         np.empty(n_rows, dtype=np.int64),

@@ -64,6 +64,20 @@ def test_soft_confusion_refuses_classes_without_examples_and_unknown_ones(labels
         soft_confusion(np.full((len(labels), 2), 0.5), np.array(labels))
 
 
+def test_soft_confusion_names_labels_that_are_no_classes():
+    with pytest.raises(SpecialistsError, match=r"missing \[0\], 2 others"):
+        soft_confusion(np.full((3, 2), 0.5), np.array([-1, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels"),
+    [(np.ones(2), np.array([0, 1])), (np.ones((3, 2)), np.array([0, 1])), (np.ones((2, 2)), np.array([0.0, 1.0]))],
+)
+def test_soft_confusion_refuses_shapes_that_do_not_fit_and_labels_that_are_no_integers(probs, labels):
+    with pytest.raises(SpecialistsError, match=r"\(examples, classes\) and labels integers \(examples,\); got"):
+        soft_confusion(probs, labels)
+
+
 def test_affinity_is_symmetric_without_diagonal():
     found = affinity(unstructured(5))
     assert np.array_equal(found, found.T)
@@ -251,6 +265,16 @@ def test_given_subsets_list_all_faults():
     ]
     with pytest.raises(SpecialistsError, match="at least one; got none"):
         given_subsets([], 5)
+
+
+def test_coverage_refuses_classes_that_there_are_not():
+    with pytest.raises(SpecialistsError, match=r"subsets must be of classes 0\.\.2; got \[-1, 3\]"):
+        coverage([(0, 3), (3, -1)], 3)
+
+
+def test_covariance_subsets_refuse_what_is_no_table():
+    with pytest.raises(SpecialistsError, match=r"probs must be \(examples, classes\); got shape \(4,\)"):
+        covariance_subsets(np.ones(4), 1, seed=0)
 
 
 def test_coverage_counts_subsets_of_each_class():
