@@ -21,7 +21,7 @@ from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
-from stages.parameters import check_classes, resolved
+from stages.parameters import check_classes, check_images, resolved
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -142,6 +142,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         faults += missing
         found.append((store, data, networks, imported))
         faults += check_classes(config, data.classes, data.class_names) if data.classes else []
+        faults += check_images(config, data.contents.image_shape) if data.contents else []
         if not faults and data.contents:
             there, contents = networks.get("given", {}), data.contents
             faults += given_files.faults_of(config, there, contents.class_names, contents.image_shape)

@@ -44,6 +44,23 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
     return faults + _transfer_faults(parameters, classes, names) + _encoding_faults(parameters, classes)
 
 
+def check_images(parameters: Parameters, image_shape: Sequence[int]) -> list[Fault]:
+    """Check what cannot be checked before the size of the images is known. A rotation leaves something of each.
+
+    Args:
+        parameters: The parameters.
+        image_shape: Height, width and channels of the images.
+
+    Returns:
+        Location in the config and message of every fault.
+    """
+    side = min(image_shape[:2])
+    rule = f"must be less than the images' smaller side, {side}, or nothing may be left of one"
+    augment = parameters.data.augment
+    amounts = {"shift": augment.shift, "cutout": augment.cutout}
+    return [(("data", "augment", name), f"{rule}; got {amount}") for name, amount in amounts.items() if amount >= side]
+
+
 def _transfer_faults(parameters: Parameters, classes: int, names: Sequence[str] | None) -> list[Fault]:
     """Return what is wrong with the classes that the transfer set is to have."""
     faults: list[Fault] = []

@@ -106,6 +106,7 @@ class DataParameters(Section):
     size: int | None = Field(
         default=None,
         ge=1,
+        le=8192,
         description="With a source of folder: height and width that images are brought to (the largest centred square, "
         "bilinear). Null takes them as they are, all of one size.",
     )
@@ -129,10 +130,13 @@ class DataParameters(Section):
     memory_budget: float = Field(
         default=MEMORY_BUDGET,
         ge=0,
+        le=65_536,
         description="GiB that one training may take on its device for images and soft targets. What is larger is read "
         "from the store batch by batch, with the same results.",
     )
-    views: int = Field(default=4, ge=1, description="Fixed augmentations of each example; epoch e shows e mod views.")
+    views: int = Field(
+        default=4, ge=1, le=10_000, description="Fixed augmentations of each example; epoch e shows e mod views."
+    )
     augment: AugmentParameters = Field(
         default=AugmentParameters(),
         description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",

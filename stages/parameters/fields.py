@@ -39,14 +39,17 @@ def at_least(n: int, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Units = Annotated[int, Field(gt=0)]
-Epochs = Annotated[int, Field(ge=1, description="Passes over the training examples.")]
-LearningRate = Annotated[float, Field(gt=0, description="Largest learning rate, reached at the end of the warm-up.")]
+# What is above the upper bounds here and in the sections is a slip, such as a zero too many: no training is meant.
+MAX_WIDTH = 65_536
+Units = Annotated[int, Field(gt=0, le=MAX_WIDTH)]
+Epochs = Annotated[int, Field(ge=1, le=100_000, description="Passes over the training examples.")]
+Rate = Annotated[float, Field(gt=0, le=1000)]
+LearningRate = Annotated[Rate, Field(description="Largest learning rate, reached at the end of the warm-up.")]
+Temperature = Annotated[float, Field(ge=0.01, le=1000)]
 Size = Annotated[int, Field(ge=2)]
 Precision = Literal["fp32", "bf16", "auto"]
 SWEPT = ("temperature", "alpha", "learning_rate", "active_classes")
 """Settings of which a sweep may try several values."""
-PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]

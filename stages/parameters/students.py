@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from stages.parameters.fields import SWEPT, Count, Epochs, PositiveFloat, Section, Share, Values
+from stages.parameters.fields import SWEPT, Count, Epochs, Rate, Section, Share, Temperature, Values
 from stages.parameters.training import SmallModelParameters, TrainingParameters
 
 Control = Literal["hard", "generalist"]
@@ -15,7 +15,7 @@ class StudentParameters(TrainingParameters):
 
     epochs: Epochs = 60
     model: SmallModelParameters = Field(default=SmallModelParameters(), description="The network of the students.")
-    temperature: float = Field(default=4.0, gt=0, description="Temperature of the soft targets.")
+    temperature: Temperature = Field(default=4.0, description="Temperature of the soft targets.")
     alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
     match_frequencies: bool = Field(
         default=False,
@@ -31,9 +31,9 @@ class SweepParameters(Section):
     Every student has the same chance: a control tries all settings that mean something to it.
     """
 
-    temperature: Values[PositiveFloat] | None = Field(default=None, description="Temperatures of the soft targets.")
+    temperature: Values[Temperature] | None = Field(default=None, description="Temperatures of the soft targets.")
     alpha: Values[Share] | None = Field(default=None, description="Weights of the soft targets.")
-    learning_rate: Values[PositiveFloat] | None = Field(default=None, description="Learning rates of the students.")
+    learning_rate: Values[Rate] | None = Field(default=None, description="Learning rates of the students.")
     active_classes: Values[Count] | None = Field(
         default=None, description="As combine.active_classes. Specialists are asked once, as the largest of them needs."
     )

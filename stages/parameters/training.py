@@ -6,13 +6,17 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from pipeline.stage import Unrecorded
 from stages.learning import model_names
-from stages.parameters.fields import Epochs, LearningRate, Precision, Section, Units, at_least
+from stages.parameters.fields import MAX_WIDTH, Epochs, LearningRate, Precision, Section, Units, at_least
 
 
 def _model(value: str) -> str:
     """Return the name of a network there is."""
     model_names.parse(value)
     return value
+
+
+MAX_CHANNELS = 2048
+"""Of a cnn's first stage: its last one then has 8,192, and 600 million weights in each layer."""
 
 
 class ModelParameters(Section):
@@ -28,6 +32,7 @@ class ModelParameters(Section):
     width: int | None = Field(
         default=None,
         gt=0,
+        le=MAX_WIDTH,
         description="Channels of the first stage (cnn) or units of each of two layers (mlp): 32, of a student 8.",
     )
     hidden: Annotated[tuple[Units, ...], Field(strict=False), at_least(1, "one layer")] | None = Field(
@@ -62,6 +67,8 @@ class ModelParameters(Section):
         kinds = ("cnn", "mlp") if info.field_name == "width" else ("mlp",)
         if value and name is not None and name not in kinds:
             raise ValueError(f"must be left out but with a model of {' or '.join(kinds)}; got {value} with {name}")
+        if info.field_name == "width" and name == "cnn" and value and value > MAX_CHANNELS:
+            raise ValueError(f"must be at most {MAX_CHANNELS} with a model of cnn; got {value}")
         if info.field_name == "hidden" and value and info.data.get("width"):
             raise ValueError("must be left out where width is given; got both")
         return value
@@ -78,13 +85,15 @@ class TrainingParameters(Section):
 
     epochs: Epochs = 20
     learning_rate: LearningRate = 0.1
-    batch_size: int = Field(default=128, ge=2, description="Examples a step; batch normalisation needs two.")
+    batch_size: int = Field(
+        default=128, ge=2, le=131_072, description="Examples a step; batch normalisation needs two."
+    )
     optimiser: Literal["sgd", "adamw"] = Field(
         default="sgd", description="sgd with Nesterov's momentum, or adamw, which wants a far smaller learning rate."
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd, beta1 of adamw.")
     weight_decay: float = Field(
-        default=5e-4, ge=0, description="Weight decay, off for norms and biases; that of adamw is decoupled."
+        default=5e-4, ge=0, le=100, description="Weight decay, off for norms and biases; that of adamw is decoupled."
     )
     schedule: Literal["cosine", "one_cycle"] = Field(
         default="cosine",
@@ -100,7 +109,10 @@ class TrainingParameters(Section):
         default=0.0, ge=0, lt=1, description="Share of a label that all classes get in equal parts."
     )
     mixup: float = Field(
-        default=0.0, ge=0, description="Images and targets are mixed in pairs by a share from Beta(mixup, mixup)."
+        default=0.0,
+        ge=0,
+        le=100,
+        description="Images and targets are mixed in pairs by a share from Beta(mixup, mixup).",
     )
     ema: float = Field(
         default=0.0,
@@ -114,7 +126,7 @@ class TrainingParameters(Section):
         description="Which epoch's weights: the last, or that of the highest accuracy on the holdout, which then "
         "flatters them a little.",
     )
-    threads: int = Field(default=1, ge=1, description="CPU threads; they change the last bits of the weights.")
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads; they change the last bits of the weights.")
     precision: Precision = Field(
         default="fp32",
         description="Arithmetic of forward and backward: auto is bf16 where the hardware has it.",

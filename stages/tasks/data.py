@@ -32,9 +32,9 @@ def transfer(parameters: Parameters, known: Known) -> list[Task]:
         MisfitError: As `subsets`.
     """
     wanted = parameters.data.transfer
+    names = fitting_classes(parameters, known)  # the first to know the data, so that nothing is trained in vain
     if wanted.is_everything:
         return []
-    names = fitting_classes(parameters, known)
     left_out = manual.class_ids(wanted.omit or (), names)
     classes = manual.class_ids(wanted.classes, names) if wanted.classes else range(len(names))
     return [

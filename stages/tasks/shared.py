@@ -6,7 +6,7 @@ from itertools import product
 from pipeline.errors import MisfitError
 from pipeline.recipe import canonical, sha256
 from pipeline.stage import Facts
-from stages.parameters import ModelParameters, Parameters, check_classes
+from stages.parameters import ModelParameters, Parameters, check_classes, check_images
 
 Known = Mapping[str, Facts]
 Range = tuple[int, int]
@@ -43,10 +43,11 @@ def fitting_classes(parameters: Parameters, known: Known) -> Sequence[str]:
     """Return the names of the classes.
 
     Raises:
-        MisfitError: The parameters do not fit them; lists all faults.
+        MisfitError: The parameters do not fit them, or the images; lists all faults.
     """
-    class_names: Sequence[str] = known["data[train]"]["class_names"]
-    faults = check_classes(parameters, len(class_names), class_names)
+    train = known["data[train]"]
+    class_names: Sequence[str] = train["class_names"]
+    faults = check_classes(parameters, len(class_names), class_names) + check_images(parameters, train["image_shape"])
     if faults:
         raise MisfitError(faults)
     return class_names

@@ -12,7 +12,7 @@ from stages.parameters import Parameters, check_classes
 
 KNOWN = {
     "models": {},
-    "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
+    "data[train]": {"transfer": 240, "class_names": list("abcdeg"), "image_shape": [8, 8, 1]},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
 }
 

@@ -21,6 +21,9 @@ student: {model: {name: mlp, width: 8}, epochs: 1}
 controls: [hard]
 """
 
+DIVERGING = "{learning_rate: 1000, weight_decay: 100, batch_size: 16, epochs: 3, model: {name: mlp, width: 8}}"
+"""Of a teacher or student, a training in which the weights grow a hundred thousand times in a step."""
+
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
 

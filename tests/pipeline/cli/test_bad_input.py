@@ -122,6 +122,19 @@ def test_wrong_data_is_told_once_and_the_run_goes_on_when_it_is_right(
     assert command("run", "tiny.yaml", "--until", "views").code == 0
 
 
+@pytest.mark.parametrize("name", ["shift", "cutout"])
+def test_augmentation_that_leaves_nothing_ends_with_2_before_anything_is_trained(
+    project: Path, command: Command, name: str
+) -> None:
+    setting = f"data.augment={{{name}: 8}}"
+    told = f"augment.{name}: must be less than the images' smaller side, 8, or nothing may be left of one; got 8\n"
+    for verb in ("validate", "run"):
+        done = command(verb, "tiny.yaml", "--set", setting)
+        assert done.code == 2
+        assert done.err.endswith(told)
+    assert "generalist: done" not in done.out
+
+
 def test_each_fault_of_the_data_has_a_line_that_says_where_the_source_is_named(project: Path, command: Command) -> None:
     arrays = make_arrays()
     np.savez(project / "tiny.npz", x_train=arrays["x_train"], y_train=arrays["y_train"])

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.store import Store
 from stages import STAGES
-from tests.pipeline.cli.conftest import Command, make_arrays, newest
+from tests.pipeline.cli.conftest import DIVERGING, Command, make_arrays, newest
 
 
 def test_validate_says_that_a_config_is_right(project: Path, command: Command) -> None:
@@ -110,7 +110,7 @@ def test_status_of_a_finished_run(finished: Path, command: Command) -> None:
 
 
 def test_status_says_why_a_run_failed(project: Path, command: Command) -> None:
-    command("run", "tiny.yaml", "--set", "generalist.learning_rate=1e30", "--set", "generalist.epochs=3")
+    command("run", "tiny.yaml", "--set", f"generalist={DIVERGING}")
     done = command("status")
     assert done.out.splitlines()[0].endswith(": failed")
     assert "generalist: " in done.out

@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.cli.selection import select
 from pipeline.cli.tables import models_table, results_table
 from pipeline.errors import ConfigError
-from tests.pipeline.cli.conftest import Command, newest
+from tests.pipeline.cli.conftest import DIVERGING, Command, newest
 
 ALL = {
     "data[train]", "data[test]", "views[0]", "generalist", "confusion", "subsets", "specialist[0-1]",
@@ -116,7 +116,7 @@ def test_only_begins_nothing_where_some_inputs_are_missing(project: Path, comman
 
 def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, command: Command) -> None:
     # The first student diverges while the generalist trains, on which all other stages depend.
-    explode = ("--set", "student.learning_rate=1e30", "--set", "student.epochs=3")
+    explode = ("--set", f"student={DIVERGING}")
     stopped = command("run", "tiny.yaml", *explode)
     assert stopped.code == 1
     assert "subsets: done" not in stopped.out
@@ -129,7 +129,7 @@ def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, co
 
 
 def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: Command) -> None:
-    done = command("run", "tiny.yaml", "--set", "generalist.learning_rate=1e30", "--set", "generalist.epochs=3")
+    done = command("run", "tiny.yaml", "--set", f"generalist={DIVERGING}")
     fault, where, advice = done.err.splitlines()
     assert fault.startswith("generalist: ")
     run = newest(project / "runs")

@@ -14,6 +14,7 @@ from stages.parameters import (
     SpecialistsParameters,
     TransferParameters,
     check_classes,
+    check_images,
 )
 
 DATA = DataParameters(source="sklearn:digits")
@@ -103,3 +104,18 @@ def test_check_classes_names_the_faults_of_listed_subsets():
         (("specialists", "subsets", 0, 1), "must be a class id within 0..3; got 12"),
         (("specialists", "subsets", 2), "must leave out one of the 4 classes or more; got 4 of them"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("augment", "faults"),
+    [
+        ({"shift": 7, "cutout": 7, "rotate": 180}, []),
+        ({"shift": 8}, ["shift"]),
+        ({"shift": 9, "cutout": 1024}, ["shift", "cutout"]),
+    ],
+)
+def test_check_images_names_what_could_leave_nothing_of_an_image(augment, faults):
+    parameters = Parameters(data=DataParameters(source="npz:x", augment=augment))
+    found = check_images(parameters, [8, 10, 3])
+    assert [place for place, _ in found] == [("data", "augment", name) for name in faults]
+    assert all("smaller side, 8, or nothing may be left of one; got" in message for _, message in found)

@@ -78,6 +78,27 @@ from stages.parameters import (
             "{source: 'npz:x'}\ncontrols: hard",
             "controls: must be a list, such as [a, b]; got 'hard'; did you mean [hard]?",
         ),
+        ("{source: 'npz:x'}\nstudent: {epochs: 100000000}", "student.epochs: must be at most 100000; got 100000000"),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {width: 10000000}}",
+            "student.model.width: must be at most 65536; got 10000000",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {model: {width: 4096}}",
+            "student.model.width: must be at most 2048 with a model of cnn; got 4096",
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {learning_rate: 1.0e+6}",
+            "student.learning_rate: must be at most 1000; got 1000000.0",
+        ),
+        (
+            "{source: 'npz:x'}\nsweep: {temperature: [4, 1.0e-9]}",
+            "sweep.temperature[1]: must be at least 0.01; got 1e-09",
+        ),
+        (
+            "{source: 'npz:x', memory_budget: 4000000000}",
+            "data.memory_budget: must be at most 65536; got 4000000000",
+        ),
         ("{source: 'npz:x'}\nspecialists: {size: 1}", "specialists.size: must be at least 2; got 1"),
         ("{source: 'npz:x'}\nspecialists: {fraction: 1}", "specialists.fraction: must be less than 1; got 1"),
         ("{source: 'npz:x'}\nstudent: {batch_size: 1}", "student.batch_size: must be at least 2; got 1"),

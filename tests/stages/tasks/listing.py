@@ -11,7 +11,7 @@ STAGE = {stage.name: stage for stage in STAGES}
 KNOWN = {
     "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5, "stamp": {}},
     "models": {},
-    "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
+    "data[train]": {"transfer": 240, "class_names": list("abcdeg"), "image_shape": [8, 8, 1]},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
     "imported": {"clip": {"digest": "c" * 64, "store": "/store", "record": "imported-1"}},
 }

@@ -50,3 +50,8 @@ def test_recipes_hold_the_content_of_a_networks_files_and_not_their_place():
     assert kept("generalist", "1", "/a.pth") == recipes("generalist")
     (task,) = listed("models", known("1", "/a.pth"), student__model={"weights": "a.pth"}).values()
     assert (task.arguments["weights"], task.arguments["content"]) == ("/a.pth", "1")
+
+
+def test_augmentations_that_leave_nothing_are_refused_before_anything_is_trained():
+    with pytest.raises(MisfitError, match=r"data.augment.shift: must be less than the images' smaller side, 8"):
+        listed("transfer", data__augment={"shift": 8})

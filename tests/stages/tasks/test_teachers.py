@@ -21,7 +21,9 @@ def test_calibration_is_of_every_teacher_and_only_where_asked_for():
 
 @pytest.mark.parametrize(("classes", "count"), [(3, 1), (4, 2), (5, 2), (6, 3), (100, 3)])
 def test_count_of_specialists_is_what_fits_where_none_is_asked_for(classes, count):
-    known = KNOWN | {"data[train]": {"transfer": 240, "class_names": [str(c) for c in range(classes)]}}
+    known = KNOWN | {
+        "data[train]": {"transfer": 240, "class_names": [str(c) for c in range(classes)], "image_shape": [8, 8, 1]}
+    }
     (kept,) = recipes("subsets", known).values()
     assert kept["parameters"]["specialists.count"] == count
 
