@@ -27,6 +27,14 @@ STAGES = (
         packages=("torch", "numpy"),
     ),
     Stage(
+        "fold",
+        "stages.folds:train",
+        tasks="stages.tasks:fold",
+        decided_by=("models",),
+        packages=("torch", "numpy"),
+        gpu=1.0,
+    ),
+    Stage(
         "generalist",
         "stages.generalist:train",
         tasks="stages.tasks:generalist",

@@ -1,6 +1,9 @@
 """Stage `confusion`: what the generalist takes for what, on examples it was not trained on."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.stage import Artifact, Work
 from specialists import subsets
@@ -25,7 +28,26 @@ def measure(*, dataset: Artifact, generalist: Artifact, work: Work) -> Artifact:
     held_out = np.flatnonzero(dataset.arrays["holdout"])
     labels = dataset.arrays["labels"][held_out]
     logits = network.predict(generalist, Pixels.of(dataset).show(held_out), warn=work.warn)
-    log_probs = logits.log_softmax(dim=1).numpy(force=True)
+    return _measured(logits.log_softmax(dim=1).numpy(force=True), labels)
+
+
+def gather(*, dataset: Artifact, folds: Sequence[Artifact], work: Work) -> Artifact:  # noqa: ARG001
+    """Average what was predicted of every fold by the generalist that was trained on the others.
+
+    Args:
+        dataset: The training half of the data set, dealt out to folds.
+        folds: What stage `fold` returned of each.
+        work: Nothing of it is used.
+
+    Returns:
+        As `measure`, over all training examples, in their order.
+    """
+    examples = np.concatenate([fold.arrays["examples"] for fold in folds])
+    log_probs = np.concatenate([fold.arrays["log_probs"] for fold in folds])
+    return _measured(log_probs[np.argsort(examples)], dataset.arrays["labels"])
+
+
+def _measured(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Artifact:
     probs = np.exp(log_probs)
     return Artifact(
         {"probs": probs, "labels": labels, "confusion": subsets.soft_confusion(probs, labels)},

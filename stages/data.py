@@ -22,6 +22,7 @@ def load(  # what a data set is, and where
     root: str,
     stamp: Json = None,
     holdout: float | None = None,
+    folds: int | None = None,
     size: int | None = None,
     test: float | None = None,
     work: Work,
@@ -35,30 +36,46 @@ def load(  # what a data set is, and where
         source: The source as the config names it.
         root: Folder that relative paths of the source start from.
         stamp: What showed, when the run was planned, that the content is of this digest.
-        holdout: Share of the training part that no network is trained on, drawn from each class alike; None for the
-            test half, which has none.
+        holdout: Share of the training part that no network is trained on, drawn from each class alike.
+        folds: In place of it, the number of parts that the training part is dealt out to, of each class alike: none of
+            it is held out then. The test half has neither.
         size: Height and width that the images of a folder are brought to.
         test: Share of a folder's images that makes the test half.
-        work: Its seed draws the holdout.
+        work: Its seed draws the holdout or the folds.
 
     Returns:
         Arrays `images` uint8 (examples, height, width, channels) and `labels` int64 (examples,); of the training half
-        also `holdout` bool (examples,). Facts: `class_names`, `image_shape`, the counts, and the `mean` and `std` of
-        each channel over the training part without the holdout, in [0, 1].
+        also `holdout` bool (examples,), and with folds `fold` int64 (examples,). Facts: `class_names`, `image_shape`,
+        the counts, and the `mean` and `std` of each channel over the training part without the holdout, in [0, 1].
 
     Raises:
         LearningError: The data set is not what it must be; the message lists all faults.
-        StageError: A holdout is missing, or given for the test half.
+        StageError: Of holdout and folds not one is given for the training half, or one for the test half; or there are
+            fewer examples than folds.
     """
-    if (holdout is None) != (split == "test"):
-        raise StageError(f"holdout must be given for the training half and for no other; got {holdout} for {split}")
+    given = {name: value for name, value in (("holdout", holdout), ("folds", folds)) if value is not None}
+    if len(given) != (split == "train"):
+        rule = "holdout or folds must be given for the training half and for no other"
+        raise StageError(f"{rule}; got {given or 'neither'} for {split}")
     data = sources.load(source, root, split, options=sources.Options(size, test), digest=digest, stamp=stamp)
+    if folds is not None:
+        return _dealt_out(data, folds, work.seed)
     return _test_half(data) if holdout is None else _train_half(data, holdout, work.seed)
 
 
 def training_rows(dataset: Artifact) -> NDArray[np.int64]:
     """Return the example ids of the training part without the holdout, in its order: what teachers are trained on."""
     return np.flatnonzero(~dataset.arrays["holdout"])
+
+
+def without_fold(dataset: Artifact, fold: int) -> Artifact:
+    """Return a training half that was dealt out to folds with one of them as its holdout.
+
+    Nothing in it is of the held out examples but these themselves: mean and standard deviation are those of the others.
+    """
+    arrays = dataset.arrays
+    shared = {name: dataset.facts[name] for name in ("class_names", "image_shape")}
+    return _divided(arrays["images"], arrays["labels"], arrays["fold"] == fold, shared)
 
 
 def _test_half(data: sources.Examples) -> Artifact:
@@ -68,14 +85,30 @@ def _test_half(data: sources.Examples) -> Artifact:
 
 def _train_half(data: sources.Examples, holdout: float, seed: int) -> Artifact:
     held_out = sources.split_holdout(data.labels, holdout, seed)
-    mean, std = _channel_statistics(data.images[~held_out])
-    facts = _shared_facts(data) | {
+    return _divided(data.images, data.labels, held_out, _shared_facts(data))
+
+
+def _dealt_out(data: sources.Examples, folds: int, seed: int) -> Artifact:
+    n = len(data.labels)
+    if folds > n:
+        raise StageError(f"data.folds must be at most {n}, the number of training examples; got {folds}")
+    whole = _divided(data.images, data.labels, np.zeros(n, dtype=np.bool_), _shared_facts(data))
+    dealt = {"fold": sources.split_folds(data.labels, folds, seed)}
+    return Artifact({**whole.arrays, **dealt}, {**whole.facts, "folds": folds})
+
+
+def _divided(
+    images: NDArray[np.uint8], labels: NDArray[np.int64], held_out: NDArray[np.bool_], shared: dict[str, Json]
+) -> Artifact:
+    """Return a training half, some examples of which are held out."""
+    mean, std = _channel_statistics(images[~held_out] if held_out.any() else images)
+    facts = shared | {
         "transfer": int((~held_out).sum()),
         "holdout": int(held_out.sum()),
         "mean": mean.tolist(),
         "std": np.maximum(std, 1e-3).tolist(),  # a channel that never varies is only centred
     }
-    return Artifact({"images": data.images, "labels": data.labels, "holdout": held_out}, facts)
+    return Artifact({"images": images, "labels": labels, "holdout": held_out}, facts)
 
 
 def _shared_facts(data: sources.Examples) -> dict[str, Json]:

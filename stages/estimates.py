@@ -5,7 +5,7 @@ Times are not known here: tasks of one kind are alike, so that what an earlier o
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Facts, Task
@@ -63,14 +63,14 @@ def assumed_data(
     """Return the facts, by task id, that the halves of a data set will hold, as far as sizes tell.
 
     Args:
-        share: That is held out.
+        share: That is held out; 0 for nothing.
         class_names: Of every class, in the order of the ids.
         class_counts: Training examples of each class.
         test: Number of test examples.
         image_shape: Height, width and channels.
     """
     # As `stages.learning.split` holds them out.
-    holdout = sum(min(max(round(share * n), 1), n - 1) for n in class_counts)
+    holdout = sum(min(max(round(share * n), 1), n - 1) for n in class_counts) if share else 0
     shared = {"class_names": list(class_names), "image_shape": list(image_shape)}
     return {
         "data[train]": shared | {"transfer": sum(class_counts) - holdout, "holdout": holdout},
@@ -121,7 +121,7 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     Returns:
         The effort; one that says nothing where the sizes are not known.
     """
-    measure = _taken if task.function else _MEASURES.get(task.stage)
+    measure = _OTHERS.get(task.function) or _MEASURES.get(task.stage)
     if measure is None or "data[train]" not in known:
         return Effort()
     known = assumed_transfer(parameters, known["data[train]"]) | dict(known)
@@ -171,10 +171,20 @@ def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return _training(sizes, wanted, wanted.epochs * sizes.training, wanted.model)
 
 
+def _fold(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
+    wanted, n_folds = parameters.generalist, parameters.data.folds or 1
+    size = sizes.training // n_folds * (4 * sizes.classes + _LABEL_BYTES)
+    shown = sizes.training * (n_folds - 1) / n_folds
+    training = _training(sizes, wanted, wanted.epochs * shown, wanted.model)
+    return replace(training, least_bytes=size, most_bytes=size + 4 * sizes.classes + _LABEL_BYTES)
+
+
 def _confusion(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    size = sizes.holdout * (4 * sizes.classes + _LABEL_BYTES) + 8 * sizes.classes**2
-    memory = PROCESS_BYTES + sizes.holdout * (sizes.image_bytes + 16 * sizes.classes)
-    return Effort(_like(sizes.digest, parameters.generalist.model), sizes.holdout, size, size, memory)
+    n = sizes.holdout or sizes.training
+    size = n * (4 * sizes.classes + _LABEL_BYTES) + 8 * sizes.classes**2
+    memory = PROCESS_BYTES + sizes.holdout * sizes.image_bytes + n * 16 * sizes.classes
+    kind = _like(sizes.digest, parameters.generalist.model, *(() if sizes.holdout else ("folds",)))
+    return Effort(kind, n, size, size, memory)
 
 
 def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -265,6 +275,9 @@ def _like(*parts: object) -> str:
     return sha256(canonical(plain(parts)))[:12]
 
 
+_OTHERS: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {"stages.given:use": _taken}
+"""Of tasks that are not what their stage says."""
+
 _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "data": _data,
     "transfer": _transfer,
@@ -272,6 +285,7 @@ _MEASURES: dict[str, Callable[[Task, Parameters, _Sizes], Effort]] = {
     "models": _models,
     "given": _given,
     "generalist": _generalist,
+    "fold": _fold,
     "confusion": _confusion,
     "subsets": _subsets,
     "specialist": _specialist,

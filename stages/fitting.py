@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.errors import StageError
 from pipeline.recipe import derive_seed
 from pipeline.stage import Artifact, Work
 from stages.learning import metrics, training, views
@@ -151,8 +152,15 @@ def fit(
         work: Its seed draws what is drawn in a step; its threads, progress and checkpoint.
 
     Returns:
-        For each epoch its number, mean loss, and accuracy and NLL on the holdout.
+        For each epoch its number, mean loss, and accuracy and NLL on the holdout, where that has examples: nothing is
+        judged on what it was trained on.
+
+    Raises:
+        StageError: The best epoch is to be kept, and nothing is held out to find it by.
     """
+    has_holdout = len(holdout.examples) > 0
+    if parameters.keep == "best" and not has_holdout:
+        raise StageError("keep must be last where nothing is held out to find the best epoch by; got best")
     training.use_threads(work.threads)
     held_out = pixels.show(holdout.examples)
     # Drawn again when its turn comes: kept until then, it would keep a view's soft targets in memory all along.
@@ -174,7 +182,7 @@ def fit(
         objective,
         _settings(parameters, n_shown, work),
         progress=work.progress,
-        validate=validate,
+        validate=validate if has_holdout else None,
         checkpoint=work.checkpoint,
     )
 

@@ -47,8 +47,8 @@ def train(
         work: Its seed, which all students of a run share, draws the weights and the order.
 
     Returns:
-        The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`; the
-        `shift` of the outputs' biases, where there is one.
+        The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`, if there
+        is one; the `shift` of the outputs' biases, where there is one.
     """
     labels = dataset.arrays["labels"]
     model, description = network.initial(
@@ -87,7 +87,8 @@ def train(
         work=work,
     )
     kept = history[best_epoch(history) - 1] if student.keep == "best" else history[-1]
-    facts = {"history": history, "holdout": {measure: kept[measure] for measure in ("accuracy", "nll")}}
+    judged = {measure: kept[measure] for measure in ("accuracy", "nll") if measure in kept}
+    facts = {"history": history} | ({"holdout": judged} if judged else {})
     if student.match_frequencies:
         facts |= _match_frequencies(model, dataset, pixels, work)
     return network.to_artifact(model, description, facts)

@@ -13,7 +13,7 @@ from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
 from pipeline.config import Loaded
-from pipeline.errors import ConfigError, Fault, MisfitError, StoreError, did_you_mean
+from pipeline.errors import ConfigError, Fault, Location, MisfitError, StoreError, did_you_mean
 from pipeline.executor import Needs, check_options
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
@@ -21,7 +21,7 @@ from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
-from stages.parameters import check_classes, check_images, resolved
+from stages.parameters import check_classes, check_holdout, check_images, resolved
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -83,7 +83,8 @@ class Composition:
         """Return what these stages need of the machines that do them."""
         wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in stages)
         modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
-        return Needs(wanted, dict(_threads(self.config).values()), modules, self.store.location)
+        threads = {stage: n for of_stages, n in _threads(self.config).values() for stage in of_stages}
+        return Needs(wanted, threads, modules, self.store.location)
 
     @property
     def droppable(self) -> frozenset[str]:
@@ -126,7 +127,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
     def check(config: Config) -> list[Fault]:
-        faults: list[Fault] = list(check_options(config.ray, STAGES, _threads(config)))
+        faults: list[Fault] = [*check_options(config.ray, STAGES, _threads(config)), *check_holdout(config)]
         try:
             store = Store.open(config.store) if make else Store.at(config.store)
         except StoreError as error:
@@ -174,12 +175,12 @@ def _lines(error: LearningError) -> Iterator[str]:
     yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
 
 
-def _threads(config: Config) -> dict[tuple[str | int, ...], tuple[str, int]]:
-    """Return by config path the stage that a number of threads is for, and the number."""
+def _threads(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
+    """Return by config path the stages that a number of threads is for, and the number."""
     return {
-        ("generalist", "threads"): ("generalist", config.generalist.threads),
-        ("specialists", "threads"): ("specialist", config.specialists.threads),
-        ("student", "threads"): ("student", config.student.threads),
+        ("generalist", "threads"): (("generalist", "fold"), config.generalist.threads),
+        ("specialists", "threads"): (("specialist",), config.specialists.threads),
+        ("student", "threads"): (("student",), config.student.threads),
     }
 
 

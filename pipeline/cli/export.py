@@ -15,7 +15,7 @@ STUDENT = "student-distilled"
 """The network that is written unless another is asked for."""
 
 N_EXAMPLES = 256
-"""Examples of the holdout that the file is checked on, at most."""
+"""Examples that the file is checked on, at most."""
 
 
 def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = None, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
         raise ConfigError(f"--network: must be {STUDENT} with --format {form}; got '{network}'; use safetensors")
     portable.check_packages(form)
     description, student = read_student(run.folder.path)
-    images = _held_out(run)
+    images, part = _examples(run)
     file = to or run.folder.path / f"student{portable.SUFFIXES[form]}"
     content = portable.written(student, description, form)
     difference = portable.largest_difference(portable.opened(form, content), student, images)
@@ -56,7 +56,7 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     say(f"{file}: {len(content):,} bytes")
     say(
         f"largest difference from PyTorch in logits and probabilities: {difference:.1e}, over {len(images)} examples of"
-        f" the holdout (must be less than {portable.TOLERANCE:g})"
+        f" the {part} (must be less than {portable.TOLERANCE:g})"
     )
 
 
@@ -110,9 +110,15 @@ def _write(file: Path, content: bytes) -> None:
         raise StoreError(f"{file}: must be writable; got {error.strerror}") from error
 
 
-def _held_out(run: KeptRun) -> Any:
-    """Return images that the student was not trained on, uint8 (images, height, width, channels)."""
+def _examples(run: KeptRun) -> tuple[Any, str]:
+    """Return images, uint8 (images, height, width, channels), and what they are of.
+
+    They are of the holdout, or of the training set where there is none: no network is judged by them.
+    """
     import numpy as np  # noqa: PLC0415
 
-    dataset = run.artifact("data[train]")
-    return np.asarray(dataset.arrays["images"])[np.flatnonzero(dataset.arrays["holdout"])[:N_EXAMPLES]]
+    arrays = run.artifact("data[train]").arrays
+    rows, part = np.flatnonzero(arrays["holdout"]), "holdout"
+    if not len(rows):
+        rows, part = np.arange(len(arrays["labels"])), "training set"
+    return np.asarray(arrays["images"])[rows[:N_EXAMPLES]], part

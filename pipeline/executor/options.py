@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.errors import Fault, did_you_mean
+from pipeline.errors import Fault, Location, did_you_mean
 from pipeline.executor.cpus import available_cpus
 from pipeline.stage import Stage
 
@@ -145,19 +145,19 @@ def demand(options: RayOptions, stage: Stage, threads: int, *, has_gpus: bool) -
 
 
 def check_options(
-    options: RayOptions, stages: Sequence[Stage], threads: Mapping[tuple[str | int, ...], tuple[str, int]]
+    options: RayOptions, stages: Sequence[Stage], threads: Mapping[Location, tuple[Sequence[str], int]]
 ) -> list[Fault]:
     """Check what the schema cannot know: the stages, their threads, and what this machine has.
 
     Args:
         options: Where the tasks run.
         stages: All stages of the run.
-        threads: By config path, a stage and the number of threads that its tasks want.
+        threads: By config path, stages and the number of threads that their tasks want.
 
     Returns:
         Location in the config and message of every fault.
     """
-    wanted = dict(threads.values())
+    wanted = {stage: n for of_stages, n in threads.values() for stage in of_stages}
     faults = _misplaced(options)
     for name, reserved in options.resources.items():
         faults += _faults_of(options, name, reserved, [stage.name for stage in stages if stage.kept], wanted)

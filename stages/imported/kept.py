@@ -115,7 +115,7 @@ def freshen(store: Store, record: str) -> None:
 
 def data_of(parameters: Mapping[str, Json]) -> dict[str, Json]:
     """Return what of the parameters of a data set's training half decides which example has which id."""
-    return {name: value for name, value in parameters.items() if name not in {"data.holdout", "split"}}
+    return {name: value for name, value in parameters.items() if name not in {"data.holdout", "data.folds", "split"}}
 
 
 def _imported_name(task: str) -> str | None:

@@ -13,9 +13,9 @@ from stages.learning import checks, origins
 from stages.learning.checks import AnyArray
 from stages.learning.errors import LearningError
 from stages.learning.origins import Half, Json, Options, vision
-from stages.learning.split import split_holdout
+from stages.learning.split import split_folds, split_holdout
 
-__all__ = ["Examples", "Identity", "Options", "fetch", "identify", "load", "split_holdout", "stamp"]
+__all__ = ["Examples", "Identity", "Options", "fetch", "identify", "load", "split_folds", "split_holdout", "stamp"]
 
 DEFAULT = Options()
 

@@ -23,6 +23,23 @@ def split_holdout(labels: NDArray[np.int64], share: float, seed: int) -> NDArray
     return _smallest_of_each(labels, share, np.random.Philox(key=seed).random_raw(len(labels)))
 
 
+def split_folds(labels: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal the examples out to folds: of every class as many to each as to any other, or one more.
+
+    Args:
+        labels: int64 (examples,), every class at least twice, so that no fold has all of one.
+        n_folds: At least 2.
+        seed: Not negative. Every example draws a number from it, in whose order those of a class are dealt out.
+
+    Returns:
+        int64 (examples,), the fold of each, from 0. Folds differ by one example at most.
+    """
+    order = np.lexsort((np.random.Philox(key=seed).random_raw(len(labels)), labels))
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % n_folds
+    return folds
+
+
 def choose_share(labels: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
     """Choose examples: of every class the same share, at least one.
 

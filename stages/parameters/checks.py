@@ -2,9 +2,33 @@
 
 from collections.abc import Sequence
 
-from pipeline.errors import Fault
+from pipeline.errors import Fault, Location
 from stages import manual, tables
 from stages.parameters.everything import Parameters
+
+
+def check_holdout(parameters: Parameters) -> list[Fault]:
+    """Return what needs a holdout where there are folds in place of it: location in the config and message of each."""
+    if parameters.data.folds is None:
+        return []
+    named = {name: getattr(parameters, name) for name in ("generalist", "specialists", "student")}
+    given = parameters.generalist.given
+    nothing = "with data.folds, for nothing is held out"
+    needs: list[tuple[Location, bool, str]] = [
+        *(
+            ((name, "keep"), section.keep == "best", f"be last {nothing} to find the best epoch by; got best")
+            for name, section in named.items()
+        ),
+        (
+            ("generalist", "from"),
+            given is not None,
+            f"be left out with data.folds, whose generalists must be trained as this one is; got {given}",
+        ),
+        (("combine", "calibrate"), parameters.combine.calibrate, f"be false {nothing} from specialists; got true"),
+        (("student", "match_frequencies"), parameters.student.match_frequencies, f"be false {nothing}; got true"),
+        (("sweep",), parameters.sweep is not None, f"be left out {nothing} to choose by; got one"),
+    ]
+    return [(place, f"must {rule}") for place, is_needed, rule in needs if is_needed]
 
 
 def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:

@@ -117,12 +117,22 @@ class DataParameters(Section):
         description="With a source of folder that has no train/ and test/: the share of each class that makes the test "
         "split, chosen by file name.",
     )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="In place of a holdout, number of parts that the training examples are dealt out to. So many more "
+        "generalists are trained, each on all parts but one; what is confused is measured by what each says of that "
+        "one. Teachers and students are trained on everything, and nothing is left to judge or to choose by: keep "
+        "best, a sweep, calibrate, match_frequencies and generalist.from need a holdout.",
+    )
     holdout: float = Field(
         default=0.15,
-        gt=0,
+        ge=0,
         le=0.5,
+        validate_default=True,
         description="Share of each class's training examples that no teacher or student is trained on; "
-        "what the generalist confuses is measured there.",
+        "what the generalist confuses is measured there. With folds it is 0, and only then.",
     )
     transfer: TransferParameters = Field(
         default=TransferParameters(), description="The transfer set; all but the holdout unless this says otherwise."
@@ -141,6 +151,25 @@ class DataParameters(Section):
         default=AugmentParameters(),
         description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_held_out_with_folds(cls, values: Any) -> Any:
+        """Hold nothing out where there are folds, unless something else is said."""
+        return {"holdout": 0.0} | values if isinstance(values, dict) and values.get("folds") is not None else values
+
+    @field_validator("holdout")
+    @classmethod
+    def _holdout_or_folds(cls, holdout: float, info: ValidationInfo) -> float:
+        """Return the holdout where there is one or folds, and not both."""
+        if "folds" not in info.data:  # which has a fault of its own
+            return holdout
+        folds = info.data["folds"]
+        if folds is None and not holdout:
+            raise ValueError("must be greater than 0, or data.folds be given; got 0")
+        if folds is not None and holdout:
+            raise ValueError(f"must be 0 or left out with data.folds; got {holdout:g}")
+        return holdout
 
     @field_validator("download", "size", "test")
     @classmethod

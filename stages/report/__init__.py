@@ -21,6 +21,8 @@ def write(  # noqa: PLR0913  # all that a run has made
     sweep: Artifact | None = None,
     dropped: Sequence[str] = (),
     imports: Sequence[Artifact] = (),
+    folds: Sequence[Artifact] = (),
+    confusion: Artifact | None = None,
 ) -> dict[str, bytes]:
     """Write what a run leaves behind.
 
@@ -37,6 +39,8 @@ def write(  # noqa: PLR0913  # all that a run has made
         sweep: The settings that were tried, where several were.
         dropped: Names of the specialists that failed, and that the run went on without.
         imports: What was imported as one more teacher.
+        folds: What stage `fold` returned of each fold, where there are any, for the training curves.
+        confusion: What was measured of them together.
 
     Returns:
         Contents by file name.
@@ -44,7 +48,16 @@ def write(  # noqa: PLR0913  # all that a run has made
     from stages.report.page import write_page  # noqa: PLC0415  # brings numpy, which planning a run does without
 
     results = compose_results(
-        dataset, test, subsets, targets, evaluation, run, sweep=sweep, dropped=dropped, imports=imports
+        dataset,
+        test,
+        subsets,
+        targets,
+        evaluation,
+        run,
+        sweep=sweep,
+        dropped=dropped,
+        imports=imports,
+        confusion=confusion,
     )
     weights = _safetensors(students[0])
     page = write_page(
@@ -54,6 +67,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         generalist=generalist,
         specialists=specialists,
         students=dict(zip(evaluation.facts["variants"], students, strict=True)),
+        folds=folds,
         run=run,
     )
     return {

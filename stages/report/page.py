@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 N_TASKS = 400
 """Tasks of a stage whose lineage is shown; a big run has thousands of shards."""
 METHODS = {
-    "confusion": "clusters of what the generalist confuses on the holdout",
-    "covariance": "clusters of what the generalist predicts together on the holdout",
+    "confusion": "clusters of what the generalist confuses on {judged}",
+    "covariance": "clusters of what the generalist predicts together on {judged}",
     "random": "dealt out at random, a control",
     "manual": "listed in the config",
 }
 """How subsets are found, by the name of the method."""
+HOLDOUT = "the holdout"
+FOLDS = "the fold that it was not trained on"
 
 
 def write_page(
@@ -34,6 +36,7 @@ def write_page(
     specialists: Sequence[Artifact],
     students: Mapping[str, Artifact],
     run: RunSummary,
+    folds: Sequence[Artifact] = (),
 ) -> str:
     """Return the report as HTML that needs nothing beside it.
 
@@ -45,10 +48,12 @@ def write_page(
         specialists: The specialists, for theirs.
         students: The students by variant, for theirs.
         run: What the run knows of itself.
+        folds: The generalists of the folds, where there are any, for theirs.
     """
     names, classes = results["data"]["classes"], [subset["classes"] for subset in subsets.facts["subsets"]]
     counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
     nets = [specialist.facts for specialist in specialists]
+    judged = FOLDS if folds else HOLDOUT
     return render(
         "page.html.jinja",
         results=results,
@@ -60,14 +65,15 @@ def write_page(
         hover=confusion.hover_data(counts, names, classes),
         mistakes=confusion.largest(counts, names, classes),
         cover=words.cover(results["subsets"]["cover"]),
-        method=METHODS[results["subsets"]["method"]],
+        method=METHODS[results["subsets"]["method"]].format(judged=judged),
+        judged=judged,
         subset_rows=_subset_rows(results),
         dumbbells=_dumbbells([one for one in results["specialists"] if one["state"] != "dropped"]),
         dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
         gains=figures.gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
         reliabilities=_reliabilities(results, evaluation),
-        curves=_curves(generalist, specialists, students),
+        curves=_curves(generalist, specialists, students, folds),
         timeline=timeline(run.tasks),
         costs=_costs(run.tasks),
         share=_share_of_specialists(run.tasks),
@@ -155,25 +161,33 @@ def _reliabilities(results: Mapping[str, Any], evaluation: Artifact) -> list[Mar
 
 
 def _curves(
-    generalist: Artifact, specialists: Sequence[Artifact], students: Mapping[str, Artifact]
+    generalist: Artifact, specialists: Sequence[Artifact], students: Mapping[str, Artifact], folds: Sequence[Artifact]
 ) -> list[dict[str, Any]]:
+    """Return the curves of the trainings that were judged: with folds, of their generalists alone."""
+    judged = FOLDS if folds else HOLDOUT
     whole = {"generalist": generalist} | {words.model_name(name): net for name, net in students.items()}
     groups = {
         "Over all classes": whole,
+        "The generalists of the folds": {f"fold {net.facts['fold'] + 1}": net for net in folds},
         "Specialists, among their own classes": {examples.short_name(i): net for i, net in enumerate(specialists)},
     }
     return [
         {
             "title": title,
             "figures": [
-                figures.curves(histories, "accuracy", label="accuracy on the holdout"),
-                figures.curves(histories, "nll", label="NLL on the holdout"),
+                figures.curves(histories, "accuracy", label=f"accuracy on {judged}"),
+                figures.curves(histories, "nll", label=f"NLL on {judged}"),
             ],
             "legend": figures.legend(list(histories)),
         }
         for title, nets in groups.items()
-        if (histories := {name: net.facts["history"] for name, net in nets.items() if net.facts["history"]})
+        if (histories := {name: net.facts["history"] for name, net in nets.items() if _is_judged(net)})
     ]
+
+
+def _is_judged(net: Artifact) -> bool:
+    """Whether the epochs of a training were judged on examples that were held out from it."""
+    return any("accuracy" in epoch for epoch in net.facts["history"])
 
 
 def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
@@ -193,11 +207,11 @@ def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
 
 
 def _share_of_specialists(tasks: Sequence[TaskSummary]) -> dict[str, float]:
-    """Return the seconds that the specialists took, in training, scoring and combination, and those of all tasks."""
+    """Return the seconds that the specialists took, in finding, training, scoring and combination, and of all tasks."""
     ours = [
         task.seconds
         for task in tasks
-        if task.stage in {"subsets", "specialist", "combined"}
+        if task.stage in {"fold", "subsets", "specialist", "combined"}
         or (task.stage in {"targets", "calibration"} and not task.id.startswith(f"{task.stage}[generalist"))
     ]
     return {"specialists": sum(ours), "all": sum(task.seconds for task in tasks)}

@@ -24,6 +24,7 @@ def compose_results(
     sweep: Artifact | None = None,
     dropped: Sequence[str] = (),
     imports: Sequence[Artifact] = (),
+    confusion: Artifact | None = None,
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
     measured, names = evaluation.facts, dataset.facts["class_names"]
@@ -45,6 +46,7 @@ def compose_results(
             "mass": [subset["mass"] for subset in kept + lost],
             "cover": [sum(c in subset["classes"] for subset in kept) for c in range(len(names))],
         },
+        **({"folds": _folds(dataset, confusion)} if confusion else {}),
         **{name: measured[name] for name in _MEASURED},
         "specialists": measured["specialists"] + [_dropped(subset["classes"], names) for subset in lost],
         # What is kept has its keys sorted.
@@ -86,6 +88,11 @@ def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:
         "state": "dropped",
         **dict.fromkeys(measures),
     }
+
+
+def _folds(dataset: Artifact, confusion: Artifact) -> dict[str, Json]:
+    """Return how many folds there are, and what the generalist of each came to on its own, over all examples."""
+    return {"count": dataset.facts["folds"], **{name: confusion.facts[name] for name in ("accuracy", "nll")}}
 
 
 def _import(table: Artifact) -> dict[str, Json]:

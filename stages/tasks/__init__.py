@@ -7,7 +7,7 @@ from stages.tasks.data import data, data_content, models, transfer, views
 from stages.tasks.shared import SHARD_BYTES, Known, shards_of, subset_name, transfer_size
 from stages.tasks.soft_targets import combined, imported, imports, targets
 from stages.tasks.students import evaluate, report, student, sweep
-from stages.tasks.teachers import calibration, confusion, generalist, given, specialist, subsets
+from stages.tasks.teachers import calibration, confusion, fold, generalist, given, specialist, subsets
 
 __all__ = [
     "SHARD_BYTES",
@@ -18,6 +18,7 @@ __all__ = [
     "data",
     "data_content",
     "evaluate",
+    "fold",
     "generalist",
     "given",
     "imported",

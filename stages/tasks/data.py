@@ -11,7 +11,8 @@ def data(parameters: Parameters, known: Known) -> list[Task]:
     source, wanted = known["source"], parameters.data
     content = data_content(parameters, source)
     settings = {"source": wanted.source, "root": source["root"], "stamp": source["stamp"]}
-    train = content | {"data.holdout": wanted.holdout, "split": "train"}
+    divided = {"data.holdout": wanted.holdout} if wanted.folds is None else {"data.folds": wanted.folds}
+    train = content | divided | {"split": "train"}
     return [
         Task("data", "train", parameters=train, settings=settings),
         Task("data", "test", parameters=content | {"split": "test"}, settings=settings),

@@ -16,7 +16,7 @@ from stages.tasks.shared import (
     where_any,
     without_path,
 )
-from stages.tasks.teachers import calibrations
+from stages.tasks.teachers import calibrations, fold
 
 
 def student(parameters: Parameters, known: Known) -> list[Task]:
@@ -97,6 +97,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
     shards = list(view_shards(parameters, known))
     tables = [f"targets[{name}/{shard}]" for name in ("generalist", *subsets) for shard in shards]
     active = candidates.combination_of(parameters, students[0].settings).active_classes
+    folds = [task.id for task in fold(parameters, known)]
     return [
         Task(
             "report",
@@ -111,6 +112,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "evaluation": "evaluate",
             }
             | ({"sweep": "sweep"} if parameters.sweep else {})
+            | ({"confusion": "confusion", **where_any("folds", folds)} if folds else {})
             | where_any("imports", [f"import[{name}]" for name in parameters.targets.imported]),
             settings={"dropped": list(found_subsets(known).keys() - subsets_of(known).keys())},
         )

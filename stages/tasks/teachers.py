@@ -46,28 +46,28 @@ def given(parameters: Parameters, known: Known) -> list[Task]:
     return tasks
 
 
-def generalist(parameters: Parameters, known: Known) -> list[Task]:
-    """List the one training of the generalist, or the taking of one that is there."""
-    wanted = parameters.generalist
-    if wanted.given is not None:
-        return [_taken("generalist", "", "generalist")]
+def fold(parameters: Parameters, known: Known) -> list[Task]:
+    """List one training of a generalist for each fold that it leaves out, where there are folds."""
+    n_folds = parameters.data.folds or 0
     return [
-        Task(
-            "generalist",
-            inputs={"dataset": "data[train]"},
-            parameters={
-                "generalist": wanted.model_copy(update={"model": without_path(wanted.model)}),
-                "data.augment": parameters.data.augment,
-            }
-            | model_content(known, "generalist"),
-            settings=memory(parameters) | model_file(known, "generalist"),
-            threads=wanted.threads,
-        )
+        _over_all_classes("fold", parameters, known, identity=str(number), others={"fold": number})
+        for number in range(n_folds)
     ]
 
 
+def generalist(parameters: Parameters, known: Known) -> list[Task]:
+    """List the one training of the generalist, or the taking of one that is there."""
+    if parameters.generalist.given is not None:
+        return [_taken("generalist", "", "generalist")]
+    return [_over_all_classes("generalist", parameters, known)]
+
+
 def confusion(parameters: Parameters, known: Known) -> list[Task]:
-    """List the one measurement of what the generalist confuses on the holdout."""
+    """List the one measurement of what the generalist confuses on the holdout, or those of the folds out of theirs."""
+    folds = [task.id for task in fold(parameters, known)]
+    if folds:
+        inputs = {"dataset": "data[train]", "folds": folds}
+        return [Task("confusion", inputs=inputs, function="stages.confusion:gather")]
     return [Task("confusion", inputs={"dataset": "data[train]", "generalist": "generalist"})]
 
 
@@ -130,6 +130,26 @@ def calibration(parameters: Parameters, known: Known) -> list[Task]:
 def calibrations(parameters: Parameters, known: Known) -> dict[str, list[str]]:
     """Return the input that calibrates the teachers, the generalist first; none where that is not asked for."""
     return where_any("calibrations", [task.id for task in calibration(parameters, known)])
+
+
+def _over_all_classes(
+    stage: str, parameters: Parameters, known: Known, *, identity: str = "", others: Mapping[str, object] | None = None
+) -> Task:
+    """Return a training of the generalist's network."""
+    wanted = parameters.generalist
+    return Task(
+        stage,
+        identity,
+        inputs={"dataset": "data[train]"},
+        parameters={
+            "generalist": wanted.model_copy(update={"model": without_path(wanted.model)}),
+            "data.augment": parameters.data.augment,
+            **(others or {}),
+        }
+        | model_content(known, "generalist"),
+        settings=memory(parameters) | model_file(known, "generalist"),
+        threads=wanted.threads,
+    )
 
 
 def _given(

@@ -65,7 +65,7 @@ def test_load_refuses_another_digest(source):
 
 @pytest.mark.parametrize(("split", "holdout"), [("train", None), ("test", 0.2)])
 def test_load_refuses_a_holdout_where_it_does_not_belong(source, split, holdout):
-    with pytest.raises(StageError, match="holdout must be given for the training half and for no other"):
+    with pytest.raises(StageError, match="holdout or folds must be given for the training half and for no other"):
         data.load(split=split, holdout=holdout, work=Work(), **source)
 
 

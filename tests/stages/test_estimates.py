@@ -101,6 +101,18 @@ def test_nothing_is_expected_of_a_stage_or_sizes_that_are_not_known():
         assert (effort.kind, effort.most_bytes, effort.memory) == ("", None, None)
 
 
+def test_folds_are_as_many_generalists_on_all_folds_but_one_and_hold_nothing_out():
+    wanted = parameters(data={"source": "npz:x.npz", "folds": 4}, generalist={"epochs": 7})
+    facts = known(wanted)
+    assert (facts["data[train]"]["transfer"], facts["data[train]"]["holdout"]) == (1000, 0)
+    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 1000
+    fold = estimates.effort(Task("fold", "0"), wanted, facts)
+    assert (fold.units, fold.kind) == (7 * 750, estimates.effort(Task("generalist"), wanted, facts).kind)
+    assert fold.least_bytes == 250 * (4 * 10 + 8)
+    gathered = Task("confusion", function="stages.confusion:gather")
+    assert estimates.effort(gathered, wanted, facts).units == 1000
+
+
 def test_every_kept_stage_is_measured(tmp_path):
     wanted = parameters(combine={"calibrate": True}, student={"model": {"name": "torchvision:resnet18"}})
     graph = Graph(STAGES, wanted, seed=0, store=Store.open(str(tmp_path)), known={})

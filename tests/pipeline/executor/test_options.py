@@ -8,7 +8,7 @@ from pipeline.executor.options import GIB, Demand, RayOptions, Reserved, WaitFor
 from pipeline.stage import Stage
 
 STAGES = (Stage("data", "", ""), Stage("specialist", "", "", gpu=0.25), Stage("report", "", "", kept=False))
-THREADS = {("specialists", "threads"): ("specialist", 2), ("student", "threads"): ("student", 1)}
+THREADS = {("specialists", "threads"): (("specialist",), 2), ("student", "threads"): (("student",), 1)}
 
 
 def message(**values: object) -> str:

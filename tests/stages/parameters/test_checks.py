@@ -14,6 +14,7 @@ from stages.parameters import (
     SpecialistsParameters,
     TransferParameters,
     check_classes,
+    check_holdout,
     check_images,
 )
 
@@ -119,3 +120,38 @@ def test_check_images_names_what_could_leave_nothing_of_an_image(augment, faults
     found = check_images(parameters, [8, 10, 3])
     assert [place for place, _ in found] == [("data", "augment", name) for name in faults]
     assert all("smaller side, 8, or nothing may be left of one; got" in message for _, message in found)
+
+
+def with_all_that_needs_a_holdout(**data):
+    best = {"keep": "best"}
+    return Parameters.model_validate(
+        {
+            "data": {"source": "npz:x", **data},
+            "generalist": best | {"from": "teacher.pth"},
+            "specialists": best,
+            "combine": {"calibrate": True},
+            "student": best | {"match_frequencies": True},
+            "sweep": {"alpha": [0.5, 0.9]},
+        }
+    )
+
+
+def test_check_holdout_names_all_that_needs_one_where_there_are_folds():
+    assert check_holdout(with_all_that_needs_a_holdout()) == []
+    assert check_holdout(Parameters(data=DataParameters(source="npz:x", folds=3))) == []
+    told = dict(check_holdout(with_all_that_needs_a_holdout(folds=3)))
+    assert list(told) == [
+        ("generalist", "keep"),
+        ("specialists", "keep"),
+        ("student", "keep"),
+        ("generalist", "from"),
+        ("combine", "calibrate"),
+        ("student", "match_frequencies"),
+        ("sweep",),
+    ]
+    assert told["student", "keep"] == (
+        "must be last with data.folds, for nothing is held out to find the best epoch by; got best"
+    )
+    assert told["generalist", "from"] == (
+        "must be left out with data.folds, whose generalists must be trained as this one is; got teacher.pth"
+    )

@@ -64,6 +64,12 @@ from stages.parameters import (
             "{source: 'python:my..data:f'}",
             ("data.source: must be python:MODULE:FACTORY, such as python:my.data:load; got 'python:my..data:f'"),
         ),
+        ("{source: 'npz:x', holdout: 0}", "data.holdout: must be greater than 0, or data.folds be given; got 0"),
+        (
+            "{source: 'npz:x', folds: 5, holdout: 0.15}",
+            "data.holdout: must be 0 or left out with data.folds; got 0.15",
+        ),
+        ("{source: 'npz:x', folds: 1}", "data.folds: must be at least 2; got 1"),
         ("{source: 'npz:x', holdout: 0.6}", "data.holdout: must be at most 0.5; got 0.6"),
         ("{source: 'npz:x', augment: {shift: 128}}", "data.augment.shift: must be at most 127; got 128"),
         (

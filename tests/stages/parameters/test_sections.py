@@ -81,6 +81,12 @@ def test_parameters_keep_a_students_width_small_when_only_its_model_is_named():
     assert (parameters.student.model.width, parameters.generalist.model.width) == (8, 32)
 
 
+def test_folds_stand_in_the_place_of_the_holdout():
+    dealt = DataParameters(source="sklearn:digits", folds=5)
+    assert (dealt.folds, dealt.holdout, DATA.folds, DATA.holdout) == (5, 0.0, None, 0.15)
+    assert DataParameters(**dealt.model_dump()) == dealt
+
+
 def test_parameters_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         DATA.views = 3

@@ -55,3 +55,10 @@ def test_recipes_hold_the_content_of_a_networks_files_and_not_their_place():
 def test_augmentations_that_leave_nothing_are_refused_before_anything_is_trained():
     with pytest.raises(MisfitError, match=r"data.augment.shift: must be less than the images' smaller side, 8"):
         listed("transfer", data__augment={"shift": 8})
+
+
+def test_folds_stand_in_the_place_of_the_holdout():
+    halves = listed("data", data__folds=3)
+    assert halves["data[train]"].parameters.items() >= {"data.folds": 3, "split": "train"}.items()
+    assert "data.holdout" not in halves["data[train]"].parameters
+    assert halves["data[test]"] == listed("data")["data[test]"]

@@ -27,6 +27,14 @@ def test_every_stage_is_decided_by_what_its_tasks_read():
         assert listed(stage.name, before | decided, **changes) == listed(stage.name, known, **changes)
 
 
+def test_every_input_is_an_earlier_task_with_folds_too():
+    seen = set()
+    for task in all_tasks(data__folds=2):
+        assert set(task.input_ids) <= seen
+        seen.add(task.id)
+    assert {"fold[0]", "fold[1]"} <= set(listed("report", data__folds=2)["report"].input_ids)
+
+
 def test_every_task_has_its_own_id():
     ids = [task.id for task in all_tasks()]
     assert len(ids) == len(set(ids))

@@ -63,3 +63,26 @@ def test_specialist_does_not_depend_on_the_other_subsets():
 def test_teachers_do_not_depend_on_views_combination_or_student(stage):
     changes = {"data__views": 9, "combine__active_classes": 1, "student__epochs": 1, "student__temperature": 1.0}
     assert recipes(stage) == recipes(stage, **changes)
+
+
+def test_folds_are_generalists_of_their_own_with_seeds_of_their_own():
+    assert listed("fold") == {}
+    found = listed("fold", data__folds=3, generalist__threads=2)
+    assert list(found) == ["fold[0]", "fold[1]", "fold[2]"]
+    trained = listed("generalist", data__folds=3, generalist__threads=2)["generalist"]
+    for number, task in enumerate(found.values()):
+        assert task.parameters == trained.parameters | {"fold": number}
+        assert (task.inputs, task.settings, task.threads) == (trained.inputs, trained.settings, 2)
+    assert len({one["seed"] for one in recipes("fold", data__folds=3).values()}) == 3
+
+
+def test_confusion_is_of_the_folds_where_there_are_any():
+    assert listed("confusion")["confusion"].inputs == {"dataset": "data[train]", "generalist": "generalist"}
+    of_folds = listed("confusion", data__folds=2)["confusion"]
+    assert of_folds.inputs == {"dataset": "data[train]", "folds": ["fold[0]", "fold[1]"]}
+    assert of_folds.function == "stages.confusion:gather"
+
+
+@pytest.mark.parametrize("stage", ["generalist", "specialist", "targets", "combined", "student"])
+def test_folds_change_of_other_recipes_nothing_but_the_data(stage):
+    assert recipes(stage) == recipes(stage, data__folds=3)
