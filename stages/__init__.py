@@ -1,8 +1,10 @@
 """The stages of a run, in order: the table of contents of the whole program."""
 
+from dataclasses import replace
+
 from pipeline.stage import Stage
 
-STAGES = (
+_CHOSEN = (
     Stage(
         "data",
         "stages.data:load",
@@ -109,6 +111,21 @@ STAGES = (
         gpu=0.25,
     ),
     Stage("sweep", "stages.sweep:choose", tasks="stages.tasks:sweep", decided_by=("data",)),
+)
+"""Up to where everything has been chosen on the holdout."""
+
+_REFITTED = ("data", "views", "generalist", "specialist", "targets", "combined", "student")
+_DECIDE = ("data", "models", "subsets", "generalist", "specialist", "student", "sweep")
+_REFIT = tuple(
+    replace(stage, name=f"refit-{stage.name}", tasks=f"stages.tasks.refit:{stage.name}", decided_by=_DECIDE)
+    for stage in _CHOSEN
+    if stage.name in _REFITTED
+)
+"""The same once more of all examples, for a student of its own, if that is asked for: of the same versions."""
+
+STAGES = (
+    *_CHOSEN,
+    *_REFIT,
     Stage(
         "evaluate",
         "stages.evaluate:evaluate",

@@ -10,6 +10,7 @@ from stages.parameters import SWEPT, CombineParameters, Parameters, StudentParam
 
 DISTILLED = "distilled"
 SWEEP = "sweep"
+REFIT = "refit"
 
 _MEANINGFUL = {DISTILLED: SWEPT, "generalist": ("temperature", "alpha", "learning_rate"), "hard": ("learning_rate",)}
 """Settings that make a difference to a variant: each tries all of its own."""
@@ -44,6 +45,11 @@ def variants(parameters: Parameters) -> tuple[str, ...]:
     return (DISTILLED, *parameters.controls)
 
 
+def evaluated(parameters: Parameters) -> tuple[str, ...]:
+    """Return all of that, and last the refit, if it is asked for."""
+    return (*variants(parameters), *((REFIT,) if parameters.refit else ()))
+
+
 def candidates(parameters: Parameters) -> list[Candidate]:
     """Return all students of a run: those of a variant follow each other, and so do the seeds of a setting."""
     return [
@@ -62,6 +68,18 @@ def chosen(parameters: Parameters, known: Mapping[str, Facts]) -> list[Candidate
         for candidate in candidates(parameters)
         if candidate.settings == settings.get(candidate.variant, candidate.settings)
     ]
+
+
+def settings_of(parameters: Parameters, known: Mapping[str, Facts]) -> Settings:
+    """Return what the sweep chose for the distilled students; nothing where there is none."""
+    settings: Settings = known[SWEEP]["chosen"][DISTILLED] if parameters.sweep else {}
+    return settings
+
+
+def refitted(parameters: Parameters) -> list[str]:
+    """Return the tasks that train the students of the refit, one for each seed; none without one."""
+    names = (_name(parameters, DISTILLED, {}, seed) for seed in parameters.seeds)
+    return [f"refit-student[{name}]" for name in names] if parameters.refit else []
 
 
 def student_of(parameters: Parameters, candidate: Candidate) -> StudentParameters:

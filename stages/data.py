@@ -36,7 +36,7 @@ def load(  # what a data set is, and where
         source: The source as the config names it.
         root: Folder that relative paths of the source start from.
         stamp: What showed, when the run was planned, that the content is of this digest.
-        holdout: Share of the training part that no network is trained on, drawn from each class alike.
+        holdout: Share of the training part that no network is trained on, drawn from each class alike; 0 for nothing.
         folds: In place of it, the number of parts that the training part is dealt out to, of each class alike: none of
             it is held out then. The test half has neither.
         size: Height and width that the images of a folder are brought to.
@@ -84,7 +84,8 @@ def _test_half(data: sources.Examples) -> Artifact:
 
 
 def _train_half(data: sources.Examples, holdout: float, seed: int) -> Artifact:
-    held_out = sources.split_holdout(data.labels, holdout, seed)
+    nobody = np.zeros(len(data.labels), dtype=np.bool_)
+    held_out = sources.split_holdout(data.labels, holdout, seed) if holdout else nobody
     return _divided(data.images, data.labels, held_out, _shared_facts(data))
 
 

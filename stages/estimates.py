@@ -11,7 +11,7 @@ from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Facts, Task
 from stages import candidates, tables
 from stages.parameters import Parameters, TrainingParameters, default_count
-from stages.tasks import shards_of, subset_name, transfer_size
+from stages.tasks import refit, shards_of, subset_name, transfer_size
 
 Known = Mapping[str, Facts]
 
@@ -121,10 +121,12 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     Returns:
         The effort; one that says nothing where the sizes are not known.
     """
-    measure = _OTHERS.get(task.function) or _MEASURES.get(task.stage)
+    measure = _OTHERS.get(task.function) or _MEASURES.get(task.stage.removeprefix(refit.PREFIX))
     if measure is None or "data[train]" not in known:
         return Effort()
     known = assumed_transfer(parameters, known["data[train]"]) | dict(known)
+    if task.stage.startswith(refit.PREFIX):
+        known = refit.with_everything(known)
     return measure(task, parameters, _sizes(parameters, known))
 
 

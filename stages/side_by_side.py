@@ -11,6 +11,7 @@ from pipeline.stage import Artifact, Json
 from stages.comparison import losses, right
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
+from stages.report.words import NO_CONTROLS
 
 BOOTSTRAP_SEED = 0
 """Comparisons draw the same resamples every time."""
@@ -63,7 +64,7 @@ def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) 
 
 def student_name(variant: str) -> str:
     """Return what a student is called beside teachers."""
-    return "student" if variant == "distilled" else f"control {variant}"
+    return NO_CONTROLS.get(variant) or f"control {variant}"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pipeline.stage import Artifact, Json, Work
 from specialists.frequencies import frequency_shift
 from stages import fitting, network
 from stages.learning.batches import Batch
+from stages.learning.history import best_epoch
 from stages.learning.models import shift_logits
 from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.prediction import predict_logits
-from stages.learning.state import best_epoch
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
 from stages.shown import Pixels, replayed_view
 from stages.soft_targets import SoftTargets, TrainingTargets

@@ -21,7 +21,7 @@ from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
-from stages.parameters import check_classes, check_holdout, check_images, resolved
+from stages.parameters import check_classes, check_holdout, check_images, check_refit, resolved
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -127,7 +127,8 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
     def check(config: Config) -> list[Fault]:
-        faults: list[Fault] = [*check_options(config.ray, STAGES, _threads(config)), *check_holdout(config)]
+        faults: list[Fault] = list(check_options(config.ray, STAGES, _threads(config)))
+        faults += check_holdout(config) + check_refit(config)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)
         except StoreError as error:
@@ -178,9 +179,9 @@ def _lines(error: LearningError) -> Iterator[str]:
 def _threads(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
     """Return by config path the stages that a number of threads is for, and the number."""
     return {
-        ("generalist", "threads"): (("generalist", "fold"), config.generalist.threads),
-        ("specialists", "threads"): (("specialist",), config.specialists.threads),
-        ("student", "threads"): (("student",), config.student.threads),
+        ("generalist", "threads"): (("generalist", "fold", "refit-generalist"), config.generalist.threads),
+        ("specialists", "threads"): (("specialist", "refit-specialist"), config.specialists.threads),
+        ("student", "threads"): (("student", "refit-student"), config.student.threads),
     }
 
 

@@ -93,12 +93,14 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     say(f"{file}: {len(weights):,} bytes, described in {beside.name}")
 
 
-_NETWORKS = ("generalist", "specialist", "student")
+_NETWORKS = ("generalist", "specialist", "student", "refit-student")
 
 
 def _network_name(task: str) -> str:
     """Return what a network is called here, given the task that made it; a control may be called as a teacher is."""
     stage, _, identity = task.rstrip("]").partition("[")
+    if stage == "refit-student":
+        return identity.replace("distilled", "student-refit", 1)
     return f"student-{identity}" if stage == "student" else identity or stage
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
-from stages.report.words import beside
+from stages.report.words import NO_CONTROLS, beside
 from stages.tables import told
 
 
@@ -171,7 +171,7 @@ def _percent(share: float | None) -> str:
 
 
 def _student_name(variant: str) -> str:
-    return "student" if variant == "distilled" else f"control: {variant}"
+    return NO_CONTROLS.get(variant) or f"control: {variant}"
 
 
 def table_of(*headings: str) -> Table:

@@ -1,6 +1,6 @@
 """Where a training stands: all that its next step depends on, as arrays and facts and back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from stages.learning.averaging import Average
 from stages.learning.errors import LearningError
+from stages.learning.history import best_epoch
 from stages.learning.models import arrays_to_state, as_tensor, state_to_arrays
 from stages.learning.optimisers import make_optimiser
 from stages.learning.settings import Settings
@@ -144,11 +145,6 @@ class State:
         self.history = list(snapshot.facts["history"])
         device = next(self.model.parameters()).device
         self.losses = list(as_tensor(arrays["losses"]).to(device)) if "losses" in arrays else []
-
-
-def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """Return the epoch, counted from 1, of the highest accuracy, of several the lowest NLL, of several the first."""
-    return 1 + max(range(len(history)), key=lambda epoch: (history[epoch]["accuracy"], -history[epoch]["nll"], -epoch))
 
 
 def _under(name: str, arrays: Arrays) -> dict[str, NDArray[Any]]:

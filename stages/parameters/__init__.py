@@ -4,7 +4,7 @@ Every description in here is what the config reference says of the field. Models
 number is not a number, a switch is not a count, and a key that nobody reads is an error.
 """
 
-from stages.parameters.checks import check_classes, check_holdout, check_images
+from stages.parameters.checks import check_classes, check_holdout, check_images, check_refit
 from stages.parameters.data import (
     AUGMENTATIONS,
     GIB,
@@ -50,6 +50,7 @@ __all__ = [
     "check_classes",
     "check_holdout",
     "check_images",
+    "check_refit",
     "default_count",
     "resolve_precision",
     "resolved",

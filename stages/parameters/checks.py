@@ -1,6 +1,7 @@
 """What cannot be said of the parameters before the data set is known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline.errors import Fault, Location
 from stages import manual, tables
@@ -29,6 +30,27 @@ def check_holdout(parameters: Parameters) -> list[Fault]:
         (("sweep",), parameters.sweep is not None, f"be left out {nothing} to choose by; got one"),
     ]
     return [(place, f"must {rule}") for place, is_needed, rule in needs if is_needed]
+
+
+def check_refit(parameters: Parameters) -> list[Fault]:
+    """Return what a refit cannot be had with: location in the config and message of each."""
+    if not parameters.refit:
+        return []
+    rules = [
+        (("refit",), parameters.data.folds, "must be false with data.folds, where all examples are trained on already"),
+        (("data", "transfer"), not parameters.data.transfer.is_everything, "must be left out with refit"),
+        (("targets", "imported"), parameters.targets.imported, "must be left out with refit, whose views are others"),
+        (
+            ("student", "match_frequencies"),
+            parameters.student.match_frequencies,
+            "must be false with refit, for nothing is held out then",
+        ),
+    ]
+    return [(place, f"{rule}; got {_shown(got)}") for place, got, rule in rules if got]
+
+
+def _shown(got: Any) -> str:
+    return ", ".join(got) if isinstance(got, tuple) else "true"
 
 
 def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:

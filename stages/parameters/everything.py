@@ -33,4 +33,10 @@ class Parameters(Section):
         description="Every student and control is trained once with each, on the same soft targets; with several, "
         "figures and differences say how far they vary with it. The teachers have `seed`.",
     )
+    refit: bool = Field(
+        default=False,
+        description="Whether the student is trained once more when everything is chosen, on all training examples, the "
+        "holdout among them, by teachers that are trained so too. Nothing but the test split has judged it then; the "
+        "others stay what was judged.",
+    )
     sweep: SweepParameters | None = Field(default=None, description="Settings of the students to choose from.")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from pipeline.stage import Artifact, Json, RunSummary
+from stages.candidates import REFIT
 from stages.report.results import compose_results, student_description
 
 
@@ -33,7 +34,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         subsets: The subsets of the specialists.
         specialists: The specialists, for their training curves.
         targets: The shards of all tables, for what they cost and how they are kept.
-        students: Of each variant the student of the first seed, the distilled one first.
+        students: Of each variant the student of the first seed, the distilled one first, the refit last, if any.
         evaluation: What was measured on the test split.
         run: What the run knows of itself.
         sweep: The settings that were tried, where several were.
@@ -59,28 +60,35 @@ def write(  # noqa: PLR0913  # all that a run has made
         imports=imports,
         confusion=confusion,
     )
-    weights = _safetensors(students[0])
+    by_variant = dict(zip(evaluation.facts["variants"], students, strict=True))
+    left = {"student": students[0]} | ({REFIT: by_variant[REFIT]} if REFIT in by_variant else {})
     page = write_page(
         results,
         subsets=subsets,
         evaluation=evaluation,
         generalist=generalist,
         specialists=specialists,
-        students=dict(zip(evaluation.facts["variants"], students, strict=True)),
+        students=by_variant,
         folds=folds,
         run=run,
     )
     return {
         "results.json": as_json(results),
         "report.html": page.encode(),
-        "student.safetensors": weights,
-        "student.json": as_json(student_description(dataset, students[0], weights)),
+        **{file: content for name, net in left.items() for file, content in _files(name, net, dataset).items()},
     }
 
 
 def as_json(value: Json) -> bytes:
     """Return JSON for people and programs alike."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _files(name: str, student: Artifact, dataset: Artifact) -> dict[str, bytes]:
+    """Return the files of a student: its weights, and what rebuilds it."""
+    weights = _safetensors(student)
+    description = student_description(dataset, student, weights, name)
+    return {f"{name}.safetensors": weights, f"{name}.json": as_json(description)}
 
 
 def _safetensors(student: Artifact) -> bytes:

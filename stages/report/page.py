@@ -211,8 +211,8 @@ def _share_of_specialists(tasks: Sequence[TaskSummary]) -> dict[str, float]:
     ours = [
         task.seconds
         for task in tasks
-        if task.stage in {"fold", "subsets", "specialist", "combined"}
-        or (task.stage in {"targets", "calibration"} and not task.id.startswith(f"{task.stage}[generalist"))
+        if (stage := task.stage.removeprefix("refit-")) in {"fold", "subsets", "specialist", "combined"}
+        or (stage in {"targets", "calibration"} and not task.id.startswith(f"{task.stage}[generalist"))
     ]
     return {"specialists": sum(ours), "all": sum(task.seconds for task in tasks)}
 

@@ -60,10 +60,10 @@ def compose_results(
     }
 
 
-def student_description(dataset: Artifact, student: Artifact, weights: bytes) -> dict[str, Json]:
-    """Return what rebuilds the student from its weights, and says what it expects and answers."""
+def student_description(dataset: Artifact, student: Artifact, weights: bytes, name: str = "student") -> dict[str, Json]:
+    """Return what rebuilds a student from its weights, and says what it expects and answers."""
     return {
-        "weights": "student.safetensors",
+        "weights": f"{name}.safetensors",
         "sha256": sha256(weights),
         "class_names": dataset.facts["class_names"],
         "parameters": student.facts["parameters"],

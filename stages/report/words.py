@@ -134,13 +134,14 @@ def cover(of_classes: Sequence[int]) -> str:
 
 
 def model_name(variant: str) -> str:
-    """Return what a student is called: the distilled one, or a control."""
-    return "student" if variant == "distilled" else f"control: {CONTROLS.get(variant, variant)}"
+    """Return what a student is called: the distilled one, the refit, or a control."""
+    return NO_CONTROLS.get(variant) or f"control: {CONTROLS.get(variant, variant)}"
 
 
 def _nats(value: float) -> str:
     return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
 
 
+NO_CONTROLS = {"distilled": "student", "refit": "refit"}
 CONTROLS = {"hard": "labels alone", "generalist": "generalist alone"}
 """What teaches the controls, by name."""

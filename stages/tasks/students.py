@@ -78,11 +78,11 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
                 "test": "data[test]",
                 "generalist": "generalist",
                 "specialists": [f"specialist[{name}]" for name in subsets_of(known)],
-                "students": [student.task for student in students],
+                "students": [*(student.task for student in students), *candidates.refitted(parameters)],
             }
             | calibrations(parameters, known),
             parameters={
-                "variants": candidates.variants(parameters),
+                "variants": candidates.evaluated(parameters),
                 "seeds": parameters.seeds,
                 "combine": candidates.combination_of(parameters, students[0].settings),
             },
@@ -108,7 +108,10 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
                 "subsets": "subsets",
                 "specialists": [f"specialist[{name}]" for name in subsets],
                 "targets": [*tables, *(f"combined[{combined_name(parameters, active, shard)}]" for shard in shards)],
-                "students": [student.task for student in students if student.seed == parameters.seeds[0]],
+                "students": [
+                    *(student.task for student in students if student.seed == parameters.seeds[0]),
+                    *candidates.refitted(parameters)[:1],
+                ],
                 "evaluation": "evaluate",
             }
             | ({"sweep": "sweep"} if parameters.sweep else {})

@@ -50,6 +50,13 @@ def test_load_draws_the_holdout_from_the_seed(source, dataset):
     assert not np.array_equal(other.arrays["holdout"], dataset.arrays["holdout"])
 
 
+def test_load_holds_nothing_out_where_nothing_is_asked_for(source):
+    whole = data.load(split="train", holdout=0.0, work=Work(seed=3), **source)
+    assert (whole.facts["transfer"], whole.facts["holdout"]) == (300, 0)
+    assert not whole.arrays["holdout"].any()
+    assert whole.facts["mean"] == pytest.approx([whole.arrays["images"].mean() / 255])
+
+
 def test_load_gives_the_test_half_whatever_the_seed(source, test_half):
     other = data.load(split="test", work=Work(seed=99), **source)
     assert all(np.array_equal(other.arrays[name], test_half.arrays[name]) for name in ("images", "labels"))

@@ -113,8 +113,17 @@ def test_folds_are_as_many_generalists_on_all_folds_but_one_and_hold_nothing_out
     assert estimates.effort(gathered, wanted, facts).units == 1000
 
 
+def test_a_refit_is_of_all_examples():
+    wanted = parameters(refit=True, generalist={"epochs": 7}, student={"epochs": 3})
+    facts = known(wanted)
+    assert estimates.effort(Task("refit-generalist"), wanted, facts).units == 7 * 1000
+    assert estimates.effort(Task("refit-student", "distilled"), wanted, facts).units == 3 * 1000
+    assert estimates.effort(Task("refit-views", "0"), wanted, facts).units == 1000
+    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
+
+
 def test_every_kept_stage_is_measured(tmp_path):
-    wanted = parameters(combine={"calibrate": True}, student={"model": {"name": "torchvision:resnet18"}})
+    wanted = parameters(refit=True, combine={"calibrate": True}, student={"model": {"name": "torchvision:resnet18"}})
     graph = Graph(STAGES, wanted, seed=0, store=Store.open(str(tmp_path)), known={})
     facts = known(wanted) | {"source": {"kind": "npz", "digest": "d" * 64, "root": "/", "stamp": {}}, "models": {}}
     tasks = graph.imagine(facts)

@@ -30,7 +30,7 @@ Change = Callable[[Arrays], None]
         ("ray.address=inlin", "ray.address: must be local, inline, auto or ray://HOST:PORT; got 'inlin'"),
         (
             "ray.resources.specialit={gpus: 1}",
-            "combined, student, sweep, evaluate; got 'specialit'",
+            "refit-combined, refit-student, evaluate; got 'specialit'",
         ),
         ("ray.resources.student={gpu: 1}", "ray.resources.student.gpu: "),
         ("ray.wait_for={GPU: 1}", "ray.wait_for.seconds: must be given; got nothing"),

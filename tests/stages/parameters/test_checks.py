@@ -16,6 +16,7 @@ from stages.parameters import (
     check_classes,
     check_holdout,
     check_images,
+    check_refit,
 )
 
 DATA = DataParameters(source="sklearn:digits")
@@ -155,3 +156,16 @@ def test_check_holdout_names_all_that_needs_one_where_there_are_folds():
     assert told["generalist", "from"] == (
         "must be left out with data.folds, whose generalists must be trained as this one is; got teacher.pth"
     )
+
+
+def test_check_refit_names_all_that_it_cannot_be_had_with():
+    data = {"source": "npz:x", "transfer": {"omit": [1]}}
+    others = {"data": data, "targets": {"imported": ["clip"]}, "student": {"match_frequencies": True}}
+    assert check_refit(Parameters.model_validate(others)) == []
+    assert check_refit(Parameters(data=DataParameters(source="npz:x"), refit=True)) == []
+    told = dict(check_refit(Parameters.model_validate(others | {"refit": True})))
+    assert told["targets", "imported"] == "must be left out with refit, whose views are others; got clip"
+    assert list(told) == [("data", "transfer"), ("targets", "imported"), ("student", "match_frequencies")]
+    folds = Parameters.model_validate({"data": {"source": "npz:x", "folds": 3}, "refit": True})
+    rule = "must be false with data.folds, where all examples are trained on already; got true"
+    assert check_refit(folds) == [(("refit",), rule)]

@@ -11,18 +11,21 @@ STAGE = {stage.name: stage for stage in STAGES}
 KNOWN = {
     "source": {"kind": "npz", "digest": "d" * 64, "root": "/data", "classes": 5, "stamp": {}},
     "models": {},
-    "data[train]": {"transfer": 240, "class_names": list("abcdeg"), "image_shape": [8, 8, 1]},
+    "data[train]": {"transfer": 240, "holdout": 60, "class_names": list("abcdeg"), "image_shape": [8, 8, 1]},
     "subsets": {"subsets": [{"classes": [0, 1]}, {"classes": [2, 3]}]},
     "imported": {"clip": {"digest": "c" * 64, "store": "/store", "record": "imported-1"}},
 }
 
 
 def with_changes(**changes):
-    """Return parameters, changed by `section__field=value`."""
+    """Return parameters, changed by `section__field=value`, or a whole one by `section=value`."""
     sections = {"data": {"source": "npz:tiny.npz"}}
     for name, value in changes.items():
         section, _, field = name.partition("__")
-        sections.setdefault(section, {})[field] = value
+        if field:
+            sections.setdefault(section, {})[field] = value
+        else:
+            sections[section] = value
     return Parameters.model_validate(sections)
 
 

@@ -1,0 +1,74 @@
+"""A run whose student is trained once more on everything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import load_student
+from tests.pipeline.cli.conftest import Command, newest, without_times
+
+REFIT = ("--set", "refit=true")
+
+
+def test_refit_is_one_more_student_and_changes_no_other(finished: Path, command: Command) -> None:
+    before = json.loads((newest(finished / "runs") / "results.json").read_text())
+    done = command("run", "tiny.yaml", *REFIT)
+    assert (done.code, done.err) == (0, "")
+    run = newest(finished / "runs")
+    results = json.loads((run / "results.json").read_text())
+    assert list(results["students"]) == ["distilled", "hard", "refit"]
+    assert "student[distilled]" in results["reused"]
+    refit = results["students"].pop("refit")
+    difference = results["differences"].pop("refit")
+    assert difference["mean"] == pytest.approx(results["students"]["distilled"]["accuracy"] - refit["accuracy"])
+    for part in ("data", "generalist", "specialists", "ensemble", "differences"):
+        assert without_times(results[part]) == without_times(before[part])
+    assert without_times(results["students"]) == without_times(before["students"])
+    page = (run / "report.html").read_text()
+    assert "trained on all 160 training examples" in page
+    assert "<td>refit</td>" in page
+    assert "control: refit" not in page + done.out
+
+
+def test_refit_is_left_beside_the_student_and_can_be_exported(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", *REFIT).code == 0
+    run = newest(finished / "runs")
+    described = json.loads((run / "refit.json").read_text())
+    assert described["weights"] == "refit.safetensors"
+    assert described["mean"] != json.loads((run / "student.json").read_text())["mean"]  # of all examples
+    assert load_student(str(run)).class_names == tuple(described["class_names"])
+    done = command("export", "tiny", "--format", "safetensors", "--network", "student-refit")
+    assert done.code == 0
+    assert (run / "student-refit.safetensors").read_bytes() == (run / "refit.safetensors").read_bytes()
+
+
+def test_commands_after_a_run_know_the_refit(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", *REFIT).code == 0
+    run = newest(finished / "runs")
+    results = json.loads((run / "results.json").read_text())
+    measured = json.loads(command("evaluate", "tiny", "--json").out)
+    assert measured["students"]["refit"]["accuracy"] == results["students"]["refit"]["accuracy"]
+    assert command("report", "tiny").code == 0
+    assert json.loads((run / "results.json").read_text()) == results
+    again = command("run", "tiny.yaml", *REFIT)
+    assert again.code == 0
+    assert "refit-student[distilled]" in json.loads((newest(finished / "runs") / "results.json").read_text())["reused"]
+
+
+def test_plan_names_what_the_refit_will_take(project: Path, command: Command) -> None:
+    steps = json.loads(command("plan", "tiny.yaml", *REFIT, "--json").out)["steps"]
+    stages = [step["id"] for step in steps if step["id"].startswith("refit-")]
+    assert stages == [
+        f"refit-{name}" for name in ("data", "views", "generalist", "specialist", "targets", "combined", "student")
+    ]
+    without = json.loads(command("plan", "tiny.yaml", "--json").out)["steps"]
+    assert not [step["id"] for step in without if step["id"].startswith("refit-")]
+
+
+def test_what_a_refit_cannot_be_had_with_is_refused(project: Path, command: Command) -> None:
+    data = "data={source: 'npz:tiny.npz', root: ., transfer: {fraction: 0.5}}"
+    done = command("validate", "tiny.yaml", *REFIT, "--set", data, "--set", "student.match_frequencies=true")
+    assert done.code == 2
+    assert "data.transfer: must be left out with refit; got" in done.err
+    assert "student.match_frequencies: must be false with refit, for nothing is held out then; got true" in done.err
