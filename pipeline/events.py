@@ -16,7 +16,11 @@ class Events:
     """Tells every listener what happens, with the time it happened at."""
 
     def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
+        self._listeners = list(listeners)
+
+    def add(self, listener: Listener) -> None:
+        """Tell one more listener from now on, after the others."""
+        self._listeners.append(listener)
 
     def tell(self, event: str, /, **facts: Json) -> None:
         """Tell all listeners of an event."""

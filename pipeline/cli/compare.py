@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stages.learning.metrics import Interval
     from stages.side_by_side import Difference, OverSeeds, Scored
 
-PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds")
+PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
 """Settings that can change no result."""
 DATA = "(test split)"
 """Stands among the settings for the data itself, which a setting's path does not tell."""

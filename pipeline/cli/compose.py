@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config as config_file
-from pipeline.cli import dataset, imports, models
+from pipeline.cli import dataset, imports, logged, models
 from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
@@ -111,7 +111,9 @@ class Composition:
         return keys
 
 
-def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: bool = False) -> Composition:
+def compose(
+    path: Path, overrides: Sequence[str], *, load: bool = False, make: bool = False, reach: bool = False
+) -> Composition:
     """Return the run that a config file describes.
 
     Args:
@@ -119,6 +121,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
         overrides: Values put in place of what it says.
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
         make: Whether the store is made if it is not there.
+        reach: Whether those that the run is logged to are asked if they are there.
 
     Raises:
         ConfigError: Lists all faults of the config; one of them may be that the store cannot be reached or written.
@@ -129,6 +132,7 @@ def compose(path: Path, overrides: Sequence[str], *, load: bool = False, make: b
     def check(config: Config) -> list[Fault]:
         faults: list[Fault] = list(check_options(config.ray, STAGES, _threads(config)))
         faults += check_holdout(config) + check_refit(config)
+        faults += logged.faults_of(config, reach=reach)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)
         except StoreError as error:

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pipeline.cli import imports, planned
+from pipeline.cli import imports, logged, planned
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, Watch
 from pipeline.cli.selection import Selection
@@ -41,7 +41,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         with (
             console.status("reading the config and what identifies the data") if console.is_terminal else nullcontext()
         ):
-            composition = compose(config, overrides, make=True)
+            composition = compose(config, overrides, make=True, reach=True)
         planned.check_inputs(composition, selection)
         composition.store.sweep()
         imports.use(composition.store, composition.imported)
@@ -81,7 +81,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     recorded = _recorded(
         folder, events, store=_from(folder, settings.store), stages=list(graph.stages), wanted=scope.stages
     )
-    with recorded, composition.placing():
+    with recorded, logged.during(composition, folder, events) as tracking, composition.placing():
         plan = planned.look(composition, graph, scope)
         folder.write("plan.json", json.dumps(plan.as_json(composition), indent=2))
         outlook = Outlook(composition, graph, scope.stages)
@@ -104,6 +104,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         files = runner.run()
         for name, content in files.items():
             folder.write(name, content)
+        logged.tell_results(tracking, files, runner.keys())
         store.record_run(folder.path.name, runner.keys())
         hold.release()
     return files

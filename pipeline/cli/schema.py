@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pipeline.executor import RayOptions
+from pipeline.tracking import LoggingOptions
 from pipeline.worker import CHECKPOINT_SECONDS
 from stages.parameters import Parameters
 
@@ -25,3 +26,4 @@ class Config(Parameters):
         description="How often a training keeps its state in the store, to go on from there after it was stopped.",
     )
     ray: RayOptions = Field(default=RayOptions(), description="Where the tasks run.")
+    logging: LoggingOptions = LoggingOptions()
