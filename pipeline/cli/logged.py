@@ -1,7 +1,7 @@
 """What the `logging` section asks for: begun and ended with the run, and told what only the stages know."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,7 @@ from pipeline.events import Events
 from pipeline.runs import CONFIG, RunFolder
 from pipeline.stage import Json
 from pipeline.store import Store
-from pipeline.tracking import MlflowOptions, Tracking, missing_extras
-from pipeline.tracking.curves import measures_of
+from pipeline.tracking import Log, MlflowOptions, Tracking, missing_extras
 from stages.parameters import resolved
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def during(composition: "Composition", folder: RunFolder, events: Events) -> Ite
         events: Told of what could not be logged; what they tell is logged from now on.
 
     Raises:
-        ConfigError: The MLflow does not take the run.
-        StoreError: TensorBoard's files cannot be written.
+        ConfigError: The MLflow does not take the run, or TensorBoard's files cannot be written.
     """
 
     def warn(message: str) -> None:
@@ -102,32 +100,47 @@ def measured(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Return the measures of each model on the test split; a student's name is that of its training."""
     models = {"generalist": results["generalist"], "ensemble": results["ensemble"]}
     models |= {f"student-{variant}": student for variant, student in results["students"].items()}
-    return {name: measures_of(model, MEASURES) for name, model in models.items()}
+    return {name: {measure: model[measure] for measure in MEASURES} for name, model in models.items()}
 
 
 def _begin(tracking: Tracking, composition: "Composition", folder: RunFolder) -> None:
-    config, run = resolved(composition.config), folder.path.name
-    text, wanted = dump(config), config.logging
+    wanted = composition.config.logging
     if wanted.mlflow is not None:
-        from pipeline.tracking.mlflow_runs import Mlflow  # noqa: PLC0415  # only where it is asked for
-
         try:
-            log = Mlflow(
-                _server(wanted.mlflow, config.name),
-                wanted.mlflow.uri,
-                run,
-                tags={"name": config.name, "seed": str(config.seed), "folder": str(folder.path.resolve())},
-                parameters=leaves(config.model_dump(mode="json", by_alias=True)),
-                files={CONFIG: text},
-            )
+            tracking.add(_mlflow(wanted.mlflow, composition, folder))
         except Exception as error:
             raise composition.loaded.error([_unreachable(wanted.mlflow, str(error))]) from error
-        tracking.add(log)
     if wanted.tensorboard:
-        from pipeline.tracking.tensorboard_files import TensorBoard  # noqa: PLC0415
+        place = (
+            Path(wanted.tensorboard_folder, folder.path.name)
+            if wanted.tensorboard_folder
+            else folder.path / TENSORBOARD
+        )
+        try:
+            tracking.add(_tensorboard(place, composition))
+        except OSError as error:
+            fault = f"must be where event files can be written; got '{place}': {error.strerror}"
+            raise composition.loaded.error([(("logging", "tensorboard_folder"), fault)]) from error
 
-        place = folder.path / TENSORBOARD if wanted.tensorboard_folder is None else Path(wanted.tensorboard_folder, run)
-        tracking.add(TensorBoard(place, text))
+
+def _mlflow(wanted: MlflowOptions, composition: "Composition", folder: RunFolder) -> Log:
+    from pipeline.tracking.mlflow_runs import Mlflow  # noqa: PLC0415  # only where it is asked for
+
+    config = resolved(composition.config)
+    return Mlflow(
+        _server(wanted, config.name),
+        wanted.uri,
+        folder.path.name,
+        tags={"name": config.name, "seed": str(config.seed), "folder": str(folder.path.resolve())},
+        parameters=leaves(config.model_dump(mode="json", by_alias=True)),
+        files={CONFIG: dump(config)},
+    )
+
+
+def _tensorboard(folder: Path, composition: "Composition") -> Log:
+    from pipeline.tracking.tensorboard_files import TensorBoard  # noqa: PLC0415  # only where it is asked for
+
+    return TensorBoard(folder, dump(resolved(composition.config)))
 
 
 def _server(wanted: MlflowOptions, name: str) -> "MlflowServer":
@@ -141,7 +154,7 @@ def _unreachable(wanted: MlflowOptions, fault: str) -> Fault:
     return _URI, f"must be of an MLflow that takes runs of this experiment; got '{wanted.uri}': {told}"
 
 
-def _history(store: Store, task: str, key: str, warn: Any) -> Sequence[Mapping[str, Json]]:
+def _history(store: Store, task: str, key: str, warn: Callable[[str], None]) -> Sequence[Mapping[str, Json]]:
     """Return what was kept of each epoch of a training; nothing of what is no training."""
     if task.partition("[")[0] not in TRAINED:
         return ()

@@ -1,7 +1,7 @@
 """What a run's events say of its trainings, told to every log: each epoch of each training once."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from pipeline.stage import Json
 from pipeline.tracking.contract import Ending, Log, Point, Results
@@ -105,16 +105,15 @@ class Tracking:
             told = self._told.setdefault(task, set())
             if facts["epoch"] not in told:
                 told.add(facts["epoch"])
-                point = Point(task, self._titles.get(task, ""), facts["epoch"], measures_of(facts), now)
+                point = Point(task, self._titles.get(task, ""), facts["epoch"], _measures(facts), now)
                 for log in self._logs:
                     log.point(point)
 
 
-def measures_of(facts: Mapping[str, Json], names: Sequence[str] | None = None) -> dict[str, float]:
-    """Return the numbers among some facts by name, or those of some names."""
+def _measures(facts: Mapping[str, Json]) -> dict[str, float]:
+    """Return the numbers among what is known of an epoch."""
     return {
         name: float(value)
         for name, value in facts.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        if (name in names if names is not None else name not in _NO_MEASURE)
+        if name not in _NO_MEASURE and isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import StoreError
 from pipeline.tracking.contract import Ending, Point, Results
 
 _NUMBERS = itertools.count()
@@ -29,7 +28,7 @@ class TensorBoard:
         config: The resolved config, as YAML.
 
     Raises:
-        StoreError: They cannot be written; says where, and why.
+        OSError: They cannot be written.
     """
 
     def __init__(self, folder: Path, config: str) -> None:
@@ -37,12 +36,7 @@ class TensorBoard:
         self._files: dict[str, EventFile] = {}
         self._news: list[str] = []
         self._fault = ""
-        self._write("", 0, time.time(), [_text("config", config)])
-        if self._fault:
-            raise StoreError(
-                f"{folder}: must be writable for TensorBoard's event files; got {self._fault}:"
-                " set `logging.tensorboard_folder` to another folder"
-            )
+        self._append("", 0, time.time(), [_text("config", config)])
 
     def point(self, point: Point) -> None:
         """Write one epoch of a training."""
@@ -75,13 +69,16 @@ class TensorBoard:
         if self._fault:
             return
         try:
-            if name not in self._files:
-                self._files[name] = EventFile(self._folder / name, now)
-            self._files[name].write(step, now, values)
+            self._append(name, step, now, values)
         except OSError as error:
             self._fault = error.strerror or str(error)
             where = f"{self._folder}: TensorBoard's event files cannot be written any more: {self._fault}"
             self._news.append(f"{where}; the run goes on, and what comes now is missing there")
+
+    def _append(self, name: str, step: int, now: float, values: list[Any]) -> None:
+        if name not in self._files:
+            self._files[name] = EventFile(self._folder / name, now)
+        self._files[name].write(step, now, values)
 
 
 class EventFile:

@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -66,9 +69,35 @@ def test_tensorboard_that_cannot_be_written_is_refused_before_any_work(project: 
     pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
     (project / "file").write_text("")
     done = command("run", "tiny.yaml", *TENSORBOARD, "--set", "logging.tensorboard_folder=file")
-    assert done.code == 1
-    assert "must be writable for TensorBoard's event files; got Not a directory" in done.err
+    assert done.code == 2
+    rule = "logging.tensorboard_folder: must be where event files can be written; got 'file/tiny-"
+    assert done.err.startswith(f"--set logging.tensorboard_folder=file: {rule}")
+    assert done.err.endswith("': Not a directory\n")
     assert "data[train]" not in done.out
+
+
+def test_a_stopped_run_ends_as_interrupted(finished: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    endless = ("--set", "student.epochs=1000000", *TENSORBOARD)
+    line = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", *endless]
+    process = subprocess.Popen(line, cwd=finished, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(finished.glob("runs/*/tensorboard/student-*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.communicate()
+    folder = newest(finished / "runs") / "tensorboard"
+    (event,) = read(folder).Tensors("status")
+    assert event.tensor_proto.string_val[0].decode() == "    interrupted\n"
+    (student,) = folder.glob("student-*")
+    assert read(student).Scalars("loss")[0].step == 1
 
 
 @pytest.mark.skipif(find_spec("mlflow") is not None, reason="the extra `mlflow` is installed")
