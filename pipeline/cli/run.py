@@ -104,9 +104,9 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         files = runner.run()
         for name, content in files.items():
             folder.write(name, content)
-        logged.tell_results(tracking, files, runner.keys())
         store.record_run(folder.path.name, runner.keys())
         hold.release()
+        logged.tell_results(tracking, files, runner.keys())
     return files
 
 
