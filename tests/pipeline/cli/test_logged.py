@@ -79,7 +79,7 @@ def test_tensorboard_that_cannot_be_written_is_refused_before_any_work(project: 
 def test_a_stopped_run_ends_as_interrupted(finished: Path) -> None:
     pytest.importorskip("tensorboard", reason="needs the extra `tensorboard`")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    endless = ("--set", "student.epochs=1000000", *TENSORBOARD)
+    endless = ("--set", "student.epochs=100000", *TENSORBOARD)
     line = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", *endless]
     process = subprocess.Popen(line, cwd=finished, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
