@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.cli.compose import Composition
     from pipeline.tracking.mlflow_server import MlflowServer
 
-TRAINED = ("generalist", "specialist", "student")
+TRAINED = ("fold", "generalist", "specialist", "student")
 """The stages whose results keep a history of their training."""
 MEASURES = ("accuracy", "nll", "ece")
 """What is told of each model on the test split; results.json has more."""

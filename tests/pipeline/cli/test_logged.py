@@ -51,6 +51,17 @@ def test_tensorboard_shows_each_training_and_what_came_of_it(finished: Path, com
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra `tensorboard`")
+def test_tensorboard_shows_folds_and_trainings_without_a_holdout(project: Path, command: Command) -> None:
+    folds = ("--set", "data.holdout=0", "--set", "data.folds=2", "--until", "generalist")
+    for _ in ("made", "reused"):
+        assert command("run", "tiny.yaml", *folds, *TENSORBOARD).code == 0
+        folder = newest(project / "runs") / "tensorboard"
+        assert {path.name for path in folder.iterdir() if path.is_dir()} == {"fold-0", "fold-1", "generalist"}
+        assert set(read(folder / "fold-0").Tags()["scalars"]) >= EPOCH
+        assert [event.step for event in read(folder / "generalist").Scalars("loss")] == [1]
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra `tensorboard`")
 def test_tensorboard_brings_no_torch_and_changes_no_result(finished: Path) -> None:
     root = Path(__file__).parents[3]
     script = (
@@ -84,7 +95,7 @@ def test_a_stopped_run_ends_as_interrupted(finished: Path) -> None:
     process = subprocess.Popen(line, cwd=finished, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
-        while not list(finished.glob("runs/*/tensorboard/student-*")):
+        while not any(file.stat().st_size > 1000 for file in finished.glob("runs/*/tensorboard/student-*/*")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
