@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.tracking.mlflow_server import MlflowServer
 
 TRAINED = ("fold", "generalist", "specialist", "student")
-"""The stages whose results keep a history of their training."""
+"""The stages whose results keep a history of their training, and so do those that do them once more."""
 MEASURES = ("accuracy", "nll", "ece")
 """What is told of each model on the test split; results.json has more."""
 SENT = ("results.json", "report.html")
@@ -156,7 +156,7 @@ def _unreachable(wanted: MlflowOptions, fault: str) -> Fault:
 
 def _history(store: Store, task: str, key: str, warn: Callable[[str], None]) -> Sequence[Mapping[str, Json]]:
     """Return what was kept of each epoch of a training; nothing of what is no training."""
-    if task.partition("[")[0] not in TRAINED:
+    if task.partition("[")[0].removeprefix("refit-") not in TRAINED:
         return ()
     try:
         manifest = store.find(key)

@@ -62,6 +62,15 @@ def test_tensorboard_shows_folds_and_trainings_without_a_holdout(project: Path, 
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra `tensorboard`")
+def test_tensorboard_shows_what_is_trained_once_more(finished: Path, command: Command) -> None:
+    for _ in ("made", "reused"):
+        assert command("run", "tiny.yaml", "--set", "refit=true", *TENSORBOARD).code == 0
+        folder = newest(finished / "runs") / "tensorboard"
+        assert [event.step for event in read(folder / "refit-student-distilled").Scalars("loss")] == [1]
+        assert len(read(folder / "student-refit").Scalars("test/accuracy")) == 1
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="needs the extra `tensorboard`")
 def test_tensorboard_brings_no_torch_and_changes_no_result(finished: Path) -> None:
     root = Path(__file__).parents[3]
     script = (
