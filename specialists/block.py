@@ -12,7 +12,12 @@ INFINITE = -3
 
 
 class Subsets(NamedTuple):
-    """All subsets in one array: subset m is `classes[starts[m]:starts[m + 1]]`."""
+    """All subsets in one array: subset m is `classes[starts[m]:starts[m + 1]]`.
+
+    Attributes:
+        classes: Class ids, of `layouts.class_dtype` (sum of |S_m|,).
+        starts: Ascending from 0, int64 (specialists + 1,).
+    """
 
     classes: Classes
     starts: Integers
@@ -80,8 +85,8 @@ def index_rows(counts: Integers, rows: Integers, first_row: int, subsets: Subset
     """Sort the entries of a block, given by specialist and then by row, by row and then by specialist.
 
     Args:
-        counts: Rows of the block on which each specialist is active.
-        rows: These rows, specialist by specialist, counted from the table's first.
+        counts: Rows of the block on which each specialist is active, int64 (specialists,).
+        rows: These rows, specialist by specialist, counted from the table's first, int64 (entries,).
         first_row: The block's first row.
         subsets: All subsets.
         active: Filled in.

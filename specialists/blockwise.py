@@ -20,7 +20,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 def block_rows(n_classes: int) -> int:
-    """Return how many rows to combine at a time."""
+    """Return how many rows to combine at a time, for so many classes (1 or more); at least 1."""
     return max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // n_classes))
 
 
@@ -39,7 +39,7 @@ METHODS = {
 
 
 class _Room(NamedTuple):
-    """What a thread works in."""
+    """What a thread works in: the layouts that it has met, a row, and the iterate of the method's solver."""
 
     layouts: Layouts
     row: Row
@@ -52,8 +52,9 @@ class Job:
     Args:
         tables: Generalist, rows, probabilities and subsets as `combine.combine_rows` takes them, checked.
         divergence: A key of `METHODS`.
-        out: Soft targets, residuals and iterations of a `combine.Combination`, filled in by `run`.
-        n_threads: How many threads will call `run`.
+        out: Soft targets, residuals and iterations of a `combine.Combination`, filled in by `run`. None may share
+            memory with the tables, but the first with the generalist, value by value.
+        n_threads: How many threads will call `run`; each keeps its share of the layouts.
     """
 
     def __init__(
@@ -80,13 +81,13 @@ class Job:
         self.bounds = np.array(bounds, np.int64).reshape(len(rows), len(self.starts))
 
     def run(self, blocks: Iterator[int]) -> None:
-        """Combine blocks of rows, by number."""
+        """Combine blocks of rows, by number; several threads may do so, each with other blocks."""
         room = self.room()
         for block in blocks:
             self.run_block(block, room)
 
     def room(self) -> _Room:
-        """Return room for any row of the table."""
+        """Return room for any row of the table; one thread at a time may use it."""
         n_rows, n_classes = self.generalist.shape
         n_outputs = int(np.sort(np.diff(self.subsets.starts))[::-1][: self.n_active].sum())
         n_members = min(n_classes, n_outputs)
@@ -98,7 +99,12 @@ class Job:
         )
 
     def run_block(self, block: int, room: _Room) -> None:
-        """Combine a block of rows."""
+        """Combine a block of rows.
+
+        Args:
+            block: Its number; its rows are `starts[block]` to `starts[block + 1]`.
+            room: From `room`; its layouts are kept from block to block.
+        """
         start, stop = self.starts[block : block + 2].tolist()
         active, tables = self.active(block, start, stop)
         target, residual, iterations = (values[start:stop] for values in self.out)
@@ -113,7 +119,16 @@ class Job:
             overwrite(target, torch.from_numpy(probs))
 
     def active(self, block: int, start: int, stop: int) -> tuple[Active, NDArray[Any]]:
-        """Gather the active specialists of a block, by row and then by specialist, and their probabilities."""
+        """Gather the active specialists of a block, by row and then by specialist, and their probabilities.
+
+        Args:
+            block: Its number.
+            start: Its first row.
+            stop: The row after its last.
+
+        Returns:
+            Who is active, and their probabilities, in which `Active.offset` counts, float32 or float64 (values,).
+        """
         bounds = self.bounds[:, block : block + 2].tolist()
         tables = [_array(table[first:last]).ravel() for table, (first, last) in zip(self.probs, bounds, strict=True)]
         rows = [index[first:last] for index, (first, last) in zip(self.rows, bounds, strict=True)]

@@ -36,7 +36,11 @@ def compiled_entry(function: Function) -> Function:
 
 
 def compiled_sum(function: Function) -> Function:
-    """Compile a loop whose sums may be taken in vector lanes, in whatever order is fast on this machine."""
+    """Compile a loop whose sums may be taken in vector lanes, in whatever order is fast on this machine.
+
+    Products are taken in any order, too, in some of which very small ones may underflow. NaN and infinity stay what
+    they are.
+    """
     return cast("Function", njit(**_INNER, fastmath={"reassoc", "nsz"})(function))
 
 
@@ -45,6 +49,12 @@ def sources_digest(*files: str) -> str:
 
     Numba recompiles when the entry's own file changes, but not when another does. A value that the entry captures
     is part of the key of the kept code, so an entry that captures this digest is never out of date.
+
+    Args:
+        files: Paths of all modules whose code becomes part of the entry's; this one's is added.
+
+    Returns:
+        SHA-256, hexadecimal.
     """
     digest = hashlib.sha256()
     for file in (__file__, *files):

@@ -7,9 +7,14 @@ _TIED = 1e-13  # pivots below it are the rounding of 0, in equations whose large
 
 @compiled
 def eliminate(matrix: Floats, step: Floats, n: int) -> None:
-    """Solve the leading n equations in place by elimination with row pivots.
+    """Solve the leading n equations in place by Gaussian elimination with row pivots.
 
     An unknown that the equations before leave open, because it is tied to others, gets no step.
+
+    Args:
+        matrix: Its leading (n, n) are used and overwritten, float64; entries of order 1.
+        step: The right-hand side, then the solution; float64, its leading n are used.
+        n: How many equations, 0 or more.
     """
     for column in range(n):
         _pivot(matrix, step, column, n)

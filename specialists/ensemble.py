@@ -29,7 +29,7 @@ class Specialist:
     Attributes:
         predict: Returns logits as they were trained, (rows, |S| + 1), dustbin last.
         subset: Class ids in the order of the outputs, int64 (|S|,).
-        prior_correction: What is added to the dustbin's logit, from `dustbin.prior_correction`.
+        prior_correction: What is added to the dustbin's logit, in nats, from `dustbin.prior_correction`.
         temperature: What the corrected logits are divided by, from `calibration.fit_temperature`.
     """
 
@@ -39,7 +39,17 @@ class Specialist:
     temperature: float = 1.0
 
     def probs(self, inputs: Tensor) -> Tensor:
-        """Return the corrected and calibrated probabilities of a batch, float64 (rows, |S| + 1)."""
+        """Return the corrected and calibrated probabilities of a batch.
+
+        Args:
+            inputs: Whatever `predict` takes, (rows, ...).
+
+        Returns:
+            softmax((z + correction on the dustbin) / T), float64 (rows, |S| + 1), dustbin last.
+
+        Raises:
+            SpecialistsError: The temperature is not positive.
+        """
         return calibrated(corrected(self.predict(inputs), self.prior_correction), self.temperature).softmax(dim=1)
 
 

@@ -6,6 +6,13 @@ class SpecialistsError(ValueError):
 
 
 def raise_all(faults: list[str]) -> None:
-    """Raise one `SpecialistsError` with all faults, or do nothing where there are none."""
+    """Raise one error with all faults, or do nothing where there are none.
+
+    Args:
+        faults: One message each.
+
+    Raises:
+        SpecialistsError: There is a fault; the message has a line for each.
+    """
     if faults:
         raise SpecialistsError("\n".join(faults))

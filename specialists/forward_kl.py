@@ -14,8 +14,8 @@ and unknowns W_k = mass of q in pattern k, Q_m = sum_{k outside m} W_k, the mini
 
 and q_i = a_i W_k / A_k. The last equation is linear and holds at every step; the products are driven to their
 targets by a primal-dual Newton method, as for a linear program whose complementarity products are A and d
-instead of 0. That copes with targets that are tiny or 0, where Newton on W or r alone does not: a confident
-generalist, an empty outside.
+instead of 0 (target-following: Jansen, Roos, Terlaky, Vial 1996). That copes with targets that are tiny or 0, where
+Newton on W or r alone does not: a confident generalist, an empty outside.
 """
 
 import numpy as np
@@ -150,9 +150,9 @@ def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) 
 
     Args:
         patterns: The problem.
-        mass: Of the soft targets, by pattern.
-        slack: Filled in by pattern; 0 where q is 0, for which there is another condition.
-        factor: Filled in by pattern; 0 where q is 0.
+        mass: Of the soft targets, by pattern, float64 (K,).
+        slack: Filled in by pattern (K,); 0 where q is 0, for which there is another condition.
+        factor: Filled in by pattern (K,); 0 where q is 0.
 
     Returns:
         The largest violation of that other condition, A_k = 0 <= slack_k.

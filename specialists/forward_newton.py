@@ -16,10 +16,11 @@ _TIGHT = 0.01  # patterns whose gap is below this share of lambda get an equatio
 
 
 class Iterate(NamedTuple):
-    """Where Newton's method stands, and the step it is about to take.
+    """Where Newton's method stands, and the step it is about to take; all float64.
 
     Attributes:
-        mass: W_k (K,); relative steps beside it in `mass_step`.
+        mass: W_k (K,).
+        mass_step: x_k, the relative step of W_k (K,).
         gap: g_k (K,).
         smallest_bin: The smallest Q_m that pattern k is part of; 1 where it lies inside every subset (K,).
         ratio: r_m (M,).
@@ -46,7 +47,7 @@ class Iterate(NamedTuple):
 
 
 def workspace(n_patterns: int, n_specialists: int) -> Iterate:
-    """Return room for the solution of problems up to this size."""
+    """Return room for the solution of problems up to this size: K patterns and M specialists."""
     return Iterate(
         np.empty(n_patterns),
         np.empty(n_patterns),

@@ -26,11 +26,12 @@ class Layout(NamedTuple):
     """What all rows with the same active specialists have in common.
 
     Attributes:
-        classes: Class id by member (members,).
-        slots: Which member each output of each specialist is, dustbins left out, one specialist after the other.
-        starts: Members of pattern k are `starts[k]:starts[k + 1]`; pattern 0 has those classes that are no members
-            (patterns + 1,).
-        keys: By pattern, bits of the active specialists that hold it (patterns,).
+        classes: Class id by member, of `class_dtype` (members,).
+        slots: Which member each output of each specialist is, dustbins left out, one specialist after the other, of
+            `class_dtype` (outputs,).
+        starts: Members of pattern k are `starts[k]:starts[k + 1]`; pattern 0 has those classes that are no members;
+            int64 (patterns + 1,).
+        keys: By pattern, bits of the active specialists that hold it, int64 (patterns,).
     """
 
     classes: Classes
@@ -40,7 +41,7 @@ class Layout(NamedTuple):
 
 
 class Layouts(NamedTuple):
-    """The layouts that have been worked out, and room to work out another.
+    """The layouts that have been worked out, and room to work out another; int64 but for `entries`.
 
     Attributes:
         positions: A hash table of layouts' numbers, -1 where free.
@@ -48,7 +49,7 @@ class Layouts(NamedTuple):
             specialists, members, outputs and patterns it has, (layouts, 7).
         used: How much of `specialists`, `entries` and spans is taken, and how many layouts there are, (4,).
         specialists: By layout, its active specialists.
-        entries: By layout, `Layout.classes` and then `Layout.slots`.
+        entries: By layout, `Layout.classes` and then `Layout.slots`, of `class_dtype`.
         starts, keys: By layout, as in `Layout`: the spans.
         numbers: While a layout is made, the pattern of each class; all 0 between, (classes,).
         bits, parts, sizes: While a layout is made, the key of each pattern, what the newest subset has split off it,
@@ -80,7 +81,7 @@ def room_for_layouts(n_rows: int, n_classes: int, n_outputs: int, n_bytes: int) 
         n_rows: Rows of the table.
         n_classes: N.
         n_outputs: The most outputs, dustbins left out, that the active specialists of a row have together.
-        n_bytes: How much to keep, for the longest part of the layouts; but at least one layout.
+        n_bytes: How much to keep, in bytes, for the longest part of the layouts; but at least one layout.
     """
     dtype = class_dtype(n_classes)
     n_layouts = max(1, min(n_rows, _MOST))
@@ -103,7 +104,16 @@ def room_for_layouts(n_rows: int, n_classes: int, n_outputs: int, n_bytes: int) 
 
 @compiled
 def find(b: int, block: Block, layouts: Layouts) -> Layout:
-    """Return the layout of row b, made if it is not kept."""
+    """Return the layout of row b, made if it is not kept.
+
+    Args:
+        b: A row of the block.
+        block: Of which only `active` and `subsets` are read.
+        layouts: Where it is looked for and kept; where there is no room for another, all are forgotten first.
+
+    Returns:
+        Views of `layouts`, right until the next call.
+    """
     n_outputs = layouts.sizes.size - 1
     if (
         layouts.used[_LAYOUTS] == layouts.heads.shape[0]
@@ -130,7 +140,7 @@ def find(b: int, block: Block, layouts: Layouts) -> Layout:
 
 @compiled
 def fetch_entries(b: int, block: Block, layouts: Layouts) -> None:
-    """Ask for what row b will need of its layout, if that is kept."""
+    """Ask for what row b of a block will need of its layout, if that is kept; change nothing."""
     number = _search(b, block.active, layouts)
     if number >= 0:
         head = layouts.heads[number]

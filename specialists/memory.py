@@ -16,6 +16,9 @@ def is_in_the_way(out: Tensor, generalist: Tensor, tables: Sequence[Tensor]) -> 
         out: Where the soft targets go, (batch, classes).
         generalist: Of the same shape and dtype.
         tables: The specialists' probabilities.
+
+    Returns:
+        False only where it is sure that they are not.
     """
     if out.data_ptr() == generalist.data_ptr() and out.stride() == generalist.stride():
         return any(_meet(out, table) for table in tables)
@@ -26,6 +29,10 @@ def overwrite(out: Tensor, values: Tensor) -> None:
     """Copy values into a tensor, whatever autograd thinks of it.
 
     Workers' threads do not take over the mode in which the caller made the tensor.
+
+    Args:
+        out: Any float dtype, any strides, on any device.
+        values: Of the same shape.
     """
     with torch.inference_mode():
         out.detach().copy_(values)

@@ -13,7 +13,7 @@ LANES = 16  # patterns are filled up to a multiple of it, so that loops over the
 
 
 class Patterns(NamedTuple):
-    """What a solver is given: one row, summed up by pattern. Arrays may be longer than said.
+    """What a solver is given: one row, summed up by pattern. All float64; arrays may be longer than said.
 
     Attributes:
         n_patterns: K, a multiple of `LANES`. Those that fill it up lie inside every subset, and nobody gives them
@@ -38,20 +38,21 @@ class Patterns(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Room for one row.
+    """Room for one row: float64 where nothing else is said, and as long as the longest row needs.
 
     Attributes:
         rest: The generalist's probabilities, 0 for members, as precise as they are (classes,).
         share: Soft target by member, as precise (members,).
-        weight: What the teachers say of a member together, a_i.
-        power: By member, 1 + number of active specialists that hold it; only for the reverse divergence.
-        factors: 1 / sum of the probabilities of each active specialist.
-        all_dustbins: d_m of each active specialist.
+        weight: What the teachers say of a member together, a_i (members,).
+        power: By member, 1 + number of active specialists that hold it; only for the reverse divergence (members,).
+        factors: 1 / sum of the probabilities of each active specialist (specialists,).
+        all_dustbins: d_m of each active specialist (specialists,).
         weights, sizes, powers, outside, dustbins: As in `Patterns`.
-        mass: Mass of the returned soft targets by pattern.
-        merged: With which pattern a pattern is solved, itself if none before it lies outside the same subsets.
-        scale: By pattern, q_i / a_i.
-        even: By pattern, q_i where a_i = 0 but mass is needed.
+        mass: Mass of the returned soft targets by pattern (patterns,).
+        merged: With which pattern a pattern is solved, itself if none before it lies outside the same subsets, int64
+            (patterns,).
+        scale: By pattern, q_i / a_i (patterns,).
+        even: By pattern, q_i where a_i = 0 but mass is needed (patterns,).
     """
 
     rest: NDArray[Any]
@@ -72,12 +73,19 @@ class Row(NamedTuple):
 
 
 def padded(n_patterns: int) -> int:
-    """How many patterns there are when they are filled up."""
+    """Return how many patterns there are when they are filled up to a multiple of `LANES`."""
     return -(-n_patterns // LANES) * LANES
 
 
 def room_for_row(n_classes: int, n_members: int, n_active: int, dtype: np.dtype[Any]) -> Row:
-    """Return room for rows up to this size, of generalists of this dtype."""
+    """Return room for rows up to this size.
+
+    Args:
+        n_classes: N, exactly.
+        n_members: The most classes that the active subsets of a row hold.
+        n_active: The most active specialists of a row.
+        dtype: Of the generalist, float32 or float64.
+    """
     n_patterns = padded(n_members + 1)
     return Row(
         rest=np.empty(n_classes, dtype),
@@ -100,7 +108,13 @@ def room_for_row(n_classes: int, n_members: int, n_active: int, dtype: np.dtype[
 
 @compiled
 def sum_up(layout: Layout, unit: float, row: Row) -> None:
-    """Sum weights and sizes by pattern; `unit` is what the generalist's probabilities sum to."""
+    """Sum weights and sizes by pattern: A_k = sum of a_i over the classes i of pattern k.
+
+    Args:
+        layout: The row's layout.
+        unit: What the generalist's probabilities sum to, and `row.rest` and `row.weight` are multiples of.
+        row: `weights`, `sizes` and `merged` are filled in.
+    """
     n_found = layout.keys.size
     row.weights[0] = total(row.rest) / unit
     row.sizes[0] = row.rest.size - layout.classes.size
@@ -115,7 +129,13 @@ def sum_up(layout: Layout, unit: float, row: Row) -> None:
 
 @compiled
 def merge(counting: int, layout: Layout, row: Row) -> None:
-    """Merge patterns that no counting subset tells apart: what one of them is given is for all their classes."""
+    """Merge patterns that no counting subset tells apart: what one of them is given is for all their classes.
+
+    Args:
+        counting: Bits of the active specialists whose dustbin matters.
+        layout: The row's layout.
+        row: `weights` and `sizes` are added to the first of such patterns, whose number is filled in to `merged`.
+    """
     for k in range(1, layout.keys.size):
         for before in range(k):
             if row.merged[k] == k and (layout.keys[before] ^ layout.keys[k]) & counting == 0:
@@ -127,14 +147,14 @@ def merge(counting: int, layout: Layout, row: Row) -> None:
 
 @compiled
 def drop_tiny(layout: Layout, row: Row) -> None:
-    """Set the weights of patterns to 0 that nothing can be divided by."""
+    """Set the weights of patterns to 0 that no mass can be divided by; see `combine` for what that means."""
     for k in range(layout.keys.size):
         row.weights[k] = row.weights[k] if row.weights[k] > _TINY else 0.0
 
 
 @compiled_sum
 def total(values: NDArray[Any]) -> float:
-    """The sum in double precision."""
+    """Return the sum, in float64, of values of any float dtype and any number."""
     result = 0.0
     for i in range(values.size):
         result += np.float64(values[i])

@@ -12,7 +12,12 @@ _LINE = 64 * 8  # bits that come at once
 
 
 def fetch(values: NDArray[Any], size: int) -> None:
-    """Ask for the first values of an array that will be read soon; when interpreted, do nothing."""
+    """Ask for the first values of an array that will be read soon; when interpreted, do nothing.
+
+    Args:
+        values: One-dimensional and contiguous, of any dtype.
+        size: How many values, 0 to all. To ask for what is not there would be harmless, too.
+    """
 
 
 def _line(_typing: Any, values: Any, position: Any) -> tuple[Any, Callable[..., Any]]:

@@ -32,13 +32,14 @@ _SHORTEST = 1e-8  # of a step: when no longer one lowers the errors, they are ro
 
 
 class Iterate(NamedTuple):
-    """Where Newton's method stands.
+    """Where Newton's method stands; all float64, logarithms in nats.
 
     Attributes:
         mass: log W_k without C; in the end W_k (K,).
         share: W_k as a share of the largest (K,).
         log_weight: log A_k (K,).
-        log_ratio: u_m (M,), and where they were before the step.
+        log_ratio: u_m (M,).
+        before: u_m before the step (M,).
         error: log(Q_m) + u_m - log(d_m) (M,).
         log_bin: log Q_m (M,).
         bin_share: Q_m as a share of the largest W_k; 0 where it is too small for that (M,).
@@ -61,7 +62,7 @@ class Iterate(NamedTuple):
 
 
 def workspace(n_patterns: int, n_specialists: int) -> Iterate:
-    """Return room for the solution of problems up to this size."""
+    """Return room for the solution of problems up to this size: K patterns and M specialists."""
     return Iterate(
         np.empty(n_patterns),
         np.empty(n_patterns),
@@ -212,9 +213,9 @@ def conditions(patterns: Patterns, mass: Floats, slack: Floats, factor: Floats) 
 
     Args:
         patterns: The problem.
-        mass: Of the soft targets, by pattern.
-        slack: Filled in by pattern: 1, or 0 where q is 0.
-        factor: Filled in by pattern; 0 where q is 0.
+        mass: Of the soft targets, by pattern, float64 (K,).
+        slack: Filled in by pattern (K,): 1, or 0 where q is 0.
+        factor: Filled in by pattern (K,); 0 where q is 0.
     """
     for k in range(patterns.n_patterns):
         slack[k] = 1.0 if mass[k] > 0.0 else 0.0

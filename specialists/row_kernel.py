@@ -20,7 +20,13 @@ _FAR = 8192  # values of a row; of longer ones the rest streams in by itself
 
 @compiled
 def fetch_next(b: int, block: Block, kept: Layouts) -> None:
-    """Ask for what the row after b needs first: waiting for the memory took a third of the time."""
+    """Ask for what the row after b, if there is one, needs first: waiting for memory took a third of the time.
+
+    Args:
+        b: A row of the block.
+        block: The block.
+        kept: Layouts; none is made.
+    """
     if b + 1 < block.residual.size:
         fetch_entries(b + 1, block, kept)
         fetch(block.generalist[b + 1], min(block.generalist.shape[1], _FAR))
@@ -28,7 +34,15 @@ def fetch_next(b: int, block: Block, kept: Layouts) -> None:
 
 @compiled_sum
 def read(probs: NDArray[Any], out: NDArray[Any]) -> float:
-    """Copy a generalist's row; return its sum, or NaN where a value is negative or NaN."""
+    """Copy a generalist's row.
+
+    Args:
+        probs: Float32 or float64 (classes,).
+        out: Filled in; of the same dtype (classes,).
+
+    Returns:
+        Its sum, in float64; NaN where a value is negative or NaN, infinite where one is.
+    """
     result = 0.0
     n_wrong = 0
     for i in range(out.size):
@@ -52,7 +66,16 @@ def _checked_total(probs: NDArray[Any]) -> float:
 
 @compiled
 def read_specialists(b: int, block: Block, row: Row) -> bool:
-    """Work out factors and dustbins of row b's active specialists; return whether all are distributions."""
+    """Work out factors and dustbins of row b's active specialists.
+
+    Args:
+        b: A row of the block.
+        block: The block.
+        row: `factors` and `all_dustbins` are filled in.
+
+    Returns:
+        Whether the probabilities of each are non-negative and of sum 1, as nearly as `block.accuracy` asks.
+    """
     start = block.active.starts[b]
     n_active = block.active.starts[b + 1] - start
     n_valid = 0
