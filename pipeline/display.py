@@ -87,6 +87,7 @@ def _outlook(state: RunState, now: float) -> Iterator[str]:
     """Yield what is going on that is no task, and how long it all will take."""
     if state.starting:
         yield f"starting what computes: {rough_duration(now - state.starting)}"
+    yield from filter(None, (words.resumed(*item) for item in state.tasks.items() if item[1].state == "running"))
     left = seconds_left(state, now)
     if left is not None:
         yield f"about {rough_duration(left)} left in all"

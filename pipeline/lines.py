@@ -46,7 +46,8 @@ class Lines:
             self._console.print(f"{event['time'] - self._state.started:7.1f} s  {line}", markup=False, soft_wrap=True)
 
     def _starting(self, event: Event) -> str:
-        return f"{event['reused']} results are in the store; starting to compute the others"
+        n = event["reused"]
+        return f"{n} result{' is' if n == 1 else 's are'} in the store; starting to compute the others"
 
     def _foreseen(self, event: Event) -> str:
         """Return what the run will take, once, as soon as all of its tasks are counted."""
@@ -56,10 +57,13 @@ class Lines:
         seconds, most = event["seconds"], event["most_bytes"]
         takes = "a time that is not known" if seconds is None else f"about {rough_duration(seconds)}"
         writes = f"{size(event['least_bytes'])} or more" if most is None else f"up to {size(most)}"
-        return f"{event['n_tasks']} tasks to do: {takes}, {writes} to write"
+        n = event["n_tasks"]
+        return f"{n} task{'' if n == 1 else 's'} to do: {takes}, {writes} to write"
 
     def _progress(self, event: Event) -> str:
         name = event["task"]
+        if "resumed" in event:
+            return words.resumed(name, self._state.tasks[name])
         if "epoch" not in event or event["time"] - self._shown.get(name, self._state.started) < LINE_EVERY:
             return ""
         self._shown[name] = event["time"]

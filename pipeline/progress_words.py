@@ -13,6 +13,13 @@ def reported(task: TaskState) -> list[str]:
     return words + ([f"accuracy {told['accuracy']:.3f}"] if "accuracy" in told else [])
 
 
+def resumed(name: str, task: TaskState) -> str:
+    """Return that a task goes on from what an earlier run, or try, has left of it; nothing of one that began anew."""
+    if not task.reported.get("resumed"):
+        return ""
+    return f"{name}: goes on from a checkpoint, after {rough_duration(task.reported['resumed'])} of work before"
+
+
 def time_left(state: RunState, name: str, now: float) -> str:
     """Return how long a task that runs will go on; of one of which that is not known, how long it has."""
     left = task_seconds_left(state, name, now)

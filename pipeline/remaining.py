@@ -37,7 +37,7 @@ def _left(task: TaskState | None, foreseen: float | None, now: float) -> float:
         return 0.0
     if task is None or task.state != "running":
         return foreseen or 0.0
-    elapsed = now - task.started
+    elapsed = now - task.started + float(task.reported.get("resumed", 0.0))
     done = float(task.reported.get("epoch", 0))
     if done:
         return elapsed * (float(task.reported["epochs"]) - done) / done

@@ -127,7 +127,12 @@ def _claimed(job: Job, progress: Progress, warn: Callable[[str], None]) -> Outco
 def _keep(store: Store, job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
     progress({"state": "running"})
     function = imported(job.task.function or job.stage.function)
-    checkpoint = KeptCheckpoint(store, key_of(job.recipe), seconds=job.checkpoint_seconds)
+    checkpoint = KeptCheckpoint(
+        store,
+        key_of(job.recipe),
+        seconds=job.checkpoint_seconds,
+        resumed=lambda seconds: progress({"resumed": seconds}),
+    )
     work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn))
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(

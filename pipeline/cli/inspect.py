@@ -36,3 +36,5 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     console.print(render(state, time.time(), faults=False, everything=True))
     for fault in faults_of(state):
         say(fault)
+    if state.status == "interrupted":
+        say("what is done is kept: the command that began it goes on from there")

@@ -27,8 +27,18 @@ from pipeline.stage import Json, Stage
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
 
-NAME, NEEDS = 30, 15
-"""Columns of a task's name, and of what it takes of a node."""
+NAME, NEEDS, ACTION, AMOUNT = 30, 15, 5, 9
+"""Columns of a task's name, of what it takes of a node, of what is done about it, and of each amount."""
+
+_WHOLE = NAME + NEEDS + ACTION + 2 + 3 * AMOUNT
+"""Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
+_LEAST = _WHOLE - NEEDS - AMOUNT
+
+WIDER = 18
+"""Columns that names of classes get beside a specialist's where there is room."""
+
+MEMORY = 1
+"""The place of the memory among the amounts."""
 
 
 def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_json: bool) -> None:
@@ -161,7 +171,8 @@ def _facts(estimate: Estimate | None) -> dict[str, Json]:
 
 def _print(planned: Planned, composition: Composition) -> None:
     console = Console()
-    console.print(Text(_columns("task, and why", "", "needs", "time", "memory", "writes"), style="bold"))
+    headings = _columns(console.width, "task, and why", "", "needs", "time", "memory", "writes")
+    console.print(Text(headings, style="bold"))
     for steps in _folded(planned.steps):
         _print_steps(console, planned, steps)
     say("")
@@ -188,8 +199,9 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     if says_more(first.title, first.id):
         name += f" {first.title}"
     amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action == "run" else []
-    line = Text(_columns(_cut(name, NAME), first.action, *amounts))
-    line.stylize("green" if first.action == "reuse" else "bold", NAME + 1, NAME + 6)
+    line = Text(_columns(console.width, name, first.action, *amounts))
+    start = _name_width(console.width) + 1
+    line.stylize("green" if first.action == "reuse" else "bold", start, start + ACTION)
     console.print(line)
     reasons = list(dict.fromkeys("; ".join(step.reasons) for step in steps if step.reasons))
     if len(reasons) > 3:
@@ -203,9 +215,24 @@ def _reserved(needs: Mapping[str, float]) -> str:
     return ", ".join(size(amount) if name == "memory" else f"{amount:g} {name}" for name, amount in needs.items())
 
 
-def _columns(name: str, action: str, *amounts: str) -> str:
+def _columns(width: int, name: str, action: str, *amounts: str) -> str:
+    """Return a line; where it would not fit the terminal, without what a task needs and its memory."""
     needs, *others = amounts or ("",)
-    return f"{name:{NAME}} {action:5} {needs:{NEEDS}}{''.join(f'{amount:>9}' for amount in others)}".rstrip()
+    if width < _WHOLE:
+        needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
+    else:
+        needs = f"{needs:{NEEDS}}"
+    columns = _name_width(width)
+    return (
+        f"{_cut(name, columns):{columns}} {action:{ACTION}} {needs}{''.join(f'{a:>{AMOUNT}}' for a in others)}".rstrip()
+    )
+
+
+def _name_width(width: int) -> int:
+    """Return the columns of a task's name: more on a wide terminal, and on a narrow one what the others leave."""
+    if width >= _WHOLE:
+        return NAME + (WIDER if width >= _WHOLE + WIDER else 0)
+    return max(12, min(NAME, NAME + width - _LEAST))
 
 
 def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:

@@ -59,6 +59,10 @@ class CheckpointName:
         return cls(match["key"], int(match["position"]), match["sha256"]) if match else None
 
 
+def _tell_nobody(_: float) -> None:
+    """Tell nobody that a task goes on."""
+
+
 class KeptCheckpoint:
     """The checkpoints of one task: a `pipeline.stage.Checkpoint` in a store.
 
@@ -70,16 +74,27 @@ class KeptCheckpoint:
         key: The key of the recipe that the task makes.
         seconds: How often one is due; less often where keeping it would take more than `SHARE` of the time.
         clock: Seconds, from anywhere.
+        resumed: Called, when there is a checkpoint to go on from, with the seconds that went into it; with 0 if it
+            is discarded.
 
     Attributes:
         spent: Seconds that went into what `load` returned.
     """
 
-    def __init__(self, store: Store, key: str, *, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        *,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        resumed: Callable[[float], None] = _tell_nobody,
+    ) -> None:
         self._store = store
         self._key = key
         self._seconds = seconds
         self._clock = clock
+        self._resumed = resumed
         self._started = clock()
         self._due = self._started + seconds
         self._loaded = ""
@@ -96,6 +111,7 @@ class KeptCheckpoint:
                 continue
             self._loaded = name.path
             artifact, self.spent = _opened(content.data)
+            self._resumed(self.spent)
             return artifact
         return None
 
@@ -132,6 +148,7 @@ class KeptCheckpoint:
             why: What is wrong with it, as the end of a sentence.
         """
         self.spent = 0.0
+        self._resumed(0.0)
         content = self._store.files.read(self._loaded)
         if content is not None:
             self._put_aside(self._loaded, why, content)

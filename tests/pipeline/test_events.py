@@ -94,7 +94,7 @@ def test_lines_print_what_matters_and_throttle_progress(tmp_path: Path) -> None:
         for time, (event, facts) in enumerate(STORY):
             lines({"time": 100.0 + time, "event": event, **facts})
     printed = (tmp_path / "out").read_text()
-    assert "1 results are in the store" in printed
+    assert "1 result is in the store; starting" in printed
     assert "student[b]: FAILED: the loss must be finite" in printed
     assert "epoch 3/12" not in printed  # five seconds in: too early for a line
 
@@ -166,6 +166,19 @@ def test_render_goes_by_the_order_of_the_stages_and_names_classes() -> None:
     assert "2 s left" in lines[1]
     everything = text_of(state_of(NAMED), 104.0, width=80, everything=True)
     assert "  2-3  " in everything  # its classes' names are their ids
+
+
+def test_task_that_goes_on_from_a_checkpoint_says_so_while_it_runs(tmp_path: Path) -> None:
+    resumed = ("task_progress", {"task": "b[0-1]", "resumed": 75.0})
+    told = "b[0-1]: goes on from a checkpoint, after 1 min 15 s of work before"
+    assert told in text_of(state_of([*NAMED, resumed]), 104.0)
+    done = ("task_finished", {"task": "b[0-1]", "seconds": 90.0})
+    assert "checkpoint" not in text_of(state_of([*NAMED, resumed, done]), 104.0)
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        for event, facts in [*NAMED[:2], resumed]:
+            lines({"time": 100.0, "event": event, **facts})
+    assert (tmp_path / "out").read_text().endswith(f"{told}\n")
 
 
 def test_stage_that_is_only_read_is_not_shown() -> None:

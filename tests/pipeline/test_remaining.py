@@ -58,3 +58,9 @@ def test_nothing_is_known_of_a_task_that_was_not_foreseen_and_tells_nothing() ->
     assert task_seconds_left(state, "y", 130.0) == 0
     nothing = {"tasks": {}, "seconds": 0.0}
     assert seconds_left(state_of((100.0, "foreseen", nothing)), 101.0) == 0
+
+
+def test_time_left_counts_the_work_before_a_checkpoint() -> None:
+    resumed = (100.0, "task_progress", {"task": "a", "resumed": 18.0})
+    state = state_of(begun("a"), resumed, epoch("a", 102.0, 10, 20))
+    assert task_seconds_left(state, "a", 102.0) == pytest.approx(20.0)

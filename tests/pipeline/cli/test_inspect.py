@@ -129,6 +129,16 @@ def test_status_says_why_a_run_failed_before_any_task(project: Path, command: Co
     assert json.loads(command("status", "--json").out)["fault"] == told.strip()
 
 
+def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: Command) -> None:
+    events = newest(finished / "runs") / "events.jsonl"
+    *before, _ = events.read_text().splitlines(keepends=True)
+    ended = {"time": time.time(), "event": "run_ended", "status": "interrupted", "fault": ""}
+    events.write_text("".join([*before, json.dumps(ended) + "\n"]))
+    lines = command("status").out.splitlines()
+    assert lines[0].endswith(": interrupted")
+    assert lines[-1] == "what is done is kept: the command that began it goes on from there"
+
+
 def test_status_lists_the_stages_in_order_and_the_specialists_by_name(finished: Path, command: Command) -> None:
     lines = command("status").out.splitlines()[1:]
     stages = [line.split()[0] for line in lines if not line.startswith(" ")]

@@ -50,6 +50,20 @@ def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finishe
     assert re.search(r"\n8 to reuse, 8 to run\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
 
 
+@pytest.mark.parametrize("width", [60, 50, 110])
+def test_plan_has_a_line_a_task_on_any_terminal(
+    finished: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = command("plan", "tiny.yaml", "--set", "specialists.epochs=2").out.splitlines()
+    heading, specialist = lines[0], next(line for line in lines if line.startswith("specialist[0-1]"))
+    assert re.search(r" run +[\d.]+s +[\d.]+ kB$" if width < 79 else r" run +1 CPU +.* kB$", specialist)
+    assert max(map(len, (heading, specialist))) <= width
+    assert "task, and why" in heading
+    assert heading.endswith("writes")
+    assert len(heading) == len(specialist)
+
+
 def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(project: Path, command: Command) -> None:
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
     assert told["total"]["run"] == len(ALL) + 1  # and the report

@@ -31,8 +31,8 @@ def place(request, tmp_path):
     return str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("bucket")
 
 
-def kept(store, *, key=KEY, seconds=0.0, clock=None):
-    return KeptCheckpoint(store, key, seconds=seconds, clock=clock or Clock())
+def kept(store, *, key=KEY, seconds=0.0, clock=None, **options):
+    return KeptCheckpoint(store, key, seconds=seconds, clock=clock or Clock(), **options)
 
 
 def weights(position):
@@ -148,20 +148,21 @@ def test_slow_ones_are_rare(tmp_path):
 
 
 def test_the_seconds_of_all_attempts_are_counted(tmp_path):
-    store, clock = Store.open(str(tmp_path)), Clock()
-    first = kept(store, clock=clock)
+    store, clock, told = Store.open(str(tmp_path)), Clock(), []
+    first = kept(store, clock=clock, resumed=told.append)
     clock.now = 40.0
     first.save(weights(1), FACTS, position=1)
-    second = kept(store, clock=clock)
+    second = kept(store, clock=clock, resumed=told.append)
     second.load()
     assert second.spent == 40.0
     clock.now = 42.0
     second.save(weights(2), FACTS, position=2)
-    third = kept(store, clock=clock)
+    third = kept(store, clock=clock, resumed=told.append)
     third.load()
     assert third.spent == 42.0
     third.discard("is of another network")
     assert third.spent == 0.0
+    assert told == [40.0, 42.0, 0.0]
 
 
 def test_a_full_disk_is_told_and_stops_nobody(small_disk):
