@@ -70,12 +70,26 @@ def read_events(path: Path, *, but: str = "") -> Iterator[Mapping[str, Json]]:
     Args:
         path: The file.
         but: A kind of event that is left out, and not even parsed: most events tell of progress.
+
+    Raises:
+        StoreError: A line is none that was written here; says which.
     """
     unwanted = f'"event": "{but}"'  # in a text of an event the quotes would be escaped
-    with path.open(encoding="utf-8") as file:
-        for line in file:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
             if line.endswith("\n") and not (but and unwanted in line):
-                yield json.loads(line)
+                yield _parsed(line, path, number)
+
+
+def _parsed(line: str, path: Path, number: int) -> Mapping[str, Json]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "event" not in event:
+        rule = "be an event, a JSON object, as the run wrote it"
+        raise StoreError(f"{path}:{number}: must {rule}; got {line[:40]!r}: delete the line, or that run's folder")
+    return event
 
 
 @dataclass

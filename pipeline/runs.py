@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,8 @@ from pipeline.store.records import config_name
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
 LOGS = "logs"
+_SHOWN = 5
+"""How many of the names of runs a message lists."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,18 @@ def find(base: Path, run: str | None, *, having: str = EVENTS) -> RunFolder:
         return next((folder for folder in meant if (folder.path / having).is_file()), meant[0])
     if run is None:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
-    names = dict.fromkeys(name for folder in folders for name in (config_name(folder.path.name), folder.path.name))
-    raise ConfigError(f"the run must be one of those in {base}; got '{run}'{did_you_mean(run, names)}")
+    raise ConfigError(_no_such_run(base, run, [folder.path.name for folder in folders]))
+
+
+def _no_such_run(base: Path, run: str, folders: Sequence[str]) -> str:
+    """Return what is wrong with the name of a run, and which there are."""
+    if not folders:
+        return f"the run must be one of those in {base}; got '{run}', and no run there: name another folder with --runs"
+    got = f"'{run}', a folder without {EVENTS}" if run and Path(run).is_dir() else f"'{run}'"
+    named = list(dict.fromkeys(map(config_name, folders)))
+    known = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
+    hint = did_you_mean(run, [*named, *folders]) if got == f"'{run}'" else ""
+    return f"the run must be one of those in {base} ({known}), or a folder of one; got {got}{hint}"
 
 
 @contextmanager

@@ -107,7 +107,10 @@ class Composition:
     def _former_keys(self) -> dict[str, str]:
         keys: dict[str, str] = {}
         for folder in newest_first(Path(self.config.runs), self.config.name):
-            keys = {**folder.keys(), **keys}
+            try:
+                keys = {**folder.keys(), **keys}
+            except StoreError as error:  # it only tells what changed since then
+                warn(f"warning: {error}")
         return keys
 
 

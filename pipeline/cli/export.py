@@ -78,7 +78,9 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     tasks = [task for stage in _NETWORKS for task in run.keys if task.partition("[")[0] == stage]
     networks = {_network_name(task): task for task in tasks}
     if name not in networks:
-        known = ", ".join(networks) or "none"
+        if not networks:
+            raise ConfigError(f"{run.name} must have trained a network; got a run that ended before its generalist")
+        known = ", ".join(networks)
         raise ConfigError(f"--network: must be one of {known}; got '{name}'{did_you_mean(name, networks)}")
     file = to or run.folder.path / f"{name}.safetensors".replace("/", "-")
     if file.suffix != ".safetensors":
@@ -105,6 +107,8 @@ def _network_name(task: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
+    if file.is_dir():
+        raise ConfigError(f"--to: must be a file; got the folder {file}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content)

@@ -70,16 +70,21 @@ class KeptRun:
         """
         location = self.place or self._recorded_place()
         try:
-            return opened(location)
-        except ConfigError as error:
-            raise ConfigError(f"{error}: give the place of the store of {self.name} by --store") from error
+            there = Store.is_at(location)
+        except StoreError as error:
+            raise ConfigError(f"{error}; it was the store of {self.name}: give its place by --store") from error
+        if not there:
+            raise ConfigError(
+                f"{location}: must be the store of {self.name}; got none there; give its place by --store"
+            )
+        return opened(location)
 
     def manifest(self, task_id: str) -> Manifest:
         """Return the manifest of a result.
 
         Raises:
-            StoreError: The run has no such result, it is no longer in the store, or another version of the program
-                made it.
+            ConfigError: The run has no such result.
+            StoreError: It is no longer in the store, or another version of the program made it.
         """
         if task_id not in self.keys:
             raise self._unreached(task_id)
@@ -105,7 +110,7 @@ class KeptRun:
         """Return the one task of a stage that has one.
 
         Raises:
-            StoreError: The run has not reached what decides it.
+            ConfigError: The run has not reached what decides it.
         """
         found = next(item for item in STAGES if item.name == stage)
         tasks: list[Task] = imported(found.tasks)(self.config, self._known(found))
@@ -127,8 +132,9 @@ class KeptRun:
                 raise self._unreached(name)
         return {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
 
-    def _unreached(self, name: str) -> StoreError:
-        return StoreError(f"{self.name} must have reached its {name}; got a run that ended before it")
+    def _unreached(self, name: str) -> ConfigError:
+        rule = f"have reached its {name}; got one that has not, or not yet"
+        return ConfigError(f"{self.name} must {rule}: do it to its end with the command that began it, or name another")
 
     def _recorded_place(self) -> str:
         started = next(read_events(self.folder.path / EVENTS), {})

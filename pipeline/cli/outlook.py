@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pipeline import room
 from pipeline.cli.compose import Composition
+from pipeline.cli.tables import warn
+from pipeline.errors import StoreError
 from pipeline.events import Events
 from pipeline.executor import RayOptions, available_cpus
 from pipeline.forecast import Cost, Forecast, Past, foresee
 from pipeline.graph import Graph
-from pipeline.runs import newest_first
-from pipeline.stage import Effort, Facts, Task
+from pipeline.runs import RunFolder, newest_first
+from pipeline.stage import Effort, Facts, Json, Task
 from stages import estimates
 from stages.parameters import resolved
 
@@ -136,9 +138,18 @@ def cpus_of(options: RayOptions) -> int | None:
 def _past(base: Path) -> Past:
     costs: dict[str, Cost] = {}
     for folder in islice(newest_first(base), RUNS):
-        for event in folder.endings():
+        for event in _endings(folder):
             if event.get("kind"):  # runs of earlier versions did not tell
                 stage = event["task"].partition("[")[0]
                 cost = Cost(stage, event["kind"], event["units"], event["seconds"], event["bytes"])
                 costs.setdefault(event["key"], cost)
     return Past(costs.values())
+
+
+def _endings(folder: RunFolder) -> list[Mapping[str, Json]]:
+    """Return what a run told of its results; nothing of one whose record is damaged, for it only helps to estimate."""
+    try:
+        return list(folder.endings())
+    except StoreError as error:
+        warn(f"warning: {error}")
+        return []

@@ -111,6 +111,13 @@ def test_display_is_a_table_in_a_terminal(tmp_path: Path) -> None:
     assert "waiting" in (tmp_path / "out").read_text()
 
 
+@pytest.mark.parametrize("line", [b'{"time": 1, "ev', b"[1]", b'{"time": 1}', b"\xff"])
+def test_log_that_was_damaged_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b'{"time": 1.0, "event": "warning", "message": "hot"}\n' + line + b"\n")
+    with pytest.raises(StoreError, match=r"events.jsonl:2: must be an event, a JSON object, .*: delete the line, or"):
+        list(read_events(tmp_path / "events.jsonl"))
+
+
 def test_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"gone/events.jsonl: must be writable; got No such file"):
         EventLog(tmp_path / "gone/events.jsonl")

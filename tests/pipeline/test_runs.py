@@ -82,6 +82,13 @@ def test_find_says_what_there_is(tmp_path: Path) -> None:
     folder = make_run(tmp_path, "digits")
     with pytest.raises(ConfigError, match=f"did you mean '{folder.path.name}'"):
         find(tmp_path, folder.path.name[:-1])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(
+        ConfigError, match=r"\(digits\), or a folder of one; got '.*/folder', a folder without events.jsonl$"
+    ):
+        find(tmp_path, str(tmp_path / "folder"))
+    with pytest.raises(ConfigError, match=r"got 'digits', and no run there: name another folder with --runs$"):
+        find(tmp_path / "folder", "digits")
 
 
 def test_state_tells_a_killed_run_from_one_that_goes_on(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
     """
     path = (root / name).absolute()
     if not path.is_file():
+        if path.exists():
+            raise LearningError(f"npz:{name} must be a file, {_ARCHIVE}; got a folder at {path}")
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise LearningError(f"npz:{name} must be a file; got none at {path}{did_you_mean(path.name, neighbours)}")
     if not zipfile.is_zipfile(path):

@@ -38,6 +38,8 @@ def find(name: str, root: Path, options: Options) -> Origin:
     """
     base = (root / name).absolute()
     if not base.is_dir():
+        if base.exists():
+            raise LearningError(f"folder:{name} must be a folder; got a file at {base}")
         neighbours = [entry.name for entry in base.parent.iterdir()] if base.parent.is_dir() else []
         raise LearningError(f"folder:{name} must be a folder; got none at {base}{did_you_mean(base.name, neighbours)}")
     tree = scan(base)

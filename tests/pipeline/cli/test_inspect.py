@@ -139,6 +139,18 @@ def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: C
     assert lines[-1] == "what is done is kept: the command that began it goes on from there"
 
 
+def test_damaged_log_of_a_run_is_told_and_stops_no_other(finished: Path, command: Command) -> None:
+    events = newest(finished / "runs") / "events.jsonl"
+    events.write_text(events.read_text().replace("{", "", 1))
+    for name in ("status", "report"):
+        done = command(name, *([] if name == "status" else ["tiny"]))
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith(f"runs/{events.parent.name}/events.jsonl:1: must be an event")
+    done = command("run", "tiny.yaml", "--set", "student.epochs=2")
+    assert done.code == 0
+    assert f"warning: runs/{events.parent.name}/events.jsonl:1: must be an event" in done.err
+
+
 def test_status_lists_the_stages_in_order_and_the_specialists_by_name(finished: Path, command: Command) -> None:
     lines = command("status").out.splitlines()[1:]
     stages = [line.split()[0] for line in lines if not line.startswith(" ")]
@@ -174,7 +186,10 @@ def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Co
 def test_status_names_the_runs_there_are(finished: Path, command: Command) -> None:
     done = command("status", "tinny")
     assert done.code == 2
-    assert done.err == "the run must be one of those in runs; got 'tinny'; did you mean 'tiny'?\n"
+    assert (
+        done.err
+        == "the run must be one of those in runs (tiny), or a folder of one; got 'tinny'; did you mean 'tiny'?\n"
+    )
     assert command("status", "--runs", "nowhere").code == 2
 
 

@@ -69,6 +69,10 @@ def test_export_leaves_nothing_behind_when_it_cannot(finished: Path, command: Co
     done = command("export", "tiny", "--format", "torch-export", "--to", "tiny.yaml/student.pt2")
     assert done.code == 1
     assert "tiny.yaml/student.pt2: must be writable; got " in done.err
+    (finished / "folder.safetensors").mkdir()
+    for form in ("torch-export", "safetensors"):
+        done = command("export", "tiny", "--format", form, "--to", "folder.safetensors")
+        assert (done.code, done.err) == (2, "--to: must be a file; got the folder folder.safetensors\n")
     run = kept.find(finished / "runs", "tiny")
     (run.folder.path / "student.safetensors").write_bytes(b"damaged")
     done = command("export", "tiny", "--format", "torch-export")

@@ -250,3 +250,13 @@ def test_in_threads_keeps_the_order_and_runs_few_ahead():
     assert [next(made) for _ in range(10)] == list(range(0, 20, 2))
     assert len(started) <= 10 + 6
     assert list(made) == list(range(20, 200, 2))
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path):
+    (tmp_path / "set.zip").touch()
+    with pytest.raises(LearningError, match=r"^folder:set.zip must be a folder; got a file at .*set.zip$"):
+        sources.stamp("folder:set.zip", tmp_path)
+    with pytest.raises(
+        LearningError, match=r"^npz:\. must be a file, an archive that numpy.savez wrote; got a folder at"
+    ):
+        sources.stamp("npz:.", tmp_path)
