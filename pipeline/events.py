@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from pipeline.errors import StoreError
 from pipeline.stage import Json
@@ -72,13 +73,20 @@ def read_events(path: Path, *, but: str = "") -> Iterator[Mapping[str, Json]]:
         but: A kind of event that is left out, and not even parsed: most events tell of progress.
 
     Raises:
-        StoreError: A line is none that was written here; says which.
+        StoreError: The file cannot be read, or a line is none that was written here; says which.
     """
     unwanted = f'"event": "{but}"'  # in a text of an event the quotes would be escaped
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if line.endswith("\n") and not (but and unwanted in line):
                 yield _parsed(line, path, number)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise StoreError(f"{path}: must be readable; got {error.strerror}") from error
 
 
 def _parsed(line: str, path: Path, number: int) -> Mapping[str, Json]:

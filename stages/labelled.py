@@ -57,6 +57,8 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
         images = np.concatenate([_pixels(raw[f"x_{half}"], wanted) for half in halves])
     except LearningError as error:
         raise ConfigError(f"--data: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"--data: {source} must be readable; got {error.strerror} at {error.filename}") from error
     labels = np.concatenate([raw[f"y_{half}"] for half in halves])
     if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
         rule = "be one integer for each image"

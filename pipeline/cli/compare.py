@@ -58,6 +58,8 @@ def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> Non
         StoreError: A run ended early, its results are no longer in the store, or the page cannot be written.
     """
     names = [run.name for run in runs]
+    if page is not None and page.is_dir():
+        raise ConfigError(f"--html: must be a file; got the folder {page}")
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ConfigError(f"RUN...: must be two different runs or more; got {', '.join(names)}")
     found = compared(runs)

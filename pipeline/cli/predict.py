@@ -1,6 +1,7 @@
 """`predict`: what a run's student, or its ensemble, sees in images."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def _expanded(images: Sequence[str]) -> Iterator[str]:
         path = Path(name)
         if name == STDIN or path.is_file():
             yield name
+        elif path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            faults.append(f"{name}: must be a folder that can be read; got Permission denied")
         elif path.is_dir():
             found = sorted(
                 str(file) for file in path.rglob("*") if _is_image(file.relative_to(path)) and file.is_file()

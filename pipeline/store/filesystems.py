@@ -61,6 +61,8 @@ def filesystem_of(root: str) -> Any:
         raise StoreError(
             f"{root} must be reachable; got {error}: pip install 'specialist-distillation[s3]' for s3://"
         ) from error
+    except OSError as error:  # some connect at once
+        raise StoreError(f"{root} must be reachable; got {error.strerror or error}: {_CHECK_ALL}") from error
     except ValueError as error:
         raise StoreError(
             f"the store must be a folder or the address of an object store; got {root!r}: {error}"

@@ -91,7 +91,8 @@ def _opened(file: "Path | BinaryIO", name: str) -> Iterator["Image"]:
     except UnidentifiedImageError as error:
         raise LearningError(f"{name} must be a picture in a format that Pillow reads; got something else") from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise LearningError(f"{name} must be a picture that can be read; got {error}") from error
+        got = getattr(error, "strerror", None) or error
+        raise LearningError(f"{name} must be a picture that can be read; got {got}") from error
 
 
 def pixels(picture: "Image", size: Sequence[int], channels: int) -> NDArray[np.uint8]:

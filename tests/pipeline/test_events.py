@@ -118,6 +118,11 @@ def test_log_that_was_damaged_is_named_with_its_line(tmp_path: Path, line: bytes
         list(read_events(tmp_path / "events.jsonl"))
 
 
+def test_log_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"events.jsonl: must be readable; got No such file"):
+        list(read_events(tmp_path / "events.jsonl"))
+
+
 def test_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"gone/events.jsonl: must be writable; got No such file"):
         EventLog(tmp_path / "gone/events.jsonl")

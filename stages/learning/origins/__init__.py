@@ -20,13 +20,16 @@ def find(source: str, root: Path, options: Options) -> Origin:
         options: How a folder of images becomes arrays.
 
     Raises:
-        LearningError: There is no such data set.
+        LearningError: There is no such data set, or it cannot be read.
     """
     try:
         kind, name = parse(source)
     except ValueError as error:
         raise LearningError(f"source {error}") from error
-    return _FINDERS[kind](name, root, options)
+    try:
+        return _FINDERS[kind](name, root, options)
+    except OSError as error:
+        raise LearningError(f"{source} must be readable; got {error.strerror} at {error.filename}") from error
 
 
 _FINDERS: dict[str, Callable[[str, Path, Options], Origin]] = {

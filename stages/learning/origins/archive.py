@@ -27,6 +27,8 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
             raise LearningError(f"npz:{name} must be a file, {_ARCHIVE}; got a folder at {path}")
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise LearningError(f"npz:{name} must be a file; got none at {path}{did_you_mean(path.name, neighbours)}")
+    with path.open("rb"):  # what cannot be read would be taken for no archive
+        pass
     if not zipfile.is_zipfile(path):
         raise LearningError(f"npz:{name} must be {_ARCHIVE}; got something else at {path}")
     return Origin(

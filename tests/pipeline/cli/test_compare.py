@@ -78,3 +78,8 @@ def test_compare_wants_two_runs(three_runs: Path, command: Command) -> None:
     done = command("compare", "first", "first")
     assert done.code == 2
     assert done.err.startswith("RUN...: must be two different runs or more; got first-")
+
+
+def test_comparison_is_not_written_over_a_folder(finished: Path, command: Command) -> None:
+    done = command("compare", "tiny", "tiny", "--html", "runs")
+    assert (done.code, done.err) == (2, "--html: must be a file; got the folder runs\n")

@@ -323,6 +323,7 @@ def test_prepare_refuses_what_replaces_objects(tmp_path):
         ),
         ("gs://bucket/store", "must be reachable; got .*gcsfs.*: pip install"),
         ("streaming://store", "must be in an object store; got streaming, where a file can be seen half-written"),
+        ("ftp://127.0.0.1:9/store", "ftp://127.0.0.1:9/store must be reachable; got Connection refused: check the"),
         ("memory://store", "must be where all processes see the same; got 'memory://store', which each has for itself"),
     ],
 )

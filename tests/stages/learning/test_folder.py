@@ -260,3 +260,10 @@ def test_a_file_in_place_of_a_folder_is_told(tmp_path):
         LearningError, match=r"^npz:\. must be a file, an archive that numpy.savez wrote; got a folder at"
     ):
         sources.stamp("npz:.", tmp_path)
+
+
+def test_a_place_that_cannot_be_looked_into_is_told(tmp_path):
+    long = "x" * 300  # stands for what only some users may not read: the system refuses to look it up
+    for kind in ("folder", "npz"):
+        with pytest.raises(LearningError, match=rf"^{kind}:x+ must be readable; got File name too long at "):
+            sources.stamp(f"{kind}:{long}", tmp_path)
