@@ -167,5 +167,12 @@ def leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, 
         if isinstance(value, Mapping) and value:
             found |= leaves(value, path)
         else:
-            found[dotted(path)] = shown(value)
+            found[dotted(path)] = shown(_in_order(value))
     return found
+
+
+def _in_order(value: Any) -> Any:
+    """Return a value, the keys of every mapping in it sorted: their order says nothing, and kept recipes lose it."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
+    return [_in_order(item) for item in value] if isinstance(value, list | tuple) else value

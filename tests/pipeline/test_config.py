@@ -427,6 +427,16 @@ def test_changed_tells_apart_what_a_recipe_does():
     ]
 
 
+def test_changed_minds_the_order_of_lists_and_not_of_keys():
+    old = {"tried": [["soft", {"alpha": 0.9, "rate": 0.1}], ["hard", {}]], "seeds": [1, 2]}
+    new = {"seeds": [2, 1], "tried": [["soft", {"rate": 0.1, "alpha": 0.9}], ["hard", {}]]}
+    assert changed(old, new) == ["seeds [1, 2] -> [2, 1]"]
+    tried = [["soft", {"rate": 0.1, "alpha": 0.5}], ["hard", {}]]
+    assert changed(old, new | {"seeds": [1, 2], "tried": tried}) == [
+        "tried [['soft', {alpha: 0.9, rate: 0.1}], ['hard', {}]] -> [['soft', {alpha: 0.5, rate: 0.1}], ['hard', {}]]"
+    ]
+
+
 def test_importing_config_and_parameters_imports_nothing_heavy():
     heavy = {"torch", "numpy", "ray", "ruamel.yaml"}
     code = f"import sys, pipeline.config, stages.parameters; print(*{heavy} & {{*sys.modules}})"
