@@ -48,8 +48,9 @@ def derive_seed(seed: int, stage: str, identity: str) -> int:
 
 def task_seed(task: Task, seed: int) -> int:
     """Return the seed of a task in a run with this seed."""
+    stage = task.stage if task.seed_stage is None else task.seed_stage
     identity = task.identity if task.seed_identity is None else task.seed_identity
-    return derive_seed(seed, task.stage, identity)
+    return derive_seed(seed, stage, identity)
 
 
 def recipe(stage: Stage, task: Task, *, seed: int, inputs: Mapping[str, Json]) -> dict[str, Json]:

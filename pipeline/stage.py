@@ -116,7 +116,8 @@ class Task:
         parameters: By config path, a pydantic model or a plain value, so that a changed one can be named as the user
             wrote it. The function's argument is the last word of the path: `combine.divergence` is `divergence`.
         settings: By argument name, values that cannot change the result, such as paths: not part of the recipe.
-        seed_identity: What the seed is derived from in place of `identity`, where tasks must share their draws.
+        seed_stage: What the seed is derived from in place of `stage`, where tasks of two stages must share their draws.
+        seed_identity: The same in place of `identity`.
         threads: CPU threads of the task.
         title: What people call it where the identity says little, such as the names of its classes.
         function: What computes it, where that is not what its stage says.
@@ -127,6 +128,7 @@ class Task:
     inputs: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seed_stage: str | None = None
     seed_identity: str | None = None
     threads: int = 1
     title: str = ""

@@ -36,21 +36,23 @@ def check_refit(parameters: Parameters) -> list[Fault]:
     """Return what a refit cannot be had with: location in the config and message of each."""
     if not parameters.refit:
         return []
-    rules = [
-        (("refit",), parameters.data.folds, "must be false with data.folds, where all examples are trained on already"),
-        (("data", "transfer"), not parameters.data.transfer.is_everything, "must be left out with refit"),
-        (("targets", "imported"), parameters.targets.imported, "must be left out with refit, whose views are others"),
+    transfer = parameters.data.transfer.model_dump(exclude_defaults=True)
+    matches = parameters.student.match_frequencies
+    rules: list[tuple[Location, object, str]] = [
+        (("refit",), parameters.data.folds, "be false with data.folds, where all examples are trained on already"),
+        (("data", "transfer"), transfer, "be left out with refit, whose student is trained on all examples"),
         (
-            ("student", "match_frequencies"),
-            parameters.student.match_frequencies,
-            "must be false with refit, for nothing is held out then",
+            ("targets", "imported"),
+            parameters.targets.imported,
+            "be left out with refit, whose views have more examples",
         ),
+        (("student", "match_frequencies"), matches, "be false with refit, for nothing is held out then"),
     ]
-    return [(place, f"{rule}; got {_shown(got)}") for place, got, rule in rules if got]
+    return [(place, f"must {rule}; got {_shown(got)}") for place, got, rule in rules if got]
 
 
 def _shown(got: Any) -> str:
-    return ", ".join(got) if isinstance(got, tuple) else "true"
+    return ", ".join(got) if isinstance(got, tuple | dict) else "true"
 
 
 def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | None = None) -> list[Fault]:

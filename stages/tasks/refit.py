@@ -1,7 +1,7 @@
 """The tasks of the refit: students trained once more on all training examples, when everything has been chosen.
 
 What they need is made again of all examples, the holdout among them: teachers, views, soft targets. The tasks are those
-of the stages that made it the first time, under stages of their own that come last.
+of the stages that made it the first time, with the same seeds, under stages of their own that come last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ def _judged(parameters: Parameters, known: Known) -> list[str]:
 
 
 def _moved(task: Task, first: Facts) -> Task:
-    """Return a task as one of the refit.
+    """Return a task as one of the refit: it draws what its like drew, such as the same initial weights.
 
     Args:
         task: The task of all examples, under its stage's name.
@@ -84,6 +84,7 @@ def _moved(task: Task, first: Facts) -> Task:
     return replace(
         task,
         stage=PREFIX + task.stage,
+        seed_stage=task.stage,
         inputs={argument: _renamed(ids) for argument, ids in task.inputs.items()},
         parameters={**task.parameters, **trained},
     )

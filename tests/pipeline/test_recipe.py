@@ -83,6 +83,12 @@ def test_tasks_can_share_their_draws() -> None:
     assert task_seed(Task("student", "hard"), 1) != task_seed(Task("student", "distilled"), 1)
 
 
+def test_tasks_of_several_stages_can_share_their_draws() -> None:
+    once, again = Task("student", "hard"), Task("again", "hard", seed_stage="student")
+    assert task_seed(once, 1) == task_seed(again, 1) != task_seed(Task("again", "hard"), 1)
+    assert task_seed(Task("again", "soft", seed_stage="student"), 1) != task_seed(once, 1)
+
+
 def test_key_holds_what_can_change_the_result() -> None:
     task = Task("student", "a", parameters={"student": Training()})
     others = [

@@ -70,5 +70,5 @@ def test_what_a_refit_cannot_be_had_with_is_refused(project: Path, command: Comm
     data = "data={source: 'npz:tiny.npz', root: ., transfer: {fraction: 0.5}}"
     done = command("validate", "tiny.yaml", *REFIT, "--set", data, "--set", "student.match_frequencies=true")
     assert done.code == 2
-    assert "data.transfer: must be left out with refit; got" in done.err
+    assert "with refit, whose student is trained on all examples; got fraction" in done.err
     assert "student.match_frequencies: must be false with refit, for nothing is held out then; got true" in done.err

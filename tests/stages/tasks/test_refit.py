@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.recipe import task_seed
 from stages import STAGES, candidates
 from stages.learning.history import best_epoch
 from tests.stages.tasks.listing import KNOWN, STAGE, all_tasks, listed, recipes, with_changes
@@ -48,6 +49,13 @@ def test_what_a_student_needs_is_made_again_of_all_examples_for_it_alone():
     assert tasks["refit-targets[0-1/0.0]"].parameters["rows"] == (0, 300)
     for task in tasks.values():
         assert all(name in tasks for name in task.input_ids)
+
+
+@pytest.mark.parametrize("seeds", [[0], [3, 4]])
+def test_every_task_of_the_refit_draws_what_its_like_drew(seeds):
+    likes = {task.id: task for task in all_tasks(seeds=seeds)}
+    for task_id, task in of_refit(seeds=seeds).items():
+        assert task_seed(task, 7) == task_seed(likes[task_id.removeprefix("refit-")], 7)
 
 
 def test_refit_is_evaluated_and_reported_last_and_decides_nothing():
