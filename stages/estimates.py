@@ -169,8 +169,8 @@ def _models(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 
 def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    wanted = parameters.generalist
-    return _training(sizes, wanted, wanted.epochs * sizes.training, wanted.model)
+    wanted, epochs = parameters.generalist, task.parameters["generalist"].epochs
+    return _training(sizes, wanted, epochs * sizes.training, wanted.model)
 
 
 def _fold(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -198,7 +198,8 @@ def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.specialists
     inside = sizes.training * len(task.parameters["subset"]) / sizes.classes
     shown = min(inside / wanted.fraction, sizes.training)
-    return _training(sizes, wanted, wanted.epochs * shown, parameters.generalist.model, wanted.regularize)
+    epochs = task.parameters["specialists"].epochs
+    return _training(sizes, wanted, epochs * shown, parameters.generalist.model, wanted.regularize)
 
 
 def _calibration(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -249,8 +250,8 @@ def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 
 def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    wanted = parameters.student
-    return _training(sizes, wanted, wanted.epochs * sizes.transfer, task.identity.partition("/")[0] == "hard")
+    wanted, epochs = parameters.student, task.parameters["student"].epochs
+    return _training(sizes, wanted, epochs * sizes.transfer, task.identity.partition("/")[0] == "hard")
 
 
 def _sweep(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:

@@ -28,6 +28,15 @@ def known(wanted, n_classes=10, n=100):
     return SOURCE | data | estimates.assumed_subsets(wanted, n_classes)
 
 
+SECTIONS = {"generalist": "generalist", "specialist": "specialists", "student": "student"}
+
+
+def training(wanted, stage, identity="", **others):
+    """Return a task that trains as the config says."""
+    section = SECTIONS[stage.removeprefix("refit-")]
+    return Task(stage, identity, parameters={section: getattr(wanted, section)} | others)
+
+
 def test_assumed_holdout_is_what_is_held_out():
     wanted = parameters(data={"source": "npz:x.npz", "holdout": 0.17})
     counts = [2, 3, 10, 101, 7]
@@ -60,8 +69,8 @@ def test_students_and_tables_are_as_large_as_the_transfer_set_and_teachers_are_n
     data = {"source": "npz:x.npz", "transfer": transfer}
     wanted = parameters(data=data, generalist={"epochs": 7}, student={"epochs": 3})
     facts = known(wanted)
-    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
-    assert estimates.effort(Task("student", "hard"), wanted, facts).units == 3 * rows
+    assert estimates.effort(training(wanted, "generalist"), wanted, facts).units == 7 * 850
+    assert estimates.effort(training(wanted, "student", "hard"), wanted, facts).units == 3 * rows
     assert estimates.effort(Task("views", "0"), wanted, facts).units == rows
     assert estimates.effort(Task("transfer"), wanted, facts).units == 1
     counted = facts | {"transfer": {"rows": 80}}
@@ -71,9 +80,9 @@ def test_students_and_tables_are_as_large_as_the_transfer_set_and_teachers_are_n
 def test_units_of_a_training_are_the_examples_it_shows():
     wanted = parameters(generalist={"epochs": 7}, student={"epochs": 3}, specialists={"epochs": 5, "fraction": 0.5})
     facts = known(wanted)
-    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
-    assert estimates.effort(Task("student", "hard"), wanted, facts).units == 3 * 850
-    task = Task("specialist", "0-1", parameters={"subset": [0, 1]})
+    assert estimates.effort(training(wanted, "generalist"), wanted, facts).units == 7 * 850
+    assert estimates.effort(training(wanted, "student", "hard"), wanted, facts).units == 3 * 850
+    task = training(wanted, "specialist", "0-1", subset=[0, 1])
     assert estimates.effort(task, wanted, facts).units == 5 * 340
 
 
@@ -90,7 +99,7 @@ def test_units_of_a_training_are_the_examples_it_shows():
 )
 def test_trainings_are_alike_where_an_example_costs_the_same(section, is_like):
     before, after = parameters(), parameters(generalist=section)
-    kinds = {estimates.effort(Task("generalist"), wanted, known(wanted)).kind for wanted in (before, after)}
+    kinds = {estimates.effort(training(wanted, "generalist"), wanted, known(wanted)).kind for wanted in (before, after)}
     assert (len(kinds) == 1) == is_like
 
 
@@ -105,9 +114,9 @@ def test_folds_are_as_many_generalists_on_all_folds_but_one_and_hold_nothing_out
     wanted = parameters(data={"source": "npz:x.npz", "folds": 4}, generalist={"epochs": 7})
     facts = known(wanted)
     assert (facts["data[train]"]["transfer"], facts["data[train]"]["holdout"]) == (1000, 0)
-    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 1000
+    assert estimates.effort(training(wanted, "generalist"), wanted, facts).units == 7 * 1000
     fold = estimates.effort(Task("fold", "0"), wanted, facts)
-    assert (fold.units, fold.kind) == (7 * 750, estimates.effort(Task("generalist"), wanted, facts).kind)
+    assert (fold.units, fold.kind) == (7 * 750, estimates.effort(training(wanted, "generalist"), wanted, facts).kind)
     assert fold.least_bytes == 250 * (4 * 10 + 8)
     gathered = Task("confusion", function="stages.confusion:gather")
     assert estimates.effort(gathered, wanted, facts).units == 1000
@@ -116,10 +125,23 @@ def test_folds_are_as_many_generalists_on_all_folds_but_one_and_hold_nothing_out
 def test_a_refit_is_of_all_examples():
     wanted = parameters(refit=True, generalist={"epochs": 7}, student={"epochs": 3})
     facts = known(wanted)
-    assert estimates.effort(Task("refit-generalist"), wanted, facts).units == 7 * 1000
-    assert estimates.effort(Task("refit-student", "distilled"), wanted, facts).units == 3 * 1000
+    assert estimates.effort(training(wanted, "refit-generalist"), wanted, facts).units == 7 * 1000
+    assert estimates.effort(training(wanted, "refit-student", "distilled"), wanted, facts).units == 3 * 1000
     assert estimates.effort(Task("refit-views", "0"), wanted, facts).units == 1000
-    assert estimates.effort(Task("generalist"), wanted, facts).units == 7 * 850
+    assert estimates.effort(training(wanted, "generalist"), wanted, facts).units == 7 * 850
+
+
+@pytest.mark.parametrize("stage", ["refit-generalist", "refit-specialist", "refit-student"])
+def test_a_refit_is_as_long_as_its_task_says_and_costs_what_its_like_does(stage):
+    wanted = parameters(refit=True, **{name: {"epochs": 8, "keep": "best"} for name in SECTIONS.values()})
+    facts = known(wanted)
+    section = SECTIONS[stage.removeprefix("refit-")]
+    shorter = getattr(wanted, section).model_copy(update={"epochs": 2, "keep": "last"})
+    whole, quarter = (
+        estimates.effort(Task(stage, "0-1", parameters={section: trained, "subset": [0, 1]}), wanted, facts)
+        for trained in (getattr(wanted, section), shorter)
+    )
+    assert (quarter.kind, 4 * quarter.units) == (whole.kind, whole.units)
 
 
 def test_every_kept_stage_is_measured(tmp_path):
