@@ -18,10 +18,18 @@ class Graph:
         seed: The run's seed.
         store: Where results are looked up.
         known: Facts from before the first stage, by name, such as the identity of the data source.
+        empty: Stages that are known to have no tasks: nothing waits to see which.
     """
 
     def __init__(
-        self, stages: Sequence[Stage], parameters: Any, *, seed: int, store: Store, known: Mapping[str, Facts]
+        self,
+        stages: Sequence[Stage],
+        parameters: Any,
+        *,
+        seed: int,
+        store: Store,
+        known: Mapping[str, Facts],
+        empty: Collection[str] = (),
     ) -> None:
         self.stages = {stage.name: stage for stage in stages}
         self.tasks: dict[str, Task] = {}
@@ -30,7 +38,7 @@ class Graph:
         self._seed = seed
         self._store = store
         self._known = dict(known)
-        self._unfolded: set[str] = set()
+        self._unfolded: set[str] = set(empty)
         self._lost: dict[str, str] = {}
 
     def advance(

@@ -22,8 +22,10 @@ from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
 from stages.parameters import check_classes, check_holdout, check_images, check_refit, resolved
+from stages.tasks import refit
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+REFIT_STAGES = tuple(name for name in STAGE_NAMES if name.startswith(refit.PREFIX))
 
 OUR_PACKAGES = ("pipeline", "specialists", "stages")
 """What tasks import of ours."""
@@ -60,6 +62,7 @@ class Composition:
             seed=self.config.seed,
             store=self.store,
             known=self.known,
+            empty=() if self.config.refit else REFIT_STAGES,
         )
 
     @property

@@ -42,6 +42,16 @@ def test_graph_unfolds_as_facts_become_known(tmp_path: Path) -> None:
     assert not graph.is_complete("parts")
 
 
+def test_graph_waits_for_nothing_of_a_stage_that_is_known_to_be_empty(tmp_path: Path) -> None:
+    graph = Graph(STAGES, Parameters(), seed=0, store=Store.open(str(tmp_path)), known={}, empty=["parts"])
+    graph.advance()
+    assert graph.is_complete("parts")
+    assert graph.missing_inputs(["parts"]) == []
+    finish(graph, "base", tmp_path, numbers=[4, 5])
+    graph.advance()
+    assert not [task for task in graph.tasks.values() if task.stage == "parts"]
+
+
 def test_graph_takes_from_the_store_all_that_follows(tmp_path: Path) -> None:
     graph = open_graph(tmp_path)
     graph.advance()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import load_student
+from pipeline.events import read_events
 from tests.pipeline.cli.conftest import Command, newest, without_times
 
 REFIT = ("--set", "refit=true")
@@ -54,6 +55,13 @@ def test_commands_after_a_run_know_the_refit(finished: Path, command: Command) -
     again = command("run", "tiny.yaml", *REFIT)
     assert again.code == 0
     assert "refit-student[distilled]" in json.loads((newest(finished / "runs") / "results.json").read_text())["reused"]
+
+
+def test_nothing_waits_for_a_refit_that_is_not_asked_for(finished: Path) -> None:
+    run = newest(finished / "runs")
+    news = [event for event in read_events(run / "events.jsonl") if event["event"] == "tasks_known"]
+    assert "evaluate" in news[0]["undecided"]
+    assert not [name for event in news for name in event["undecided"] if name.startswith("refit-")]
 
 
 def test_plan_names_what_the_refit_will_take(project: Path, command: Command) -> None:
