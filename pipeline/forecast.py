@@ -169,14 +169,14 @@ def makespan(
     while ready or running:
         waiting: list[str] = []
         for name in ready:
-            wanted = min(tasks[name].threads, cpus)
+            wanted = min(tasks[name].cpus, cpus)
             if wanted > free:
                 waiting.append(name)
                 continue
             free -= wanted
             heapq.heappush(running, (now + seconds[name], name))
         now, ended = heapq.heappop(running)
-        free += min(tasks[ended].threads, cpus)
+        free += min(tasks[ended].cpus, cpus)
         for name in followers[ended]:
             awaited[name].discard(ended)
         ready = waiting + [name for name in followers[ended] if not awaited[name]]

@@ -22,7 +22,8 @@ class Step:
         action: `reuse` or `run`.
         reasons: Why it is run.
         title: What people call the task, where the id says little.
-        threads: CPU threads of the task; None of a stage that is not decided yet.
+        threads: CPU threads of the task, or of each of its workers; None of a stage that is not decided yet.
+        workers: How many workers do it together; likewise.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Step:
     reasons: Sequence[str] = ()
     title: str = ""
     threads: int | None = None
+    workers: int | None = None
 
 
 def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
@@ -58,7 +60,7 @@ def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) 
         is_done = task.id in graph.results
         reasons = () if is_done else tuple(_reasons(graph, stage, task, fresh, history))
         action = "reuse" if is_done else "run"
-        yield Step(task.id, stage.name, action, reasons, task.title, task.threads)
+        yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers)
 
 
 def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:

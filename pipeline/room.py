@@ -95,7 +95,7 @@ def warnings(
         return
     for stage in dict.fromkeys(task.stage for task in forecast.tasks.values()):
         tasks = [task for task in forecast.tasks.values() if task.stage == stage]
-        each, at_once = forecast.of_stage(stage).memory, min(len(tasks), max(1, cpus // tasks[0].threads))
+        each, at_once = forecast.of_stage(stage).memory, min(len(tasks), max(1, cpus // tasks[0].cpus))
         if each is not None and each * at_once > memory:
             what = f"{at_once} tasks of {stage} at once take" if at_once > 1 else f"{stage} takes"
             yield (

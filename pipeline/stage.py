@@ -72,6 +72,28 @@ def _ignore(_: Mapping[str, Json]) -> None:
     """Report progress to nobody."""
 
 
+def _meet_nobody(where: str) -> str:
+    """Return what one that is alone says."""
+    return where
+
+
+@dataclass(frozen=True)
+class Team:
+    """The workers that do one task together, as one of them sees it. Each calls the stage's function.
+
+    Attributes:
+        rank: Which one this is, from 0: what the first one returns is kept.
+        size: How many there are.
+        host: The address at which the others reach this one.
+        meet: Given where the first one listens, returns it in all of them; the others give nothing, and wait.
+    """
+
+    rank: int = 0
+    size: int = 1
+    host: str = "127.0.0.1"
+    meet: Callable[[str], str] = _meet_nobody
+
+
 @dataclass(frozen=True)
 class Work:
     """What a stage function is given beside its inputs and parameters.
@@ -82,6 +104,7 @@ class Work:
         progress: Called with a small mapping whenever there is something to show, such as the epoch and accuracy.
         checkpoint: What a long task goes on from when it is begun again.
         warn: Called with what the user should know although the task goes on.
+        team: Who does the task; but of the first, `progress` and `checkpoint` reach nobody.
     """
 
     seed: int = 0
@@ -89,6 +112,7 @@ class Work:
     progress: Progress = _ignore
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
     warn: Callable[[str], None] = warnings.warn
+    team: Team = field(default_factory=Team)
 
 
 class Unrecorded:
@@ -118,7 +142,9 @@ class Task:
         settings: By argument name, values that cannot change the result, such as paths: not part of the recipe.
         seed_stage: What the seed is derived from in place of `stage`, where tasks of two stages must share their draws.
         seed_identity: The same in place of `identity`.
-        threads: CPU threads of the task.
+        threads: CPU threads of the task, of each worker where there are several.
+        workers: How many workers do it together, each as much as one alone would take of a node. They are not in the
+            recipe of themselves: where they change a result, a parameter says so.
         title: What people call it where the identity says little, such as the names of its classes.
         function: What computes it, where that is not what its stage says.
     """
@@ -131,6 +157,7 @@ class Task:
     seed_stage: str | None = None
     seed_identity: str | None = None
     threads: int = 1
+    workers: int = 1
     title: str = ""
     function: str = ""
 
@@ -138,6 +165,11 @@ class Task:
     def id(self) -> str:
         """The task's name within its run, such as `specialist[3-5-8]`."""
         return f"{self.stage}[{self.identity}]" if self.identity else self.stage
+
+    @property
+    def cpus(self) -> int:
+        """The CPU threads of all its workers together."""
+        return self.threads * self.workers
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from pipeline.errors import DamagedError, PipelineError, StoreError
 from pipeline.recipe import key_of, task_seed
-from pipeline.stage import Artifact, Json, Progress, Stage, Task, Work, imported
+from pipeline.stage import Artifact, Checkpoint, Json, NoCheckpoint, Progress, Stage, Task, Team, Work, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
 from pipeline.store.work import WorkClaims
+
+ALONE = Team()
+"""A task's one worker."""
 
 CHECKPOINT_SECONDS = 60.0
 """How often a long task keeps what it has done so far, unless the config says otherwise."""
@@ -70,20 +73,48 @@ class Outcome:
     is_new: bool = True
 
 
-def perform(job: Job, progress: Progress) -> Outcome:
+def perform(job: Job, progress: Progress, team: Team = ALONE) -> Outcome:
     """Do a job: read its inputs, call its stage, keep what comes out.
 
     Args:
         job: The job.
         progress: Called with what the stage reports while it works.
+        team: The workers that do it together, this being the first.
 
     Returns:
         The outcome. Nothing but the wish to stop is raised: a fault becomes part of the outcome, so that the other
         tasks of the run are not disturbed.
     """
+    return _guarded(job, lambda warn: _claimed(job, progress, team, warn))
+
+
+def assist(job: Job, team: Team) -> Outcome:
+    """Do a job as another worker than the first: what its stage returns is kept by that one.
+
+    Args:
+        job: The job.
+        team: The workers that do it together.
+
+    Returns:
+        The outcome, as `perform`; without a fault there is nothing in it.
+    """
+
+    def helped(warn: Callable[[str], None]) -> Outcome:
+        _call(_opened(job, warn), job, _ignore, NoCheckpoint(), team, warn)
+        return Outcome(job.task)
+
+    return _guarded(job, helped)
+
+
+def _ignore(_: Mapping[str, Json]) -> None:
+    """Report progress to nobody."""
+
+
+def _guarded(job: Job, do: Callable[[Callable[[str], None]], Outcome]) -> Outcome:
+    """Return the outcome of what is called with something that warns, and make one of what it raises."""
     warnings: list[str] = []
     try:
-        outcome = _claimed(job, progress, warnings.append)
+        outcome = do(warnings.append)
     except DamagedError as error:
         outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
@@ -108,12 +139,17 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, OSError) and not isinstance(error, lasting)
 
 
-def _claimed(job: Job, progress: Progress, warn: Callable[[str], None]) -> Outcome:
-    """Do a job unless another run does it, or has done it since this one looked."""
+def _opened(job: Job, warn: Callable[[str], None]) -> Store:
     store = Store.open(job.store)
     store.on_damage = warn
+    return store
+
+
+def _claimed(job: Job, progress: Progress, team: Team, warn: Callable[[str], None]) -> Outcome:
+    """Do a job unless another run does it, or has done it since this one looked."""
+    store = _opened(job, warn)
     if job.former is not None:  # whose result is not wanted, whoever is at it
-        return Outcome(job.task, manifest=_keep(store, job, progress, warn))
+        return Outcome(job.task, manifest=_keep(store, job, progress, team, warn))
     key = key_of(job.recipe)
     with WorkClaims(store.files, job.run).working(key) as other:
         if other:
@@ -121,29 +157,37 @@ def _claimed(job: Job, progress: Progress, warn: Callable[[str], None]) -> Outco
         found = store.find(key)
         if found is not None:
             return Outcome(job.task, manifest=found, is_new=False)
-        return Outcome(job.task, manifest=_keep(store, job, progress, warn))
+        return Outcome(job.task, manifest=_keep(store, job, progress, team, warn))
 
 
-def _keep(store: Store, job: Job, progress: Progress, warn: Callable[[str], None]) -> Manifest:
+def _keep(store: Store, job: Job, progress: Progress, team: Team, warn: Callable[[str], None]) -> Manifest:
     progress({"state": "running"})
-    function = imported(job.task.function or job.stage.function)
     checkpoint = KeptCheckpoint(
         store,
         key_of(job.recipe),
         seconds=job.checkpoint_seconds,
         resumed=lambda seconds: progress({"resumed": seconds}),
     )
-    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn))
+    artifact, seconds = _call(store, job, progress, checkpoint, team, warn)
+    seconds += checkpoint.spent
+    manifest = store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
+    checkpoint.clear()
+    return manifest
+
+
+def _call(
+    store: Store, job: Job, progress: Progress, checkpoint: Checkpoint, team: Team, warn: Callable[[str], None]
+) -> tuple[Artifact, float]:
+    """Return what the stage's function makes, and how many seconds that took."""
+    function = imported(job.task.function or job.stage.function)
+    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn), team)
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(
         **load_inputs(store, job.inputs),
         **job.task.arguments,
         work=work,
     )
-    seconds = checkpoint.spent + time.perf_counter() - started
-    manifest = store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
-    checkpoint.clear()
-    return manifest
+    return artifact, time.perf_counter() - started
 
 
 def _named(task: Task, warn: Callable[[str], None]) -> Callable[[str], None]:

@@ -251,7 +251,8 @@ def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted, epochs = parameters.student, task.parameters["student"].epochs
-    return _training(sizes, wanted, epochs * sizes.transfer, task.identity.partition("/")[0] == "hard")
+    is_hard = task.identity.partition("/")[0] == "hard"
+    return _training(sizes, wanted, epochs * sizes.transfer, is_hard, workers=wanted.workers)
 
 
 def _sweep(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -266,11 +267,12 @@ def _evaluate(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     return Effort(kind, sizes.test, size, size + 20 * sizes.classes**2, memory)
 
 
-def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *others: object) -> Effort:
+def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *others: object, workers: int = 1) -> Effort:
     """Return the effort of a training that shows so many examples in all; its result is as large as its network."""
     alike = {name: value for name, value in plain(training).items() if name not in _UNLIKE}
-    alike = {name: alike[name] for name in ("model", *TrainingParameters.model_fields) if name in alike}
-    return Effort(_like(sizes.digest, alike, *others), n_shown, memory=PROCESS_BYTES + 2 * sizes.images)
+    alike = {name: alike[name] for name in ("model", "workers", *TrainingParameters.model_fields) if name in alike}
+    memory = workers * (PROCESS_BYTES + 2 * sizes.images)
+    return Effort(_like(sizes.digest, alike, *others), n_shown, memory=memory)
 
 
 def _like(*parts: object) -> str:

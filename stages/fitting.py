@@ -1,7 +1,8 @@
 """What the three stages that train have in common: epochs of augmented batches, and the holdout that judges them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.stage import Artifact, Work
 from stages.learning import metrics, training, views
 from stages.learning.batches import Batch, batch_slices
 from stages.learning.prediction import predict_logits
+from stages.learning.ranks import ALONE, Ranks, joined
 from stages.learning.settings import Settings
 from stages.learning.state import History
 from stages.learning.training import Objective
@@ -48,7 +50,9 @@ class Epoch:
     view: ViewParameters
     log_q: SoftTargetRows | None = None
 
-    def batches(self, pixels: Pixels, batch_size: int, first: int = 0, *, together: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, pixels: Pixels, batch_size: int, first: int = 0, *, together: int = 1, ranks: Ranks = ALONE
+    ) -> Iterator[Batch]:
         """Yield the epoch in batches on the device, from the first one wanted on.
 
         Args:
@@ -57,17 +61,19 @@ class Epoch:
             first: The first batch wanted, counted from 0.
             together: How many batches are made at once; the same ones whatever is the first one wanted, so that a
                 training that goes on in their midst sees the same bits.
+            ranks: The processes that share each batch; of several, each makes one share at a time.
         """
-        slices = batch_slices(len(self.examples), batch_size)
+        shares = [ranks.share(rows) for rows in batch_slices(len(self.examples), batch_size)]
         labels = torch.from_numpy(self.labels).to(pixels.device)
         shown = pixels.show(self.examples, self.view)
-        for number in range(first - first % together, len(slices), together):
-            block = slices[number : number + together]
-            rows = slice(block[0].start, block[-1].stop)
+        for number in range(first - first % together, len(shares), together):
+            block = shares[number : number + together]
+            rows = slice(block[0].rows.start, block[-1].rows.stop)
             images = views.normalise(shown[rows], pixels.mean, pixels.std)
             made = Batch(images, labels[rows], None if self.log_q is None else self.log_q[rows])
-            for batch in block[max(0, first - number) :]:
-                yield made[batch.start - rows.start : batch.stop - rows.start]
+            for share in block[max(0, first - number) :]:
+                batch = made[share.rows.start - rows.start : share.rows.stop - rows.start]
+                yield replace(batch, weight=share.weight)
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def fit(
         objective: What is minimised.
         holdout: What each epoch is judged on; decides nothing unless the best epoch is to be kept.
         parameters: How the training goes.
-        work: Its seed draws what is drawn in a step; its threads, progress and checkpoint.
+        work: Its seed draws what is drawn in a step; its threads, progress and checkpoint; its team trains together.
 
     Returns:
         For each epoch its number, mean loss, and accuracy and NLL on the holdout, where that has examples: nothing is
@@ -165,10 +171,11 @@ def fit(
     held_out = pixels.show(holdout.examples)
     # Drawn again when its turn comes: kept until then, it would keep a view's soft targets in memory all along.
     n_shown = len(epoch(0).examples)
-    together = batches_together(pixels, parameters.batch_size)
+    # Shares of consecutive batches do not follow one another in the epoch.
+    together = batches_together(pixels, parameters.batch_size) if work.team.size == 1 else 1
 
-    def batches(number: int, first: int) -> Iterator[Batch]:
-        found = epoch(number).batches(pixels, parameters.batch_size, first, together=together)
+    def batches(number: int, first: int, ranks: Ranks) -> Iterator[Batch]:
+        found = epoch(number).batches(pixels, parameters.batch_size, first, together=together, ranks=ranks)
         # A GPU need not wait for what is read. On a CPU the thread would take what the training computes with.
         return ahead(found) if pixels.resident is None and pixels.device.type != "cpu" else found
 
@@ -176,15 +183,17 @@ def fit(
         logits = predict_logits(model, held_out, mean=pixels.mean, std=pixels.std, warn=work.warn)
         return holdout.judge(logits)
 
-    return training.fit(
-        model.to(pixels.device),
-        batches,
-        objective,
-        _settings(parameters, n_shown, work),
-        progress=work.progress,
-        validate=validate if has_holdout else None,
-        checkpoint=work.checkpoint,
-    )
+    with joined(work.team) as ranks:
+        return training.fit(
+            model.to(pixels.device),
+            partial(batches, ranks=ranks),
+            objective,
+            _settings(parameters, n_shown, work),
+            progress=work.progress,
+            validate=validate if has_holdout else None,
+            checkpoint=work.checkpoint,
+            ranks=ranks,
+        )
 
 
 def _settings(parameters: TrainingParameters, n_examples: int, work: Work) -> Settings:

@@ -44,12 +44,15 @@ def train(
         weights: File of weights that the network starts from.
         content: Digest of that file, and of a function's code.
         memory_budget: What the images and the table may take on the device, in GiB.
-        work: Its seed, which all students of a run share, draws the weights and the order.
+        work: Its seed, which all students of a run share, draws the weights and the order; its team trains it together.
 
     Returns:
         The network. Facts also hold the `history` of its training, and its accuracy and NLL on the `holdout`, if there
         is one; the `shift` of the outputs' biases, where there is one.
     """
+    if work.team.size != student.workers:
+        rule = "be the number of processes that train it, which its recipe says"
+        raise ValueError(f"student.workers must {rule}; got {student.workers} for {work.team.size}")
     labels = dataset.arrays["labels"]
     model, description = network.initial(
         student.model, dataset=dataset, seed=work.seed, weights=weights, content=content

@@ -14,7 +14,7 @@ from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
 from pipeline.config import Loaded
 from pipeline.errors import ConfigError, Fault, Location, MisfitError, StoreError, did_you_mean
-from pipeline.executor import Needs, check_options
+from pipeline.executor import Needs, by_stage, check_options
 from pipeline.graph import Graph
 from pipeline.runs import newest_first
 from pipeline.stage import Facts, Json
@@ -86,8 +86,8 @@ class Composition:
         """Return what these stages need of the machines that do them."""
         wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in stages)
         modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
-        threads = {stage: n for of_stages, n in _threads(self.config).values() for stage in of_stages}
-        return Needs(wanted, threads, modules, self.store.location)
+        threads, workers = (by_stage(named(self.config)) for named in (_threads, _workers))
+        return Needs(wanted, threads, workers, modules, self.store.location)
 
     @property
     def droppable(self) -> frozenset[str]:
@@ -136,7 +136,7 @@ def compose(
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
     def check(config: Config) -> list[Fault]:
-        faults: list[Fault] = list(check_options(config.ray, STAGES, _threads(config)))
+        faults: list[Fault] = check_options(config.ray, STAGES, _threads(config), _workers(config))
         faults += check_holdout(config) + check_refit(config)
         faults += logged.faults_of(config, reach=reach)
         try:
@@ -193,6 +193,11 @@ def _threads(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
         ("specialists", "threads"): (("specialist", "refit-specialist"), config.specialists.threads),
         ("student", "threads"): (("student", "refit-student"), config.student.threads),
     }
+
+
+def _workers(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
+    """Return by config path the stages that a number of workers is for, and the number."""
+    return {("student", "workers"): (("student", "refit-student"), config.student.workers)}
 
 
 def _named_modules(value: Any) -> set[str]:

@@ -107,10 +107,13 @@ class Planned:
         return estimate if estimate.tasks else None
 
     def needs(self, step: Step) -> Mapping[str, float]:
-        """Return what a task of a step reserves of a node, by Ray's names; of a GPU where there may be one."""
+        """Return what a task of a step reserves, all its workers together; of GPUs where there may be some."""
         tasks = [task for task in self.forecast.tasks.values() if task.stage == step.stage] if self.forecast else []
         threads = step.threads or max((task.threads for task in tasks), default=1)
-        return demand(self.options, self.stages[step.stage], threads, has_gpus=expects_gpus(self.options)).amounts
+        workers = step.workers or max((task.workers for task in tasks), default=1)
+        has_gpus = expects_gpus(self.options)
+        each = demand(self.options, self.stages[step.stage], threads, has_gpus=has_gpus, workers=workers).amounts
+        return {name: workers * amount for name, amount in each.items()}
 
     @property
     def n_reused(self) -> int:

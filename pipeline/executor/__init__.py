@@ -5,6 +5,7 @@ options      the `ray` section of the config
 cpus, gpus   what this machine has of both
 inline       in this process
 tasks        as Ray tasks: handed out, watched, done again
+  flights    jobs on their way, each with one worker or several
   own        a Ray of the run's own on this machine
   joined     a cluster that is there already
   preflight  what must hold of every node, judged; `probes` asks them
@@ -20,7 +21,7 @@ from pipeline.executor.contract import Executor, Needs, Tell
 from pipeline.executor.cpus import available_cpus
 from pipeline.executor.gpus import expects_gpus
 from pipeline.executor.inline import InlineExecutor
-from pipeline.executor.options import RayOptions, check_options, demand
+from pipeline.executor.options import RayOptions, by_stage, check_options, demand
 
 __all__ = [
     "Executor",
@@ -29,6 +30,7 @@ __all__ = [
     "RayOptions",
     "Tell",
     "available_cpus",
+    "by_stage",
     "check_options",
     "demand",
     "expects_gpus",

@@ -23,8 +23,11 @@ def import_ray(*, loopback: bool) -> Any:
     # Read in the workers: a task that takes no GPU sees those that are visible here. Stated because an earlier Ray
     # hides them unless it is, and warns.
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    # What becomes of every task is told by our own events; of workers that are ended with their task nobody asks.
+    os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     with signals_put_off():
         import ray  # noqa: PLC0415
+        import ray.util  # noqa: PLC0415
         import ray.util.scheduling_strategies  # noqa: PLC0415
 
     # Ray prints what befalls its processes into the middle of what is shown; our own events tell it.
@@ -75,6 +78,21 @@ def this_node() -> str:
 
     node: str = ray.get_runtime_context().get_node_id()
     return node
+
+
+def this_address() -> str:
+    """Return the address of the node that this worker is on."""
+    import ray.util  # noqa: PLC0415
+
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address
+
+
+def got(reference: Any) -> Any:
+    """Return what a reference stands for, in a worker."""
+    import ray  # noqa: PLC0415
+
+    return ray.get(reference)
 
 
 def first_line(error: Exception) -> str:

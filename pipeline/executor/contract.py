@@ -35,11 +35,13 @@ class Needs:
     Attributes:
         stages: The stages that may have to be done.
         threads: CPU threads of a stage's tasks, by its name, where they are more than one.
+        workers: Workers of each of a stage's tasks, likewise.
         modules: The packages and modules of ours and of the user's that the tasks import: they are sent along.
         store: The store's location.
     """
 
     stages: tuple[Stage, ...] = ()
     threads: Mapping[str, int] = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     store: str = ""

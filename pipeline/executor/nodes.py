@@ -1,5 +1,6 @@
 """The nodes of a Ray: which there are, what they have, which were lost and which have come."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,13 @@ class Node:
 
     def fits(self, wanted: Mapping[str, float]) -> bool:
         """Return whether it could do a task that reserves so much, if it did nothing else."""
-        return all(self.amounts.get(name, 0.0) >= amount for name, amount in wanted.items())
+        return self.holds(wanted) >= 1
+
+    def holds(self, wanted: Mapping[str, float]) -> float:
+        """Return how many tasks that reserve so much it could do at once, if it did nothing else."""
+        # Ray counts in ten thousandths: ten tenths of a GPU are one.
+        shares = (round(self.amounts.get(name, 0.0) / amount, 4) for name, amount in wanted.items())
+        return min(map(math.floor, shares), default=math.inf)
 
 
 class Nodes:

@@ -46,13 +46,16 @@ class Section(BaseModel):
 
 
 class Reserved(Section):
-    """What a task of one stage reserves on a node. It changes where tasks are done, and no result."""
+    """What a task of one stage, or each of its workers, reserves on a node. It changes no result."""
 
     cpus: float | None = Field(
         default=None, ge=0, description="CPUs; by default as many as the task has threads, and never fewer."
     )
     gpus: Annotated[float, AfterValidator(_share)] | None = Field(
-        default=None, ge=0, description="GPUs, such as 0.25, where four tasks share one; by default the stage's share."
+        default=None,
+        ge=0,
+        description="GPUs, such as 0.25, where four tasks share one; by default the stage's share, and a whole one for "
+        "each of several workers.",
     )
     memory: float | None = Field(default=None, gt=0, description="Memory, in GiB; by default none is reserved.")
     custom: Annotated[dict[str, Amount], AfterValidator(_own_names)] = Field(
@@ -92,7 +95,9 @@ class RayOptions(Section):
         default=None, ge=1, description="CPUs that a local Ray may use; by default all of this process."
     )
     resources: dict[str, Reserved] = Field(
-        default={}, description="By stage, what each of its tasks reserves, such as {specialist: {gpus: 0.25}}."
+        default={},
+        description="By stage, what each of its tasks reserves, such as {specialist: {gpus: 0.25}}; of a task that "
+        "several workers do, each of these.",
     )
     wait_for: WaitFor | None = Field(
         default=None,
@@ -129,35 +134,46 @@ class Demand:
         return {name: amount for name, amount in amounts.items() if amount}
 
 
-def demand(options: RayOptions, stage: Stage, threads: int, *, has_gpus: bool) -> Demand:
-    """Return what a task reserves.
+def demand(options: RayOptions, stage: Stage, threads: int, *, has_gpus: bool, workers: int = 1) -> Demand:
+    """Return what a task reserves, or each of its workers.
 
     Args:
         options: Where the tasks run.
         stage: Its stage.
-        threads: Its CPU threads.
+        threads: The CPU threads of each.
         has_gpus: Whether there are GPUs; without, a stage's default share of one is nothing.
+        workers: How many workers do it together. By default each of several has a GPU of its own, where the stage
+            wants any: two on one would not be faster than one.
     """
     wanted = options.resources.get(stage.name, Reserved())
-    gpus = wanted.gpus if wanted.gpus is not None else stage.gpu if has_gpus else 0.0
+    share = math.ceil(stage.gpu) if workers > 1 else stage.gpu
+    gpus = wanted.gpus if wanted.gpus is not None else share if has_gpus else 0.0
     memory = math.ceil((wanted.memory or 0) * GIB)
     return Demand(threads if wanted.cpus is None else wanted.cpus, gpus, memory, wanted.custom)
 
 
-def check_options(
-    options: RayOptions, stages: Sequence[Stage], threads: Mapping[Location, tuple[Sequence[str], int]]
-) -> list[Fault]:
-    """Check what the schema cannot know: the stages, their threads, and what this machine has.
+Wanted = Mapping[Location, tuple[Sequence[str], int]]
+"""By config path, stages and how much of something their tasks want."""
+
+
+def by_stage(wanted: Wanted) -> dict[str, int]:
+    """Return by stage how much of something its tasks want."""
+    return {stage: n for stages, n in wanted.values() for stage in stages}
+
+
+def check_options(options: RayOptions, stages: Sequence[Stage], threads: Wanted, workers: Wanted) -> list[Fault]:
+    """Check what the schema cannot know: the stages, their threads and workers, and what this machine has.
 
     Args:
         options: Where the tasks run.
         stages: All stages of the run.
-        threads: By config path, stages and the number of threads that their tasks want.
+        threads: The threads that tasks want.
+        workers: The workers that do one task together.
 
     Returns:
         Location in the config and message of every fault.
     """
-    wanted = {stage: n for of_stages, n in threads.values() for stage in of_stages}
+    wanted = by_stage(threads)
     faults = _misplaced(options)
     for name, reserved in options.resources.items():
         faults += _faults_of(options, name, reserved, [stage.name for stage in stages if stage.kept], wanted)
@@ -168,7 +184,23 @@ def check_options(
             for path, (_, n) in threads.items()
             if n > limit
         ]
+    for path, (names, n) in workers.items():
+        faults += [(path, message) for stage in names if n > 1 for message in _too_many(options, stage, n, wanted)]
     return faults
+
+
+def _too_many(options: RayOptions, stage: str, workers: int, threads: Mapping[str, int]) -> list[str]:
+    """Return what is wrong with several workers of a stage's tasks."""
+    if options.address == "inline":
+        return [f"must be 1 with ray.address inline, which has one process; got {workers}; set it to local"]
+    limit = options.cpus or available_cpus()
+    reserved = options.resources.get(stage, Reserved()).cpus
+    each = threads.get(stage, 1) if reserved is None else reserved
+    # That not even one fits is told of what it takes.
+    if options.address == "local" and each <= limit < workers * each:
+        rule = f"must be at most {int(limit // each)}, for the local Ray has {limit} CPUs and each takes {each:g}"
+        return [f"{rule}; got {workers}"]
+    return []
 
 
 def _misplaced(options: RayOptions) -> list[Fault]:

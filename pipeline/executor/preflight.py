@@ -89,10 +89,16 @@ def misfits(needs: Needs, options: RayOptions, nodes: Iterable[Node]) -> list[st
     has_gpus = any(node.amounts.get("GPU", 0.0) for node in known)
     faults: dict[str, list[str]] = {}
     for stage in needs.stages:
-        wanted = demand(options, stage, needs.threads.get(stage.name, 1), has_gpus=has_gpus).amounts
-        if not any(node.fits(wanted) for node in known):
+        workers = needs.workers.get(stage.name, 1)
+        wanted = demand(options, stage, needs.threads.get(stage.name, 1), has_gpus=has_gpus, workers=workers).amounts
+        if sum(node.holds(wanted) for node in known) < workers:
             have = "; ".join(f"{node.name} {_written(node.amounts, wanted)}" for node in known)
-            faults.setdefault(f"one node must have {_written(wanted, wanted)}; got {have}", []).append(stage.name)
+            who = (
+                "one node"
+                if workers == 1
+                else f"all nodes together must have room for {workers} workers, of which each"
+            )
+            faults.setdefault(f"{who} must have {_written(wanted, wanted)}; got {have}", []).append(stage.name)
     advice = "ask for less in ray.resources, add such a node, or declare it in ray.wait_for"
     return [f"{', '.join(names)}: {fault}: {advice}" for fault, names in faults.items()]
 

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import replace
+from itertools import count
+from typing import Any, Protocol, cast
 
 from pipeline.errors import ConfigError, StageError
 from pipeline.executor.connecting import first_line
 from pipeline.executor.contract import Needs, Tell
+from pipeline.executor.flights import Flight, Result
 from pipeline.executor.nodes import Node, Nodes
 from pipeline.executor.options import Demand, RayOptions, demand
 from pipeline.executor.preflight import misfits
@@ -33,25 +35,6 @@ class Joined(Protocol):
         """Part from it."""
 
 
-@dataclass
-class Flight:
-    """A job on its way.
-
-    Attributes:
-        job: The job.
-        attempts: What has befallen it.
-        number: How often it was started.
-        node: Id of the node that does it; empty until that is known.
-        due: When it is to be started again, by the monotonic clock.
-    """
-
-    job: Job
-    attempts: Attempts
-    number: int = 0
-    node: str = ""
-    due: float = 0.0
-
-
 class RayExecutor:
     """Hands jobs to a Ray, and sees to it that each comes to an end.
 
@@ -74,6 +57,7 @@ class RayExecutor:
         self._running: dict[Any, Flight] = {}
         self._waiting: list[Flight] = []
         self._restarts = 0
+        self._starts = count(1)
         self._start()
 
     def submit(self, job: Job) -> None:
@@ -90,7 +74,7 @@ class RayExecutor:
         self._read_letters()
         if self._nodes.is_due():
             self._watch()
-        outcomes = [self._landed(self._running.pop(reference), reference) for reference in done]
+        outcomes = [self._landed(flight, *verdict) for flight, verdict in self._over(done)]
         return [outcome for outcome in outcomes if outcome is not None]
 
     def close(self) -> None:
@@ -117,6 +101,8 @@ class RayExecutor:
             self._mailbox = mailbox.remote()
             self._letters: Any = None
             self._perform = self._ray.remote(perform_and_post)
+            # Not in processes that others have used or will use: each has one group of workers that it belongs to.
+            self._perform_together = self._ray.remote(max_calls=1)(perform_and_post)
         except BaseException:
             self.close()
             raise
@@ -142,18 +128,30 @@ class RayExecutor:
             raise ConfigError("\n".join([f"ray.address {self._options.address} cannot do this run:", *faults]))
 
     def _launch(self, flight: Flight) -> None:
-        job, wanted = flight.job, self._demand(flight.job)
-        flight.number, flight.node = flight.number + 1, ""
+        job, wanted = flight.job, replace(self._demand(flight.job), memory=flight.attempts.memory)
+        flight.begin(next(self._starts))
         # Ray does not do it again by itself: it would not say so, and would ask for the same memory.
-        task = self._perform.options(
-            name=job.task.id,
-            num_cpus=wanted.cpus,
-            num_gpus=wanted.gpus,
-            memory=flight.attempts.memory or None,
-            resources=dict(wanted.custom),
-            max_retries=0,
-        )
-        self._running[task.remote(job, flight.number, self._mailbox)] = flight
+        options = {
+            "name": job.task.id,
+            "num_cpus": wanted.cpus,
+            "num_gpus": wanted.gpus,
+            "memory": wanted.memory or None,
+            "resources": dict(wanted.custom),
+            "max_retries": 0,
+        }
+        perform = self._perform
+        if job.task.workers > 1:
+            # All of them or none: two tasks that each had half of their workers would wait for ever.
+            flight.group = self._ray.util.placement_group([wanted.amounts] * job.task.workers, strategy="PACK")
+            options["scheduling_strategy"] = self._within(flight.group)
+            perform = self._perform_together
+        for rank in range(job.task.workers):
+            reference = perform.options(**options).remote(job, flight.number, self._mailbox, rank)
+            flight.aloft[reference] = rank
+            self._running[reference] = flight
+
+    def _within(self, group: Any) -> Any:
+        return self._ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group)
 
     def _launch_due(self) -> None:
         now = time.monotonic()
@@ -173,7 +171,28 @@ class RayExecutor:
         return ended
 
     def _demand(self, job: Job) -> Demand:
-        return demand(self._options, job.stage, job.task.threads, has_gpus=self._has_gpus)
+        task = job.task
+        return demand(self._options, job.stage, task.threads, has_gpus=self._has_gpus, workers=task.workers)
+
+    def _over(self, done: Iterable[Any]) -> list[tuple[Flight, tuple[int, Result]]]:
+        """Take in which workers have ended, and return the flights that are over with it, and how each ended."""
+        now, flights = time.monotonic(), dict.fromkeys(self._running.values())
+        for reference in done:
+            self._running.pop(reference).end(reference, self._fetched(reference), now)
+        verdicts = [(flight, verdict) for flight in flights if (verdict := flight.verdict(now)) is not None]
+        for flight, _ in verdicts:
+            for reference in flight.aloft:
+                self._running.pop(reference)
+            if flight.group is not None:
+                self._ray.util.remove_placement_group(flight.group)  # which kills the workers that are left
+        return verdicts
+
+    def _fetched(self, reference: Any) -> Result:
+        try:
+            outcome: Outcome = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            return cast("Exception", error)
+        return outcome
 
     def _read_letters(self) -> None:
         # Not longer than a moment: the mailbox may have been lost with its node, and be on its way back.
@@ -191,9 +210,10 @@ class RayExecutor:
             told = dict(facts)
             if "node" in told:
                 if flight is not None:
-                    flight.node = told["node"]
+                    flight.nodes[told.get("worker", 0)] = told["node"]
                 told["node"] = self._nodes.name(told["node"])
-            self._tell("task_progress", task=task_id, **told)
+            if "worker" not in told:  # where the others are is for us alone
+                self._tell("task_progress", task=task_id, **told)
 
     def _watch(self) -> None:
         """See which nodes have come, which must be asked like the others, and which were lost."""
@@ -202,40 +222,39 @@ class RayExecutor:
             self._probes.ask(come)
             self._refuse(self._probes.faults(0.0))
         for node in gone:
-            self._tell_lost(node, list(self._running.values()))
+            self._tell_lost(node, dict.fromkeys(self._running.values()))
 
     def _tell_lost(self, node: Node, flights: Iterable[Flight]) -> None:
-        tasks = [flight.job.task.id for flight in flights if flight.node == node.id]
+        tasks = [flight.job.task.id for flight in flights if node.id in flight.nodes.values()]
         what = f"{', '.join(tasks)} will be done again on another" if tasks else "none of the tasks was there"
         self._warn(f"node {node.name} was lost; {what}")
 
-    def _landed(self, flight: Flight, reference: Any) -> Outcome | None:
+    def _landed(self, flight: Flight, rank: int, result: Result) -> Outcome | None:
         """Return how a flight ended, or None where it is to be started again."""
-        try:
-            outcome: Outcome = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            return self._crashed(flight, error)
-        if outcome.may_pass and self._again(flight, "storage", outcome.fault):
-            for message in outcome.warnings:
+        if isinstance(result, Exception):
+            return self._crashed(flight, rank, result)
+        if result.may_pass and self._again(flight, "storage", result.fault):
+            for message in result.warnings:
                 self._warn(message)
             return None
-        return outcome
+        return result
 
-    def _crashed(self, flight: Flight, error: Exception) -> Outcome | None:
-        known = self._ray.exceptions
+    def _crashed(self, flight: Flight, rank: int, error: Exception) -> Outcome | None:
+        known, node_id = self._ray.exceptions, flight.nodes.get(rank, "")
         if self._joined.broken():
             self._waiting.append(flight)  # all are started again together
             return None
         if isinstance(error, known.NodeDiedError):
-            node = self._nodes.lose(flight.node)
+            node = self._nodes.lose(node_id)
             if node is not None:
-                self._tell_lost(node, [flight, *self._running.values()])
-        where = f" on {self._nodes.name(flight.node)}" if flight.node else ""
+                self._tell_lost(node, dict.fromkeys([flight, *self._running.values()]))
+        where = f" on {self._nodes.name(node_id)}" if node_id else ""
         cause: Cause = "crash"
-        what = f"its worker process died{where}"
+        n_workers = flight.job.task.workers
+        what = f"its worker process died{where}" if n_workers == 1 else f"one of its {n_workers} workers died{where}"
         if isinstance(error, known.OutOfMemoryError):
             cause, what = "memory", f"memory ran out{where}"
-        elif isinstance(error, known.NodeDiedError) or flight.node in self._nodes.lost:
+        elif isinstance(error, known.NodeDiedError) or node_id in self._nodes.lost:
             cause, what = "node", f"its node was lost{where}"
         if self._again(flight, cause, what):
             return None
@@ -258,7 +277,7 @@ class RayExecutor:
     def _restart(self, broken: str) -> None:
         """Start our own Ray anew, and with it every task that it did."""
         self._restarts += 1
-        flights = [*self._running.values(), *self._waiting]
+        flights = list(dict.fromkeys([*self._running.values(), *self._waiting]))
         names = ", ".join(flight.job.task.id for flight in flights)
         if self._restarts > MAX_RESTARTS:
             raise StageError(f"Ray must stay alive on this machine; got its {broken} killed {self._restarts} times")

@@ -17,6 +17,7 @@ from stages.learning.errors import TrainingError
 from stages.learning.mixing import mixed_loss
 from stages.learning.optimisers import clip_gradients, constrain, follow_schedule
 from stages.learning.prediction import forward_logits
+from stages.learning.ranks import ALONE, Ranks
 from stages.learning.settings import Settings
 from stages.learning.state import Checkpoint, History, State
 
@@ -54,6 +55,7 @@ def fit(
     progress: Progress | None = None,
     validate: Validate | None = None,
     checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> History:
     """Train a network.
 
@@ -69,6 +71,9 @@ def fit(
             of it.
         validate: Called after each epoch, the model being in evaluation mode; its facts join the epoch's.
         checkpoint: Keeps the state between two steps whenever that is due, and is gone on from.
+        ranks: The processes that train together. Each is given its shares of the same batches; validation and
+            checkpoints are the first one's. All have the same weights after each step, those that one alone would have
+            but for the last bits of sums, unless the network has norms, or a step draws something at random.
 
     Returns:
         Of each epoch `epoch` (from 1), `loss` (the mean over its steps) and the facts of `validate`.
@@ -78,7 +83,8 @@ def fit(
             of batches than was said.
     """
     model.to(memory_format=torch.channels_last)
-    run = _Run(State.begin(model, settings), model, batches, objective, settings, checkpoint)
+    checkpoint = ranks.checkpoint(checkpoint)
+    run = _Run(State.begin(model, settings), model, batches, objective, settings, checkpoint, ranks)
     if checkpoint:
         run.state.resume(checkpoint)
     if progress and run.state.history:
@@ -101,11 +107,12 @@ class _Run:
 
     Attributes:
         state: Where it stands.
-        network: The network, as it is, compiled or captured.
+        network: The network, as it is, compiled or captured, or one of several processes'.
         batches: As `fit` takes them.
         objective: As `fit` takes it.
         settings: As `fit` takes them.
         checkpoint: As `fit` takes it.
+        ranks: As `fit` takes them.
     """
 
     state: State
@@ -114,6 +121,7 @@ class _Run:
     objective: Objective
     settings: Settings
     checkpoint: Checkpoint | None
+    ranks: Ranks
 
     def loss(self, batch: Batch, seed: int) -> Tensor:
         """Return the loss of a batch."""
@@ -130,8 +138,9 @@ def _faster(run: _Run) -> Callable[[Tensor], Tensor]:
     """Return the network compiled or captured, where that is wanted and there are steps to do."""
     model, settings, epoch = run.state.model, run.settings, run.state.epoch
     if settings.compile:
-        compiled: Callable[[Tensor], Tensor] = torch.compile(model, dynamic=False)
-        return compiled
+        model = torch.compile(model, dynamic=False)  # type: ignore[assignment]
+    if settings.compile or run.ranks.size > 1:
+        return run.ranks.network(model)
     if not (settings.cuda_graph and next(model.parameters()).is_cuda and epoch < settings.epochs):
         return model
     # Of the first batch of an epoch, whose shape all but the last have, wherever a resumed training goes on.
@@ -156,9 +165,9 @@ def _train_epoch(run: _Run) -> None:
 
 def _train_step(run: _Run, batch: Batch) -> None:
     state, settings = run.state, run.settings
-    seed = _seed_step(settings.seed, state.step, batch.images.device)
+    seed = _seed_step(settings.seed, state.step, batch.images.device, run.ranks.rank)
     follow_schedule(state.optimiser, state.step, settings)
-    loss = run.loss(batch, seed)
+    loss = run.ranks.weighed(run.loss(batch, seed), batch.weight)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if settings.clip is not None:
@@ -168,7 +177,7 @@ def _train_step(run: _Run, batch: Batch) -> None:
         constrain(state.model.parameters(), settings.max_norm)
     if state.average is not None:
         state.average.update(state.step)
-    state.losses.append(loss.detach())
+    state.losses.append(run.ranks.whole(loss.detach()))
     state.step += 1
 
 
@@ -177,7 +186,7 @@ def _judge_epoch(run: _Run, validate: Validate | None) -> None:
     losses = _finite_losses(run)
     facts = {"epoch": run.state.epoch + 1, "loss": math.fsum(losses) / len(losses)}
     with run.state.judged():
-        facts |= dict(validate() if validate else {})
+        facts |= run.ranks.of_first(lambda: dict(validate() if validate else {}))
         run.state.end_epoch(facts)
 
 
@@ -198,9 +207,10 @@ def _finite_losses(run: _Run) -> list[float]:
     return values
 
 
-def _seed_step(seed: int, step: int, device: torch.device) -> int:
+def _seed_step(seed: int, step: int, device: torch.device, rank: int) -> int:
     """Let what a step draws depend on its number, not on the steps before: so there is no generator to keep."""
-    drawn = int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:8], "big") >> 1
+    name = f"{seed}/{step}/{rank}" if rank else f"{seed}/{step}"  # else all shares would lose the same units
+    drawn = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
     torch.default_generator.manual_seed(drawn)
     if device.type == "cuda":
         torch.cuda.manual_seed(drawn)

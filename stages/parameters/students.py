@@ -1,9 +1,10 @@
 """The students, and what of them is tried out."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pipeline.stage import Unrecorded
 from stages.parameters.fields import SWEPT, Count, Epochs, Rate, Section, Share, Temperature, Values
 from stages.parameters.training import SmallModelParameters, TrainingParameters
 
@@ -23,6 +24,24 @@ class StudentParameters(TrainingParameters):
         "holdout's images, on average, as often as that is among the training labels: for a transfer set that lacks "
         "classes, or has few of them.",
     )
+    workers: Annotated[int, Unrecorded((1,))] = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Processes that train a student together, each on its share of every batch and, where there are "
+        "GPUs, on one of its own. They change the last bits of the weights, and more where the network has batch "
+        "normalisation, with statistics of each one's share, drops units, or mixes, which pairs within a share.",
+    )
+
+    @field_validator("workers")
+    @classmethod
+    def _with_enough_for_each(cls, workers: int, info: ValidationInfo) -> int:
+        """Return the number where a batch has two examples for each."""
+        batch_size = info.data.get("batch_size")
+        if batch_size is not None and workers > 1 and 2 * workers > batch_size:
+            rule = f"be at most {max(1, batch_size // 2)}, so that each has two examples of student.batch_size"
+            raise ValueError(f"must {rule}, {batch_size}; got {workers}")
+        return workers
 
 
 class SweepParameters(Section):

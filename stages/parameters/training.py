@@ -135,7 +135,8 @@ class TrainingParameters(Section):
     cuda_graph: Annotated[bool, Unrecorded((True, False))] = Field(
         default=True,
         description="Whether a GPU replays the network's passes from a graph, which spares the host nearly all of its "
-        "work, where it is not compiled. Off for a network of your own that waits for values of its own.",
+        "work, where it is not compiled, nor trained by several workers. Off for a network of your own that waits for "
+        "values of its own.",
     )
     deterministic: bool = Field(
         default=False, description="Whether a GPU too gives the same bits each time; slower. A CPU always does."

@@ -46,6 +46,7 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
             settings=memory(parameters) | model_file(known, "student"),
             seed_identity=str(wanted.seed),
             threads=parameters.student.threads,
+            workers=parameters.student.workers,
         )
         for wanted in candidates.candidates(parameters)
     ]

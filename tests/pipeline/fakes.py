@@ -154,4 +154,71 @@ def falter(often: str, work: Work) -> Artifact:
     return Artifact(facts={"tries": Path(path).stat().st_size})
 
 
-ORDERS = {"meet": meet, "tell": tell, "fail": fail, "die": die, "warn": warn, "go on": go_on, "falter": falter}
+def gather(folder: str, work: Work) -> Artifact:
+    """Have every worker of a team leave what it knows of the others; the first waits for that, and may be told when."""
+    team, files = work.team, Path(folder)
+    place = team.meet("somewhere" if team.rank == 0 else "")
+    work.progress({"rank": team.rank})
+    work.warn(f"{team.rank}" if team.rank else "again")
+    work.warn("again")
+    left = files / f"{team.rank}.new"
+    left.write_text(f"{place} {team.host} {os.getpid()}")
+    left.rename(files / str(team.rank))
+    while team.rank == 0 and not all((files / str(rank)).exists() for rank in range(team.size)):
+        time.sleep(0.01)
+    return Artifact(facts={"size": team.size, "rank": team.rank})
+
+
+def fail_second(message: str, work: Work) -> Artifact:
+    """Fail in the second worker, and wait for ever in the first."""
+    if work.team.rank == 1:
+        raise ValueError(message)
+    time.sleep(600)
+    return Artifact()
+
+
+def kill_second(often: str, work: Work) -> Artifact:
+    """Kill the second worker, as often as `N in FILE` says; the first fails when it misses it, and checkpoints."""
+    times, _, path = often.partition(" in ")
+    deaths = Path(path)
+    died = len(deaths.read_text()) if deaths.exists() else 0
+    kept = work.checkpoint.load()
+    if work.team.rank == 0:
+        work.checkpoint.save({"number": np.array(died)}, {"died": died}, position=died + 1)
+    work.team.meet("here" if work.team.rank == 0 else "")
+    if died == int(times):
+        return Artifact(facts={"died": died, "kept": kept.facts["died"] if kept else None})
+    if work.team.rank == 1:
+        with deaths.open("a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    while not deaths.exists() or len(deaths.read_text()) == died:
+        time.sleep(0.01)
+    rule = "the other must stay in touch"
+    raise ConnectionError(rule)
+
+
+def train_together(folder: str, work: Work) -> Artifact:
+    """Be together as trainings are, until a file `go` is there."""
+    from stages.learning.ranks import joined  # noqa: PLC0415
+
+    with joined(work.team) as ranks:
+        Path(folder, f"{ranks.rank} of {ranks.size}").touch()
+        while not Path(folder, "go").exists():
+            time.sleep(0.01)
+        return Artifact(facts={"told": ranks.of_first(lambda: ranks.size)})
+
+
+ORDERS = {
+    "meet": meet,
+    "tell": tell,
+    "fail": fail,
+    "die": die,
+    "warn": warn,
+    "go on": go_on,
+    "falter": falter,
+    "gather": gather,
+    "fail second": fail_second,
+    "kill second": kill_second,
+    "train together": train_together,
+}

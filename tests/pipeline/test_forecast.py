@@ -101,3 +101,9 @@ def test_makespan_waits_for_what_decides_a_stage_and_for_enough_cpus() -> None:
     takes = {"a": 2.0, "b": 1.0, "wide": 4.0}
     assert makespan(tasks, takes, {"a": (), "b": ("a",), "wide": ()}, 2) == 7
     assert makespan({}, {}, {}, 2) == 0
+
+
+def test_makespan_counts_the_cpus_of_all_workers() -> None:
+    tasks = {"both": Task("both", workers=2), "one": Task("one")}
+    assert makespan(tasks, {"both": 3.0, "one": 1.0}, {"both": (), "one": ()}, 2) == 4
+    assert makespan(tasks, {"both": 3.0, "one": 1.0}, {"both": (), "one": ()}, 3) == 3

@@ -8,11 +8,11 @@ import pytest
 from pipeline import worker
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import key_of, recipe
-from pipeline.stage import Artifact, Stage, Task
+from pipeline.stage import Artifact, Stage, Task, Team
 from pipeline.store import Store
 from pipeline.store.checkpoints import CHECKPOINTS
 from pipeline.store.work import WorkClaims
-from pipeline.worker import Job, failed, load_inputs, perform
+from pipeline.worker import Job, assist, failed, load_inputs, perform
 from tests.pipeline.fakes import ORDERED
 
 
@@ -41,6 +41,18 @@ def test_perform_keeps_the_former_result_until_there_is_another(tmp_path: Path) 
     outcome = perform(dataclasses.replace(asked, former=former), print)
     assert outcome.manifest is not None
     assert store.find(former.key) == outcome.manifest != former
+
+
+def test_assist_does_the_same_and_keeps_nothing(tmp_path: Path) -> None:
+    store = Store.open(str(tmp_path / "store"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    asked = job(store, "gather", str(folder))
+    outcome = assist(asked, Team(1, 2, "127.0.0.2", lambda place: place or "there"))
+    assert (outcome.manifest, outcome.fault, outcome.warnings) == (None, "", ("ordered: 1", "ordered: again"))
+    assert (folder / "1").read_text().startswith("there 127.0.0.2 ")
+    assert store.find(key_of(asked.recipe)) is None
+    assert assist(job(store, "fail", "it must not"), Team(1, 2)).fault == "it must not"
 
 
 def test_perform_begins_nothing_that_another_run_does(tmp_path: Path) -> None:

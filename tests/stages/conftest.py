@@ -1,5 +1,8 @@
 """One tiny run, stage by stage, as plain calls: five classes of 8 x 8 pixels, 0 much like 1, and 2 much like 3."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +19,7 @@ from stages.parameters import (
     TeacherParameters,
     TrainingParameters,
 )
+from tests.stages.team import SIZE
 
 AUGMENT = AugmentParameters(shift=1)
 STUDENT = StudentParameters(epochs=3, batch_size=32, model=SmallModelParameters(width=4))
@@ -28,6 +32,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def pool():
+    """Two processes."""
+    with ProcessPoolExecutor(SIZE, mp_context=get_context("spawn")) as processes:
+        yield processes
 
 
 def _images(labels, rng):

@@ -82,6 +82,10 @@ def test_plan_shows_what_the_config_reserves(project: Path, command: Command) ->
     needs = {step["stage"]: step["needs"] for step in json.loads(done.out)["steps"]}
     assert needs["evaluate"] == {"CPU": 1.5, "memory": 2 * 2**30}
     assert needs["student"] == {"CPU": 1, "GPU": 0.5}
+    together = ("--set", "student.workers=2", "--set", "ray={address: local, cpus: 2, resources: {student: {gpus: 1}}}")
+    done = command("plan", "tiny.yaml", *together, "--json")
+    needs = {step["stage"]: step["needs"] for step in json.loads(done.out)["steps"]}
+    assert needs["student"] == {"CPU": 2, "GPU": 2}
     assert needs["data"] == {"CPU": 1}
     assert re.search("evaluate +run +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
 

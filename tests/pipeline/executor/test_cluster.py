@@ -21,6 +21,9 @@ from tests.pipeline.executor.conftest import Driver, Nodes
 SPECIALISTS = ("specialists.epochs=250", "ray.resources.specialist.custom={worker: 1}")
 """Long enough to be in the middle of it, each on a node of its own, and not on the head."""
 
+TOGETHER = ("student.workers=2", "ray.resources.student.custom={worker: 1}")
+"""A student of two workers, each on a node of its own."""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -117,7 +120,7 @@ def test_a_module_of_the_users_is_sent_along_to_a_cluster_from_outside(
     arrays = str(project / "tiny.npz")
     (project / "mine.py").write_text(f"import numpy\n\ndef load():\n    return dict(numpy.load({arrays!r}))\n")
     settings = ("data.source=python:mine:load", "controls=[]")
-    driver = drive(*settings, address=f"ray://127.0.0.1:{cluster.port}")
+    driver = drive(*settings, *TOGETHER, address=f"ray://127.0.0.1:{cluster.port}")
     out, err = driver.communicate(timeout=120)
     assert (driver.returncode, err) == (0, ""), out
     assert "Ray is up: 3 nodes, 3 CPUs" in out

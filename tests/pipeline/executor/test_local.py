@@ -26,10 +26,13 @@ LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 Told = list[tuple[str, dict[str, object]]]
 
 
-def job(store: Path, order: str, argument: object, identity: str = "a", threads: int = 1) -> Job:
-    task = Task("ordered", identity, parameters={"order": order, "argument": str(argument)}, threads=threads)
+def job(
+    store: Path, order: str, argument: object, identity: str = "a", threads: int = 1, workers: int = 1, **options: Any
+) -> Job:
+    parameters = {"order": order, "argument": str(argument)}
+    task = Task("ordered", identity, parameters=parameters, threads=threads, workers=workers)
     made_from = recipe(ORDERED, task, seed=0, inputs={})
-    return Job(ORDERED, task, made_from, {}, Store.open(str(store)).location, 0)
+    return Job(ORDERED, task, made_from, {}, Store.open(str(store)).location, 0, **options)
 
 
 def outcomes(of: Any, *jobs: Job) -> list[Outcome]:
@@ -181,14 +184,20 @@ def test_ray_listens_on_the_loopback_interface_alone(ray: RayExecutor) -> None:
     assert addresses <= LOOPBACK
 
 
-def test_ss_shows_no_other_address(ray: RayExecutor) -> None:
+def shown_by_ss() -> set[str]:
+    """Return the addresses at which `ss` sees this process and its children listen for TCP."""
     if shutil.which("ss") is None:
         pytest.skip("there is no ss here")
     shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     ours = {f"pid={process.pid}," for process in family()}
     addresses = [line.split()[3] for line in shown.splitlines() if any(pid in line for pid in ours)]
+    return {address.rpartition(":")[0].strip("[]") for address in addresses}
+
+
+def test_ss_shows_no_other_address(ray: RayExecutor) -> None:
+    addresses = shown_by_ss()
     assert addresses
-    assert {address.rpartition(":")[0].strip("[]") for address in addresses} <= LOOPBACK
+    assert addresses <= LOOPBACK
 
 
 def test_a_job_that_is_done_twice_at_once_has_one_result(ray: RayExecutor, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pipeline.stage import Stage
 
 STAGES = (Stage("data", "", ""), Stage("specialist", "", "", gpu=0.25), Stage("report", "", "", kept=False))
 THREADS = {("specialists", "threads"): (("specialist",), 2), ("student", "threads"): (("student",), 1)}
+WORKERS = {("student", "workers"): (("student",), 1)}
 
 
 def message(**values: object) -> str:
@@ -47,16 +48,48 @@ def test_demand_is_the_stages_unless_the_config_says_otherwise() -> None:
     assert Demand(0.0).amounts == {}
 
 
+def test_each_of_several_workers_has_a_gpu_of_its_own_unless_the_config_says_otherwise() -> None:
+    specialist, data = STAGES[1], STAGES[0]
+    assert demand(RayOptions(), specialist, 2, has_gpus=True, workers=3) == Demand(2, 1.0)
+    assert demand(RayOptions(), specialist, 2, has_gpus=False, workers=3) == Demand(2, 0.0)
+    assert demand(RayOptions(), data, 1, has_gpus=True, workers=3) == Demand(1, 0.0)
+    shared = RayOptions(resources={"specialist": Reserved(gpus=0.5)})
+    assert demand(shared, specialist, 2, has_gpus=True, workers=3) == Demand(2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            RayOptions(address="inline"),
+            "must be 1 with ray.address inline, which has one process; got 3; set it to local",
+        ),
+        (RayOptions(cpus=2), "must be at most 2, for the local Ray has 2 CPUs and each takes 1; got 3"),
+        (
+            RayOptions(cpus=5, resources={"specialist": Reserved(), "student": Reserved(cpus=2)}),
+            "must be at most 2, for the local Ray has 5 CPUs and each takes 2; got 3",
+        ),
+        (RayOptions(cpus=3), ""),
+        (RayOptions(cpus=2, resources={"student": Reserved(cpus=0)}), ""),
+        (RayOptions(address="auto"), ""),
+    ],
+)
+def test_workers_have_a_process_and_its_cpus_each(options: RayOptions, said: str) -> None:
+    stages, path = (*STAGES, Stage("student", "", "")), ("student", "workers")
+    faults = check_options(options, stages, {}, {path: (("student",), 3)})
+    assert faults == ([(path, said)] if said else [])
+
+
 def test_waiting_names_what_the_cluster_will_have() -> None:
     assert WaitFor.model_validate({"GPU": 4, "seconds": 600}).resources == {"GPU": 4}
 
 
 def test_check_names_what_no_worker_offers() -> None:
-    assert check_options(RayOptions(cpus=1), STAGES, THREADS) == [
+    assert check_options(RayOptions(cpus=1), STAGES, THREADS, WORKERS) == [
         (("specialists", "threads"), "must be at most 1, the CPUs of the local Ray; got 2")
     ]
-    assert check_options(RayOptions(address="inline", cpus=1), STAGES, THREADS) == []
-    assert check_options(RayOptions(address="auto"), STAGES, THREADS) == []
+    assert check_options(RayOptions(address="inline", cpus=1), STAGES, THREADS, WORKERS) == []
+    assert check_options(RayOptions(address="auto"), STAGES, THREADS, WORKERS) == []
 
 
 def test_check_tells_all_that_does_not_fit_the_stages() -> None:
@@ -67,7 +100,7 @@ def test_check_tells_all_that_does_not_fit_the_stages() -> None:
         "data": Reserved(cpus=9),
     }
     options = RayOptions(cpus=2, resources=resources, wait_for=WaitFor.model_validate({"GPU": 1, "seconds": 1}))
-    assert check_options(options, STAGES, THREADS) == [
+    assert check_options(options, STAGES, THREADS, WORKERS) == [
         (("ray", "wait_for"), "must go with ray.address auto or ray://HOST:PORT; got local"),
         (
             ("ray", "resources", "specialits"),
@@ -81,13 +114,13 @@ def test_check_tells_all_that_does_not_fit_the_stages() -> None:
         ),
         (("ray", "resources", "data", "cpus"), "must be at most 2, the CPUs of the local Ray; got 9"),
     ]
-    (fault,) = check_options(RayOptions(address="auto", cpus=2), STAGES, THREADS)
+    (fault,) = check_options(RayOptions(address="auto", cpus=2), STAGES, THREADS, WORKERS)
     assert fault[0] == ("ray", "cpus")
 
 
 def test_a_share_of_a_cpu_is_enough_for_one_thread() -> None:
     options = RayOptions(cpus=2, resources={"data": Reserved(cpus=0.5)})
-    assert check_options(options, STAGES, {}) == []
+    assert check_options(options, STAGES, {}, {}) == []
 
 
 def write(root: Path, path: str, text: str) -> None:

@@ -86,6 +86,23 @@ def test_misfits_name_the_stages_and_what_the_nodes_have() -> None:
     assert misfits(needs, apart, nodes)[0].startswith("student: one node must have 4 CPU, 4 GiB of memory; got head")
 
 
+def test_workers_must_fit_at_once_on_however_many_nodes() -> None:
+    student = Stage("student", "", "", gpu=0.25)
+    nodes = [Node("1", "a", {"CPU": 4.0, "GPU": 1.0}), Node("2", "b", {"CPU": 4.0, "GPU": 2.0})]
+    options = RayOptions(address="auto")
+    assert misfits(Needs((student,), workers={"student": 3}), options, nodes) == []
+    assert misfits(Needs((student,), workers={"student": 4}), options, nodes) == [
+        (
+            "student: all nodes together must have room for 4 workers, of which each must have 1 CPU, 1 GPU;"
+            " got a 4 CPU, 1 GPU; b 4 CPU, 2 GPU:"
+            " ask for less in ray.resources, add such a node, or declare it in ray.wait_for"
+        )
+    ]
+    tenths = RayOptions(address="auto", resources={"student": Reserved(cpus=0, gpus=0.1)})
+    assert misfits(Needs((student,), workers={"student": 30}), tenths, nodes) == []
+    assert len(misfits(Needs((student,), workers={"student": 31}), tenths, nodes)) == 1
+
+
 def test_what_is_waited_for_is_compared_with_all_nodes_and_asked_for_in_pieces() -> None:
     wanted = {"GPU": 2.5, "memory": 3.0}
     assert missing(wanted, {"GPU": 3.0, "memory": 2.0 * GIB}) == {"memory": 3.0}

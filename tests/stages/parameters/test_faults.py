@@ -55,6 +55,14 @@ from stages.parameters import (
             "{source: 'npz:x'}\nstudent: {model: {name: mlp, hidden: []}}",
             "student.model.hidden: must list at least one layer; got []",
         ),
+        (
+            "{source: 'npz:x'}\nstudent: {workers: 3, batch_size: 5}",
+            ("student.workers: must be at most 2, so that each has two examples of student.batch_size, 5; got 3"),
+        ),
+        (
+            "{source: 'npz:x'}\nstudent: {workers: 0}",
+            "student.workers: must be at least 1; got 0",
+        ),
         ("{source: 'npz:'}", "data.source: must name something after 'npz:'; got 'npz:'"),
         (
             "{source: 'python:my.data'}",

@@ -22,6 +22,14 @@ def test_students_differ_in_targets_and_share_their_draws():
     assert len({kept["seed"] for kept in recipes("student").values()}) == 1
 
 
+def test_students_of_one_worker_have_the_recipe_that_they_always_had():
+    one, two = recipes("student", student__workers=1), recipes("student", student__workers=2)
+    assert one == recipes("student")
+    assert all("workers" not in kept["parameters"]["student"] for kept in one.values())
+    assert all(kept["parameters"]["student"]["workers"] == 2 for kept in two.values())
+    assert {task.workers for task in listed("student", student__workers=2).values()} == {2}
+
+
 def test_student_has_no_control_that_is_not_asked_for():
     wanted = Parameters(data=DataParameters(source="npz:tiny.npz"), controls=())
     assert [task.id for task in tasks.student(wanted, KNOWN)] == ["student[distilled]"]

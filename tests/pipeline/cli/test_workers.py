@@ -1,0 +1,118 @@
+"""Real runs whose students are trained by two processes each, on a local Ray."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.store import Store
+from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
+from tests.pipeline.cli.conftest import Command, newest
+
+STUDENT = "student[distilled]"
+LOCAL = ("ray={address: local, cpus: 2}", "student.workers=2", "controls=[]", "checkpoint_seconds=0")
+
+
+@pytest.fixture
+def begin(finished: Path) -> Iterator[Any]:
+    """Start a run in the folder of a finished one."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*settings: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-u", "-m", "pipeline", "run", "tiny.yaml"]
+        command += [f"--set={setting}" for setting in (*LOCAL, *settings)]
+        process = subprocess.Popen(
+            command, cwd=finished, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """Return what the newest run has told so far."""
+    lines = (newest(folder / "runs") / "events.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def wait_for_checkpoint(folder: Path, step: int) -> None:
+    """Return when one is kept of a training that had done so many steps."""
+    until, files = time.monotonic() + 90, Store.open(str(folder / "store")).files
+    while not any(name and name.position >= step for name in map(CheckpointName.parse, files.names(CHECKPOINTS))):
+        assert time.monotonic() < until, events(folder)[-3:]
+        time.sleep(0.01)
+
+
+def trainers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the processes that train a student for a run."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found += [child] if "ray::student" in "".join(child.cmdline()[:1]) else []
+    return found
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return load_file(newest(folder / "runs") / "student.safetensors")
+
+
+def test_student_goes_on_after_one_of_its_workers_was_killed_and_is_that_of_one_alone(
+    finished: Path, begin: Any, command: Command
+) -> None:
+    process = begin("student.epochs=100")
+    wait_for_checkpoint(finished, 10)  # of 200: an epoch has 2
+    both = trainers(process)
+    assert len(both) == 2
+    both[1].kill()
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert f"{STUDENT}: one of its 2 workers died" in out
+    told = [event for event in events(finished) if event.get("task") == STUDENT]
+    again = told[[event["event"] for event in told].index("task_lost") :]
+    epochs = [event["epoch"] for event in again if "epoch" in event]
+    assert epochs == list(range(epochs[0], 101))
+    assert epochs[0] >= 5, "it must go on from its checkpoint"
+    together = weights(finished)
+    assert command("run", "tiny.yaml", "--set", "student.epochs=100", "--set", "controls=[]").code == 0
+    alone = weights(finished)
+    assert all(np.allclose(together[name], alone[name], atol=1e-3) for name in alone)
+    assert any(not np.array_equal(together[name], alone[name]) for name in alone)
+
+
+def test_stopped_run_leaves_none_of_its_workers(finished: Path, begin: Any) -> None:
+    process = begin("student.epochs=100000")
+    wait_for_checkpoint(finished, 10)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(trainers(process)) == 2
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert told == "stopped by SIGINT; run the same command again to go on from here\n"
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_workers_that_cannot_be_are_refused_by_validate(project: Path, command: Command) -> None:
+    done = command("validate", "tiny.yaml", "--set", "student.workers=2")
+    assert done.code == 2
+    assert (
+        "student.workers: must be 1 with ray.address inline, which has one process; got 2; set it to local" in done.err
+    )
+    done = command("validate", "tiny.yaml", "--set", "student.workers=9", "--set", "ray={address: local, cpus: 2}")
+    assert done.code == 2
+    assert "student.workers: must be at most 2, for the local Ray has 2 CPUs and each takes 1; got 9" in done.err
