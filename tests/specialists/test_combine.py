@@ -283,7 +283,7 @@ def test_combine_rows_writes_over_a_specialists_table():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_combine_takes_tensors_of_inference_mode_in_it_and_outside(dtype):
-    case = draw(16, n_rows=9000)  # more than one block, so that threads which know nothing of the mode write the result
+    case = draw(16, n_rows=9000, dtype=torch.float32)  # two blocks: threads that know nothing of the mode write
     expected = combine(case.generalist.to(dtype), case.specialists, case.subsets, case.active).probs
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -300,7 +300,7 @@ def test_combine_takes_tensors_of_inference_mode_in_it_and_outside(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_combine_gives_no_gradient_and_says_to_autograd_what_it_wrote_over(dtype):
-    case = draw(16)
+    case = draw(16, dtype=torch.float32)
     generalist = case.generalist.to(dtype).requires_grad_()
     result = combine(generalist, case.specialists, case.subsets, case.active)
     assert not result.probs.requires_grad
@@ -349,6 +349,8 @@ def test_combine_leaves_its_inputs_as_they_are():
 def test_combine_takes_an_empty_batch():
     case = draw(16, n_rows=0)
     assert case.combine().probs.shape == (0, 10)
+    out = torch.empty(0, 10, dtype=torch.float64)
+    assert combine(case.generalist, case.specialists, case.subsets, case.active, out=out).probs is out
 
 
 @pytest.mark.parametrize("bad", [float("nan"), -0.5, 0.9])

@@ -7,9 +7,9 @@ import torch
 from specialists import block as blocks
 from specialists import forward_kl, forward_newton, forward_rows, reverse_kl, reverse_rows
 from specialists.block import Active, Subsets
-from specialists.layouts import room_for_layouts
+from specialists.layouts import class_dtype, room_for_layouts
 from specialists.patterns import Patterns, padded, room_for_row
-from tests.specialists.cases import draw
+from tests.specialists.cases import draw, reverse_stationarity, stationarity, teachers
 
 
 def run(kernel, case, dtype=np.float64, tables=None, residual=1e-6):
@@ -24,7 +24,7 @@ def run(kernel, case, dtype=np.float64, tables=None, residual=1e-6):
         case.generalist.numpy().astype(dtype),
         probs.ravel().astype(tables or (np.float64 if reverse else dtype)),
         Subsets(
-            np.concatenate([subset.numpy() for subset in case.subsets]).astype(np.uint16),
+            np.concatenate([subset.numpy() for subset in case.subsets]).astype(class_dtype(n_classes)),
             np.cumsum([0, *sizes], dtype=np.int64),
         ),
         Active(np.arange(n_rows + 1) * len(sizes), np.tile(np.arange(len(sizes)), n_rows), offsets.ravel()),
@@ -61,6 +61,16 @@ def test_interpreted_kernels_work_in_single_precision(interpreted, divergence, t
     plain = run(interpreted[f"{divergence}_rows"], case, np.float32, tables)
     np.testing.assert_allclose(plain.probs, case.combine(divergence).probs, atol=1e-6)
     assert plain.residual.max() <= 1e-6
+
+
+@pytest.mark.parametrize(("kernel", "certificate"), [("forward", stationarity), ("reverse", reverse_stationarity)])
+def test_interpreted_kernels_tell_classes_apart_whose_ids_need_more_than_16_bits(interpreted, kernel, certificate):
+    case = draw(28, 1, 70_000, (2, 3))
+    case.subsets[:] = torch.tensor([69_999, 4_463]), torch.tensor([4_463, 12, 65_548])
+    case.active[:] = True
+    result = run(interpreted[f"{kernel}_rows"], case)
+    assert result.residual.item() <= 1e-12
+    assert certificate(result.probs[0], *teachers(case, 0)) <= 1e-12
 
 
 def test_interpreted_kernels_fill_unnamed_classes_evenly(interpreted):
