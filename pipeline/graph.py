@@ -38,7 +38,8 @@ class Graph:
         self._seed = seed
         self._store = store
         self._known = dict(known)
-        self._unfolded: set[str] = set(empty)
+        self._empty = frozenset(empty)
+        self._unfolded: set[str] = set()
         self._lost: dict[str, str] = {}
 
     def advance(
@@ -118,7 +119,7 @@ class Graph:
         """
         tasks: dict[str, Task] = {}
         for stage in self.stages.values():
-            decided = stage.name in self._unfolded
+            decided = self.is_unfolded(stage.name)
             listed = self.tasks_of(stage.name) if decided else imported(stage.tasks)(self._parameters, facts)
             tasks |= {task.id: task for task in listed}
         return tasks
@@ -143,11 +144,11 @@ class Graph:
 
     def is_complete(self, stage: str) -> bool:
         """Return whether a stage's tasks are known and all have results."""
-        return stage in self._unfolded and all(task.id in self.results for task in self.tasks_of(stage))
+        return self.is_unfolded(stage) and all(task.id in self.results for task in self.tasks_of(stage))
 
     def is_unfolded(self, stage: str) -> bool:
         """Return whether a stage's tasks are known."""
-        return stage in self._unfolded
+        return stage in self._empty or stage in self._unfolded
 
     def tasks_of(self, stage: str) -> Iterator[Task]:
         """Return the tasks of a stage that are known so far."""
@@ -177,7 +178,7 @@ class Graph:
 
     def _unfold(self) -> None:
         for stage in self.stages.values():
-            if stage.name in self._unfolded or not all(map(self.is_complete, stage.decided_by)):
+            if self.is_unfolded(stage.name) or not all(map(self.is_complete, stage.decided_by)):
                 continue
             facts = dict(self._known)
             for name in stage.decided_by:

@@ -50,6 +50,8 @@ def test_graph_waits_for_nothing_of_a_stage_that_is_known_to_be_empty(tmp_path: 
     finish(graph, "base", tmp_path, numbers=[4, 5])
     graph.advance()
     assert not [task for task in graph.tasks.values() if task.stage == "parts"]
+    graph.drop(graph.tasks["base"])  # after which the stages that follow are listed again
+    assert graph.is_complete("parts")
 
 
 def test_graph_takes_from_the_store_all_that_follows(tmp_path: Path) -> None:
