@@ -75,8 +75,7 @@ def test_one_more_number_costs_one_more_part(tmp_path: Path) -> None:
 
 def test_failed_task_is_named_and_its_siblings_finish(tmp_path: Path) -> None:
     runner = make_runner(tmp_path, Parameters(fail_on=1))
-    told = r"^parts\[1\]: the number must not be 1; it cannot be dropped: what follows needs one of parts at least$"
-    with pytest.raises(StageError, match=told):
+    with pytest.raises(StageError, match=r"^parts\[1\]: the number must not be 1$"):
         runner.run()
     assert CALLS.made == ["base", "parts[1]", "parts[2]", "parts[3]"]
     (failure,) = events_of(runner, "task_failed")
@@ -248,8 +247,7 @@ def test_run_goes_on_without_a_task_that_fails_where_that_is_wanted(tmp_path: Pa
 
 def test_next_run_tries_a_dropped_task_again(tmp_path: Path) -> None:
     make_runner(tmp_path, Parameters(fail_on=1), **DROP).run()
-    told = r"^parts\[1\]: the number must not be 1; it cannot be dropped: what follows needs one of parts at least$"
-    with pytest.raises(StageError, match=told):
+    with pytest.raises(StageError, match=r"^parts\[1\]: the number must not be 1$"):
         make_runner(tmp_path, Parameters(fail_on=1)).run()
     assert CALLS.made == ["parts[1]"]
     again = make_runner(tmp_path, Parameters(fail_on=1), **DROP)
