@@ -20,6 +20,7 @@ PROCESS_BYTES = 600_000_000
 
 _LABEL_BYTES = 8
 _FLAG_BYTES = 1
+_FOLD_BYTES = 8
 _VIEW_BYTES = 8 + 3
 """Of a row of a view: the example's id, and three amounts."""
 
@@ -149,6 +150,8 @@ def _sizes(parameters: Parameters, known: Known) -> _Sizes:
 
 def _data(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     n, extra = (sizes.test, 0) if task.identity == "test" else (sizes.training + sizes.holdout, _FLAG_BYTES)
+    if "data.folds" in task.parameters:
+        extra += _FOLD_BYTES
     size = n * (sizes.image_bytes + _LABEL_BYTES + extra)
     memory = PROCESS_BYTES + 2 * n * sizes.image_bytes
     return Effort(_like(sizes.digest, task.identity), 1.0, size, size + 100 * sizes.classes, memory)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StageError
-from pipeline.stage import Artifact, Work
-from stages import confusion, data, folds, generalist, network, specialist, student, subsets, views
-from stages.parameters import ModelParameters, TeacherParameters, TrainingParameters
+from pipeline.stage import Artifact, Task, Work
+from stages import confusion, data, estimates, folds, generalist, network, specialist, student, subsets, views
+from stages.parameters import ModelParameters, Parameters, TeacherParameters, TrainingParameters
 from stages.shown import Pixels
 from tests.stages.conftest import AUGMENT, STUDENT
 
@@ -33,6 +33,15 @@ def test_load_deals_out_and_holds_nothing_out(dealt):
     assert len(data.training_rows(dealt)) == 300
     for fold in range(3):
         assert np.bincount(dealt.arrays["labels"][dealt.arrays["fold"] == fold]).tolist() == [20] * 5
+
+
+def test_what_a_dealt_out_half_takes_is_foreseen(dealt):
+    wanted = Parameters.model_validate({"data": {"source": "npz:x.npz", "folds": 3}})
+    shape = dealt.facts["image_shape"]
+    known = estimates.assumed_data(0.0, class_names="abcde", class_counts=[60] * 5, test=1, image_shape=shape)
+    task = Task("data", "train", parameters={"data.folds": 3})
+    effort = estimates.effort(task, wanted, {"source": {"digest": "d"}, **known})
+    assert effort.least_bytes == sum(array.nbytes for array in dealt.arrays.values())
 
 
 def test_load_refuses_more_folds_than_examples(source):
