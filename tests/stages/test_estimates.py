@@ -105,10 +105,12 @@ def test_trainings_are_alike_where_an_example_costs_the_same(section, is_like):
 
 def test_workers_take_the_memory_of_a_process_each_and_another_time():
     one, two = (parameters(student={"workers": n}) for n in (1, 2))
-    alone, both = (estimates.effort(Task("student", "hard"), wanted, known(wanted)) for wanted in (one, two))
+    alone, both = (
+        estimates.effort(training(wanted, "student", "hard"), wanted, known(wanted)) for wanted in (one, two)
+    )
     assert both.memory == 2 * alone.memory
     assert (alone.units, alone.kind) != (both.units, both.kind)
-    assert alone.kind == estimates.effort(Task("student", "hard"), parameters(), known(one)).kind
+    assert alone.kind == estimates.effort(training(parameters(), "student", "hard"), parameters(), known(one)).kind
 
 
 def test_nothing_is_expected_of_a_stage_or_sizes_that_are_not_known():
