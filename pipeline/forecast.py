@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from pipeline.graph import Graph
-from pipeline.stage import Effort, Facts, Task
+from pipeline.stage import Effort, Facts, Stage, Task
 
 Measure = Callable[[Task, Mapping[str, Facts]], Effort]
 """Returns the effort of a task, given the facts that are known or assumed, by task id."""
@@ -139,7 +139,9 @@ def foresee(
     is_complete = assumed is not None or all(map(graph.is_unfolded, graph.stages))
     tasks = graph.imagine(facts) if is_complete else graph.tasks
     waiting = {name: task for name, task in tasks.items() if task.stage in wanted and name not in graph.results}
-    estimates = {name: _estimate(task, measure(task, facts), past) for name, task in waiting.items()}
+    estimates = {
+        name: _estimate(graph.stages[task.stage], measure(task, facts), past) for name, task in waiting.items()
+    }
     seconds = {name: estimate.seconds for name, estimate in estimates.items() if estimate.seconds is not None}
     whole = None
     if cpus is not None and is_complete and len(seconds) == len(waiting):
@@ -195,9 +197,12 @@ def _awaited(tasks: Mapping[str, Task], decided_by: Mapping[str, Sequence[str]])
     }
 
 
-def _estimate(task: Task, effort: Effort, past: Past) -> Estimate:
-    most = effort.most_bytes if effort.most_bytes is not None else past.bytes(task.stage, effort)
-    return Estimate(1, past.seconds(task.stage, effort), effort.least_bytes, most, effort.memory)
+def _estimate(stage: Stage, effort: Effort, past: Past) -> Estimate:
+    """Return what a task of a stage will take, by what those of the stage took, or else those of its like."""
+    own, of_like = ((past.seconds(name, effort), past.bytes(name, effort)) for name in (stage.name, stage.like))
+    seconds, found = of_like if own == (None, None) else own
+    most = effort.most_bytes if effort.most_bytes is not None else found
+    return Estimate(1, seconds, effort.least_bytes, most, effort.memory)
 
 
 def _sum(estimates: Sequence[Estimate]) -> Estimate:

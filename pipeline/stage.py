@@ -219,6 +219,8 @@ class Stage:
         decided_by: Stages whose facts decide which tasks this one has; all their tasks come first.
         packages: Distributions whose major version is part of the recipe, because results may differ with it.
         gpu: The share of a GPU that one task takes, where the cluster has one.
+        like: A stage whose tasks do the same to other data: these take as long, and reserve as much, unless something
+            is known, or said, of this one.
         kept: Whether its result goes to the store. A stage that is not kept runs in the driver at the end of every
             run, takes a `RunSummary` beside its inputs, and returns the files of the run's folder.
     """
@@ -230,6 +232,7 @@ class Stage:
     decided_by: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     gpu: float = 0.0
+    like: str = ""
     kept: bool = True
 
 

@@ -35,6 +35,7 @@ _CHOSEN = (
         decided_by=("models",),
         packages=("torch", "numpy"),
         gpu=1.0,
+        like="generalist",
     ),
     Stage(
         "generalist",
@@ -117,7 +118,13 @@ _CHOSEN = (
 _REFITTED = ("data", "views", "generalist", "specialist", "targets", "combined", "student")
 _DECIDE = ("data", "models", "subsets", "generalist", "specialist", "student", "sweep")
 _REFIT = tuple(
-    replace(stage, name=f"refit-{stage.name}", tasks=f"stages.tasks.refit:{stage.name}", decided_by=_DECIDE)
+    replace(
+        stage,
+        name=f"refit-{stage.name}",
+        tasks=f"stages.tasks.refit:{stage.name}",
+        decided_by=_DECIDE,
+        like=stage.name,
+    )
     for stage in _CHOSEN
     if stage.name in _REFITTED
 )

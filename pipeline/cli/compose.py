@@ -186,18 +186,26 @@ def _lines(error: LearningError) -> Iterator[str]:
     yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
 
 
+_TRAININGS = {"generalist": "generalist", "specialists": "specialist", "student": "student"}
+"""By section of the config, the stage whose training it describes."""
+
+
 def _threads(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
     """Return by config path the stages that a number of threads is for, and the number."""
     return {
-        ("generalist", "threads"): (("generalist", "fold", "refit-generalist"), config.generalist.threads),
-        ("specialists", "threads"): (("specialist", "refit-specialist"), config.specialists.threads),
-        ("student", "threads"): (("student", "refit-student"), config.student.threads),
+        (section, "threads"): (_all_like(stage), getattr(config, section).threads)
+        for section, stage in _TRAININGS.items()
     }
 
 
 def _workers(config: Config) -> dict[Location, tuple[Sequence[str], int]]:
     """Return by config path the stages that a number of workers is for, and the number."""
-    return {("student", "workers"): (("student", "refit-student"), config.student.workers)}
+    return {("student", "workers"): (_all_like("student"), config.student.workers)}
+
+
+def _all_like(name: str) -> list[str]:
+    """Return the stage of a name, and those that are like it."""
+    return [stage.name for stage in STAGES if name in {stage.name, stage.like}]
 
 
 def _named_modules(value: Any) -> set[str]:

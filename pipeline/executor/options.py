@@ -97,7 +97,8 @@ class RayOptions(Section):
     resources: dict[str, Reserved] = Field(
         default={},
         description="By stage, what each of its tasks reserves, such as {specialist: {gpus: 0.25}}; of a task that "
-        "several workers do, each of these.",
+        "several workers do, each of these. A fold reserves what is said of generalist, refit-NAME what is said of "
+        "NAME, unless something is said of it.",
     )
     wait_for: WaitFor | None = Field(
         default=None,
@@ -145,11 +146,16 @@ def demand(options: RayOptions, stage: Stage, threads: int, *, has_gpus: bool, w
         workers: How many workers do it together. By default each of several has a GPU of its own, where the stage
             wants any: two on one would not be faster than one.
     """
-    wanted = options.resources.get(stage.name, Reserved())
+    wanted = _reserved(options, stage)
     share = math.ceil(stage.gpu) if workers > 1 else stage.gpu
     gpus = wanted.gpus if wanted.gpus is not None else share if has_gpus else 0.0
     memory = math.ceil((wanted.memory or 0) * GIB)
     return Demand(threads if wanted.cpus is None else wanted.cpus, gpus, memory, wanted.custom)
+
+
+def _reserved(options: RayOptions, stage: Stage) -> Reserved:
+    """Return what is said of a stage, or else of its like."""
+    return options.resources.get(stage.name) or options.resources.get(stage.like) or Reserved()
 
 
 Wanted = Mapping[Location, tuple[Sequence[str], int]]
@@ -184,18 +190,20 @@ def check_options(options: RayOptions, stages: Sequence[Stage], threads: Wanted,
             for path, (_, n) in threads.items()
             if n > limit
         ]
+    named = {stage.name: stage for stage in stages}
     for path, (names, n) in workers.items():
-        faults += [(path, message) for stage in names if n > 1 for message in _too_many(options, stage, n, wanted)]
+        told = [message for name in names if n > 1 for message in _too_many(options, named[name], n, wanted)]
+        faults += [(path, message) for message in dict.fromkeys(told)]
     return faults
 
 
-def _too_many(options: RayOptions, stage: str, workers: int, threads: Mapping[str, int]) -> list[str]:
+def _too_many(options: RayOptions, stage: Stage, workers: int, threads: Mapping[str, int]) -> list[str]:
     """Return what is wrong with several workers of a stage's tasks."""
     if options.address == "inline":
         return [f"must be 1 with ray.address inline, which has one process; got {workers}; set it to local"]
     limit = options.cpus or available_cpus()
-    reserved = options.resources.get(stage, Reserved()).cpus
-    each = threads.get(stage, 1) if reserved is None else reserved
+    reserved = _reserved(options, stage).cpus
+    each = threads.get(stage.name, 1) if reserved is None else reserved
     # That not even one fits is told of what it takes.
     if options.address == "local" and each <= limit < workers * each:
         rule = f"must be at most {int(limit // each)}, for the local Ray has {limit} CPUs and each takes {each:g}"

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_forecast_of_a_first_run_takes_undecided_tasks_as_assumed(tmp_path: Path
     assert forecast.total.memory == 5000
     assert forecast.untimed == ["total"]
     assert forecast.whole_seconds is None
+
+
+def test_a_task_that_was_never_done_takes_what_those_of_its_like_took(tmp_path: Path) -> None:
+    stages = [replace(stage, like="other" * (stage.name != "page")) for stage in STAGES]
+    graph = Graph(stages, Parameters(), seed=0, store=Store.open(str(tmp_path)), known={})
+    graph.advance()
+    past = Past([cost("other", "b", 4, size=9), cost("other", "p", 3), cost("parts", "p", 2)])
+    forecast = foresee(graph, KEPT, measure=measure, past=past, assumed={"base": {"numbers": [7]}}, cpus=1)
+    assert forecast.of_stage("base").seconds == 12
+    assert forecast.of_stage("parts").seconds == 4
+    assert forecast.untimed == ["total"]
 
 
 def test_forecast_without_sizes_leaves_out_what_is_not_decided(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ def test_workers_have_a_process_and_its_cpus_each(options: RayOptions, said: str
     stages, path = (*STAGES, Stage("student", "", "")), ("student", "workers")
     faults = check_options(options, stages, {}, {path: (("student",), 3)})
     assert faults == ([(path, said)] if said else [])
+    again = Stage("again", "", "", like="student")
+    assert check_options(options, (*stages, again), {}, {path: (("student", "again"), 3)}) == faults
+
+
+def test_demand_is_that_of_the_like_unless_the_config_says_something_of_the_stage_itself() -> None:
+    again, resources = Stage("again", "", "", like="specialist"), {"specialist": Reserved(memory=2)}
+    assert demand(RayOptions(resources=resources), again, 1, has_gpus=False) == Demand(1, memory=2 * GIB)
+    resources |= {"again": Reserved(cpus=3)}
+    assert demand(RayOptions(resources=resources), again, 1, has_gpus=False) == Demand(3)
+    assert demand(RayOptions(resources={"data": Reserved(cpus=3)}), again, 1, has_gpus=False) == Demand(1)
 
 
 def test_waiting_names_what_the_cluster_will_have() -> None:

@@ -29,6 +29,7 @@ def test_every_stage_of_the_refit_is_of_the_version_of_its_like():
     for name in REFIT:
         like = STAGE[name.removeprefix("refit-")]
         assert (STAGE[name].function, STAGE[name].version, STAGE[name].gpu) == (like.function, like.version, like.gpu)
+        assert STAGE[name].like == like.name
 
 
 def test_what_a_student_needs_is_made_again_of_all_examples_for_it_alone():
