@@ -79,7 +79,7 @@ def _sampled() -> Iterator[list[tuple[float, int]]]:
     def sample() -> None:
         query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
         while not done.wait(SAMPLE_SECONDS):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, IndexError):
                 shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
                 samples.append((time.time(), int(shown.split()[0])))
 

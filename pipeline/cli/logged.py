@@ -97,7 +97,7 @@ def tell_results(tracking: Tracking, files: Mapping[str, bytes], keys: Mapping[s
 
 
 def measured(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the measures of each model on the test split; a student's name is that of its training."""
+    """Return the measures of each model on the test split; a student's name is what `export` calls its first."""
     models = {"generalist": results["generalist"], "ensemble": results["ensemble"]}
     models |= {f"student-{variant}": student for variant, student in results["students"].items()}
     return {name: {measure: model[measure] for measure in MEASURES} for name, model in models.items()}

@@ -91,7 +91,10 @@ def _moved(task: Task, first: Facts) -> Task:
 
 
 def _as_long(training: Any, first: Facts) -> Any:
-    """Return a training of as many epochs as were best, where the best one was to be kept: none can be found now."""
+    """Return a training of as many epochs as were best, where the best one was to be kept: none can be found now.
+
+    A plan that does not know the best one yet counts all of them.
+    """
     if training.keep == "last":
         return training
     history: Sequence[Mapping[str, float]] = first.get("history", ())

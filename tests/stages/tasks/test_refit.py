@@ -21,8 +21,11 @@ def of_refit(known=KNOWN, **changes):
 
 def test_nothing_is_trained_again_unless_asked_for():
     assert [listed(stage) for stage in REFIT] == [{}] * 7
-    for stage in ("evaluate", "report", "student", "generalist", "data"):
-        assert recipes(stage) == recipes(stage, refit=False)
+    for stage in ("data", "views", "generalist", "specialist", "targets", "combined", "student"):
+        assert recipes(stage) == recipes(stage, refit=True)
+    for stage in ("evaluate", "report"):
+        assert "refit" not in str(recipes(stage))
+        assert "refit" in str(recipes(stage, refit=True))
 
 
 def test_every_stage_of_the_refit_is_of_the_version_of_its_like():
