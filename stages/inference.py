@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from stages.learning.errors import LearningError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DESCRIPTION = "student.json"
+LEFT_BY = {"student": "a run that reached its end", "refit": "a run with refit: true that reached its end"}
+"""The students that have files in a run's folder, and by which runs."""
 """In a run's folder: what rebuilds its student."""
 
 
@@ -71,11 +72,12 @@ class Classifier:
         ]
 
 
-def load_student(run: str | Path) -> Classifier:
+def load_student(run: str | Path, name: Literal["student", "refit"] = "student") -> Classifier:
     """Load the distilled student of a run.
 
     Args:
         run: The run's folder, or any folder that holds its `student.json` and `student.safetensors`.
+        name: With `refit` the one that was trained once more, of `refit.json` and `refit.safetensors`.
 
     Returns:
         The student, on a GPU where there is one.
@@ -83,30 +85,34 @@ def load_student(run: str | Path) -> Classifier:
     Raises:
         StageError: The files are not there, or not those of a student.
     """
-    description, artifact = read_student(Path(run))
+    description, artifact = read_student(Path(run), name)
     return classifier(artifact, description["class_names"])
 
 
-def read_student(folder: Path) -> tuple[Mapping[str, Json], Artifact]:
+def read_student(folder: Path, name: str = "student") -> tuple[Mapping[str, Json], Artifact]:
     """Return the description and the weights of the student in a run's folder.
+
+    Args:
+        folder: The folder.
+        name: Which one: a key of `LEFT_BY`.
 
     Raises:
         StageError: They are not there, or not those of a student.
     """
     from safetensors.numpy import load  # noqa: PLC0415  # only who reads a file needs it
 
-    path = folder / DESCRIPTION
+    path = folder / f"{name}.json"
     try:
         description = json.loads(path.read_bytes())
         data = (folder / description["weights"]).read_bytes()
     except OSError as error:
-        hint = "a run that reached its end leaves it in its folder"
+        hint = f"{LEFT_BY[name]} leaves it in its folder"
         raise StageError(f"{error.filename} must be there; got {error.strerror}: {hint}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{path} must describe a student; got {error!r}") from error
     digest = sha256(data)
     if digest != description.get("sha256"):
-        rule = f"have the SHA-256 that {DESCRIPTION} names, {str(description.get('sha256'))[:12]}"
+        rule = f"have the SHA-256 that {path.name} names, {str(description.get('sha256'))[:12]}"
         raise StageError(f"{folder / description['weights']} must {rule}; got {digest[:12]}")
     return description, Artifact(load(data), {"network": description})
 

@@ -220,7 +220,8 @@ def export(
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="In place of one in the run's folder.")] = None,
     *,
     network: Annotated[
-        str | None, typer.Option(help="With safetensors: generalist, a specialist's name, or student-distilled.")
+        str | None,
+        typer.Option(help="student-distilled or student-refit; with safetensors also generalist, a specialist's name."),
     ] = None,
     runs: RunsFolder = Path("runs"),
     store: RunStore = None,

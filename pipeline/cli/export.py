@@ -14,6 +14,9 @@ from pipeline.runs import write_whole
 STUDENT = "student-distilled"
 """The network that is written unless another is asked for."""
 
+STUDENTS = {STUDENT: "student", "student-refit": "refit"}
+"""Those that can be written as one file with their preprocessing, and the names of their own files."""
+
 N_EXAMPLES = 256
 """Examples that the file is checked on, at most."""
 
@@ -25,7 +28,7 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
         run: The run.
         form: `onnx` or `torch-export`.
         to: The file; None for one in the run's folder.
-        network: The student, if anything: other networks can be had as weights alone.
+        network: A key of `STUDENTS`, by default the first: other networks can be had as weights alone.
         as_json: Whether to print JSON.
 
     Raises:
@@ -40,12 +43,14 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     if form not in forms:
         known = f"{', '.join(forms[:-1])} or {forms[-1]}"
         raise ConfigError(f"--format: must be {known}; got '{form}'{did_you_mean(form, forms)}")
-    if network not in {None, STUDENT}:
-        raise ConfigError(f"--network: must be {STUDENT} with --format {form}; got '{network}'; use safetensors")
+    name = STUDENTS.get(network or STUDENT)
+    if name is None:
+        known = " or ".join(STUDENTS)
+        raise ConfigError(f"--network: must be {known} with --format {form}; got '{network}'; use safetensors")
     portable.check_packages(form)
-    description, student = read_student(run.folder.path)
+    description, student = read_student(run.folder.path, name)
     images, part = _examples(run)
-    file = to or run.folder.path / f"student{portable.SUFFIXES[form]}"
+    file = to or run.folder.path / f"{name}{portable.SUFFIXES[form]}"
     content = portable.written(student, description, form)
     difference = portable.largest_difference(portable.opened(form, content), student, images)
     _write(file, content)

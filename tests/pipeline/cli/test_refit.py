@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import load_student
 from pipeline.events import read_events
+from stages import portable
 from tests.pipeline.cli.conftest import Command, newest, without_times
 
 REFIT = ("--set", "refit=true")
@@ -38,10 +40,21 @@ def test_refit_is_left_beside_the_student_and_can_be_exported(finished: Path, co
     described = json.loads((run / "refit.json").read_text())
     assert described["weights"] == "refit.safetensors"
     assert described["mean"] != json.loads((run / "student.json").read_text())["mean"]  # of all examples
-    assert load_student(str(run)).class_names == tuple(described["class_names"])
+    image = np.zeros((1, *described["image_size"], described["channels"]), dtype=np.uint8)
+    ours, theirs = (load_student(run, name).probs(image) for name in ("refit", "student"))
+    assert load_student(run).probs(image).tolist() == theirs.tolist() != ours.tolist()
     done = command("export", "tiny", "--format", "safetensors", "--network", "student-refit")
     assert done.code == 0
     assert (run / "student-refit.safetensors").read_bytes() == (run / "refit.safetensors").read_bytes()
+    assert command("export", "tiny", "--format", "torch-export", "--network", "student-refit").code == 0
+    written = portable.opened("torch-export", (run / "refit.pt2").read_bytes())
+    assert written(image)[1] == pytest.approx(ours, abs=1e-5)
+
+
+def test_refit_that_a_run_does_not_have_is_told(finished: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "torch-export", "--network", "student-refit")
+    assert done.code == 1
+    assert "refit.json must be there; got No such file or directory: a run with refit: true that reached" in done.err
 
 
 def test_commands_after_a_run_know_the_refit(finished: Path, command: Command) -> None:
