@@ -106,9 +106,15 @@ class Graph:
         return lost
 
     def deciding_facts(self) -> dict[str, Facts]:
-        """Return what is known, by now, of all that decides which tasks there are."""
-        deciding = {name for stage in self.stages.values() for name in stage.decided_by}
-        found = {name: self.facts(name) for name in self.results if self.tasks[name].stage in deciding}
+        """Return what is known, by now, of all that decides which tasks there are; what is damaged is lost."""
+        undecided = [stage for stage in self.stages.values() if stage.name not in self._empty]
+        deciding = {name for stage in undecided for name in stage.decided_by}
+        found: dict[str, Facts] = {}
+        for name in [name for name in self.results if self.tasks[name].stage in deciding]:
+            try:
+                found[name] = self.facts(name)
+            except DamagedError as error:  # the store has told of it; it is one more result to make
+                self.lose(error.key)
         return {**self._known, **found}
 
     def imagine(self, facts: Mapping[str, Facts]) -> dict[str, Task]:

@@ -4,6 +4,7 @@ from pipeline.graph import Graph
 from pipeline.recipe import key_of
 from pipeline.stage import Artifact, Task
 from pipeline.store import Manifest, Store
+from pipeline.store.manifest import object_path
 from tests.pipeline.fakes import STAGES, Parameters
 
 
@@ -17,6 +18,15 @@ def finish(graph: Graph, name: str, folder: Path, **facts: object) -> Manifest:
     manifest = Store.open(str(folder)).save(graph.recipe(task), Artifact(facts=facts), seconds=0.0)
     graph.finish(task, manifest)
     return manifest
+
+
+def damage(folder: Path, manifest: Manifest) -> None:
+    """Let the facts of a result be others than they were."""
+    found = manifest.object("facts.json")
+    assert found is not None
+    path = folder / object_path(found.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"x" * found.bytes)
 
 
 def ids(tasks: list[Task]) -> list[str]:
@@ -52,6 +62,23 @@ def test_graph_waits_for_nothing_of_a_stage_that_is_known_to_be_empty(tmp_path: 
     assert not [task for task in graph.tasks.values() if task.stage == "parts"]
     graph.drop(graph.tasks["base"])  # after which the stages that follow are listed again
     assert graph.is_complete("parts")
+
+
+def test_what_is_damaged_of_what_decides_is_one_more_result_to_make(tmp_path: Path) -> None:
+    graph = open_graph(tmp_path)
+    graph.advance()
+    damage(tmp_path, finish(graph, "base", tmp_path, numbers=[4]))
+    assert graph.deciding_facts() == {}
+    assert ids(graph.ready()) == ["base"]
+
+
+def test_facts_that_decide_nothing_are_not_read(tmp_path: Path) -> None:
+    empty = ["parts", "total"]  # all that base decides
+    graph = Graph(STAGES, Parameters(), seed=0, store=Store.open(str(tmp_path)), known={}, empty=empty)
+    graph.advance()
+    damage(tmp_path, finish(graph, "base", tmp_path, numbers=[4]))
+    assert graph.deciding_facts() == {}
+    assert list(graph.results) == ["base"]
 
 
 def test_graph_takes_from_the_store_all_that_follows(tmp_path: Path) -> None:
