@@ -1,7 +1,7 @@
 """Wrong configs, data and disks: each is told once, names the thing, and loses nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -210,12 +210,20 @@ def test_store_that_cannot_be_used_is_told_beside_other_faults(project: Path, co
     assert ": ray.resources.specialit: " in resources
 
 
+@pytest.fixture
+def no_object_store_is_known() -> Iterator[None]:
+    """A filesystem that is opened once keeps its credentials, or that it has none."""
+    filesystem = pytest.importorskip("s3fs").S3FileSystem
+    filesystem.clear_instance_cache()
+    yield
+    filesystem.clear_instance_cache()
+
+
+@pytest.mark.usefixtures("no_object_store_is_known")
 @pytest.mark.parametrize("name", ["run", "plan"])
 def test_object_store_that_cannot_be_reached_ends_with_2_and_names_the_setting(
     project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    # A filesystem that was opened before keeps its credentials.
-    pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
