@@ -62,8 +62,14 @@ class Composition:
             seed=self.config.seed,
             store=self.store,
             known=self.known,
-            empty=() if self.config.refit else REFIT_STAGES,
+            empty=self.empty,
         )
+
+    @property
+    def empty(self) -> frozenset[str]:
+        """The stages that have no tasks because the config does not ask for them."""
+        unwanted = () if self.config.refit else REFIT_STAGES
+        return frozenset(unwanted) | ({"fold"} if self.config.data.folds is None else set())
 
     @property
     def known(self) -> Mapping[str, Facts]:
@@ -84,7 +90,7 @@ class Composition:
 
     def needs(self, stages: Collection[str]) -> Needs:
         """Return what these stages need of the machines that do them."""
-        wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in stages)
+        wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in set(stages) - self.empty)
         modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
         threads, workers = (by_stage(named(self.config)) for named in (_threads, _workers))
         return Needs(wanted, threads, workers, modules, self.store.location)
