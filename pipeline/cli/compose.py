@@ -68,8 +68,17 @@ class Composition:
     @property
     def empty(self) -> frozenset[str]:
         """The stages that have no tasks because the config does not ask for them."""
-        unwanted = () if self.config.refit else REFIT_STAGES
-        return frozenset(unwanted) | ({"fold"} if self.config.data.folds is None else set())
+        config = self.config
+        unwanted = {
+            "transfer": config.data.transfer.is_everything,
+            "fold": config.data.folds is None,
+            "calibration": not config.combine.calibrate,
+            "import": not config.targets.imported,
+            "imported": not config.targets.imported,
+            "sweep": config.sweep is None,
+            **dict.fromkeys(REFIT_STAGES, not config.refit),
+        }
+        return frozenset(name for name, is_unwanted in unwanted.items() if is_unwanted)
 
     @property
     def known(self) -> Mapping[str, Facts]:

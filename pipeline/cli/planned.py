@@ -63,13 +63,17 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
 
 
 def check_inputs(composition: Composition, selection: Selection) -> None:
-    """Check that what a stage reads is in the store, where it is to be done alone.
+    """Check that a stage which is to be done alone has tasks, and that what they read is in the store.
 
     Raises:
-        ConfigError: Something is not.
+        ConfigError: It has none, or something is not.
     """
     if not selection.only or selection.until is None:
         return
+    if selection.until in composition.empty:
+        raise ConfigError(
+            f"--only: must be a stage that the config asks for; got '{selection.until}', which has no tasks"
+        )
     graph = composition.graph(selection.until)
     with composition.placing():
         graph.advance()

@@ -100,8 +100,16 @@ def test_only_says_which_inputs_are_missing(project: Path, command: Command) -> 
     for also in ((), ("--dry-run",)):
         done = command("run", "tiny.yaml", "--only", "student", *also)
         assert (done.code, done.out) == (2, "")
-        told = "--only: must be a stage whose inputs are in the store; got 'student', which lacks data, transfer"
+        told = "--only: must be a stage whose inputs are in the store; got 'student', which lacks data"
         assert done.err.splitlines() == [f"{told}: run without --only first, or with --until student"]
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize("stage", ["transfer", "fold", "calibration", "imported", "sweep", "refit-student"])
+def test_only_refuses_a_stage_that_the_config_does_not_ask_for(project: Path, command: Command, stage: str) -> None:
+    done = command("run", "tiny.yaml", "--only", stage)
+    told = f"--only: must be a stage that the config asks for; got '{stage}', which has no tasks"
+    assert (done.code, done.err.splitlines()) == (2, [told])
     assert not (project / "runs").exists()
 
 
