@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from pipeline.tracking.contract import Ending, Point, Results
@@ -48,7 +49,12 @@ class Mlflow:
     ) -> None:
         self._server = server
         self._parent = server.begin(run, tags)
-        server.parameters(self._parent, parameters)
+        try:
+            server.parameters(self._parent, parameters)
+        except BaseException:
+            with suppress(Exception):  # what kept it from being begun is what is told
+                server.end(self._parent, _STATUS["failed"])  # else it would be shown as running for ever
+            raise
         self._ids: dict[str, str] = {}
         self._waiting: dict[str, list[Point]] = {}
         self._running: set[str] = set()

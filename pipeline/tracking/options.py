@@ -10,10 +10,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pipeline.errors import Fault
 
 
-def _without_password(value: str) -> str:
-    if urlsplit(value).password is not None:
+def _without_credentials(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.username is not None or parts.password is not None:  # a token may stand where a name does
         # The config is written into the run's folder and its report; so the value is not told here either.
-        raise ValueError("must hold no password, which would be kept; MLFLOW_TRACKING_PASSWORD is read where it is set")
+        rule = "hold no user or password, which would be kept"
+        read = (
+            "MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD and MLFLOW_TRACKING_TOKEN are read where they are set"
+        )
+        raise ValueError(f"must {rule}; {read}")
     return value
 
 
@@ -26,7 +31,7 @@ class Section(BaseModel):
 class MlflowOptions(Section):
     """The MLflow that takes the run, which needs the extra `mlflow`."""
 
-    uri: Annotated[str, AfterValidator(_without_password)] = Field(
+    uri: Annotated[str, AfterValidator(_without_credentials)] = Field(
         min_length=1,
         description="Its tracking server, such as http://127.0.0.1:5000, or another place that MLflow can write to.",
     )

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import pytest
 
 from pipeline.tracking.contract import Ending, Point, Results
@@ -41,6 +43,19 @@ def test_a_run_is_sent_with_its_config_and_results() -> None:
         "config.yaml": "seed: 0\n", "results.json": "{}", "keys.json": '{\n  "student[hard]": "a1"\n}',
     }  # fmt: skip
     assert log.news() == []
+
+
+@pytest.mark.parametrize("goes_away", [False, True])
+def test_a_run_whose_parameters_are_refused_has_failed(goes_away: bool) -> None:
+    class Refusing(FakeServer):
+        def parameters(self, run: str, values: Mapping[str, str]) -> None:
+            self.away = goes_away
+            raise ValueError("no such parameter")
+
+    server = Refusing()
+    with pytest.raises(ValueError, match="no such parameter"):
+        begun(server)
+    assert server.runs["digits-1"].status == ("RUNNING" if goes_away else "FAILED")
 
 
 def test_each_training_is_a_run_within_the_run() -> None:

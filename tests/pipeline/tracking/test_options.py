@@ -28,10 +28,11 @@ def test_installed_extras_are_not_missing() -> None:
     assert missing_extras(ALL, find=lambda name: SimpleNamespace(origin="there.py")) == []
 
 
-def test_a_password_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("who", ["me:secret", "secret", ":secret"])
+def test_a_user_or_password_is_refused_and_not_repeated(who: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        MlflowOptions(uri="https://me:secret@example.org")
+        MlflowOptions(uri=f"https://{who}@example.org")
     (detail,) = caught.value.errors()
-    assert "must hold no password" in detail["msg"]
+    assert "must hold no user or password" in detail["msg"]
     assert "secret" not in detail["msg"]
-    assert MlflowOptions(uri="https://me@example.org").uri == "https://me@example.org"
+    assert MlflowOptions(uri="https://example.org").uri == "https://example.org"
