@@ -97,7 +97,7 @@ class SpecialistsParameters(TrainingParameters):
     on_failure: Literal["stop", "drop"] = Field(
         default="stop",
         description="What a run does when a specialist fails for good: it stops when the others are done, or goes on "
-        "without it and says so. The next run tries it again.",
+        "without it and says so. The next run tries it again. None is left out of a refit.",
     )
 
     @model_validator(mode="before")
