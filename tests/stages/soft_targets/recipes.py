@@ -7,6 +7,7 @@ from pipeline.cli.schema import Config
 from pipeline.recipe import key_of, recipe
 from pipeline.store import Store
 from stages import STAGES, tasks
+from tests.stages.tasks.listing import changed
 
 KNOWN = {
     "data[train]": {"transfer": 240, "class_names": list("abcdeg")},
@@ -18,18 +19,12 @@ TABLES = ("targets[generalist/0.0]", "targets[0-1/0.0]", "combined[0.0]")
 def keys(location, **changes):
     """Return the keys of the first shard of three tables, by task.
 
-    Settings are changed by `section__field=value`, or `field=value`.
+    Settings are changed as `changed` does.
     """
     store = Store.open(location)
     kept = {task: store.find(key).digest for task, key in store.runs()[0].keys.items()}
     sections = {"name": "tiny", "data": {"source": "npz:tiny.npz", "views": 2}}
-    for name, value in changes.items():
-        section, _, field = name.partition("__")
-        if field:
-            sections.setdefault(section, {})[field] = value
-        else:
-            sections[section] = value
-    parameters = Config.model_validate(sections)
+    parameters = Config.model_validate(changed(sections, changes))
     listed = {task.id: task for stage in (tasks.targets, tasks.combined) for task in stage(parameters, KNOWN)}
     return {name: _key(listed[name], kept) for name in TABLES}
 

@@ -18,15 +18,20 @@ KNOWN = {
 
 
 def with_changes(**changes):
-    """Return parameters, changed by `section__field=value`, or a whole one by `section=value`."""
-    sections = {"data": {"source": "npz:tiny.npz"}}
+    """Return parameters, changed as `changed` does."""
+    return Parameters.model_validate(changed({"data": {"source": "npz:tiny.npz"}}, changes))
+
+
+def changed(sections, changes):
+    """Return sections of a config, changed by `section__field=value`, or a whole one by `section=value`."""
+    sections = {name: dict(values) if isinstance(values, dict) else values for name, values in sections.items()}
     for name, value in changes.items():
         section, _, field = name.partition("__")
         if field:
             sections.setdefault(section, {})[field] = value
         else:
             sections[section] = value
-    return Parameters.model_validate(sections)
+    return sections
 
 
 def listed(stage, known=KNOWN, **changes):
