@@ -4,12 +4,17 @@ import json
 import os
 import socket
 import sysconfig
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.errors import ConfigError
 from pipeline.executor.connecting import Connection, first_line, import_ray
 from pipeline.executor.preflight import source_of
+
+_T = TypeVar("_T")
 
 
 class JoinedRay:
@@ -35,7 +40,7 @@ class JoinedRay:
         options = {"runtime_env": sent} if sent["py_modules"] else {}
         try:
             _knock(address)
-            self._connection = Connection(self.ray, address=address, **options)
+            self._connection = served(lambda: Connection(self.ray, address=address, **options))
         except Exception as error:
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
             raise ConfigError(f"ray.address {address}: {rule}; got {_got(error)}: {_advice(error)}") from error
@@ -52,13 +57,38 @@ class JoinedRay:
 def _got(error: Exception) -> str:
     """Return what was found in place of a cluster; where it is none, Ray goes on about options of its own."""
     said = first_line(error).removesuffix(".")
+    if isinstance(error, ConnectionAbortedError):  # in whose text a traceback of the cluster follows
+        return f"{said.rstrip(':')}: {str(error).strip().splitlines()[-1].removesuffix('.')}"
     return "none that runs here" if "Could not find any running Ray" in said else said
+
+
+def served(connect: Callable[[], _T], *, pause: float = 2.0, n_tries: int = 3) -> _T:
+    """Return a connection, asked for again where the cluster failed to start what serves a driver from outside.
+
+    A head that is busy now and then takes too long for that, and serves the next one who asks.
+
+    Args:
+        connect: Connects.
+        pause: Seconds between two tries.
+        n_tries: How often it is asked.
+
+    Raises:
+        ConnectionAbortedError: It failed each time.
+        Exception: Whatever else `connect` raises.
+    """
+    for _ in range(n_tries - 1):
+        with suppress(ConnectionAbortedError):
+            return connect()
+        time.sleep(pause)
+    return connect()
 
 
 def _advice(error: BaseException) -> str:
     # Ray wraps the cause twice, and keeps its name in the text alone.
     if "AuthenticationError" in f"{type(error).__name__} {error} {error.__cause__}":
         return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to the cluster's"
+    if isinstance(error, ConnectionAbortedError):
+        return "the logs of its head, ray_client_server*, say why; it may only be busy: try again"
     return "start one with `ray start --head`, name it in RAY_ADDRESS, or set `ray.address: local`"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.executor import Needs, RayOptions
-from pipeline.executor.joined import _advice, _got, sent_along
+from pipeline.executor.joined import _advice, _got, sent_along, served
 from pipeline.executor.nodes import Node
 from pipeline.executor.options import GIB, Reserved
 from pipeline.executor.preflight import Facts, bundles, digest_of, faults_of, look_around, misfits, missing, source_of
@@ -155,3 +155,35 @@ def test_no_cluster_is_told_without_the_options_of_ray() -> None:
     text = "Could not find any running Ray instance. Please specify the one to connect to by setting `--address` flag."
     assert _got(ConnectionError(text)) == "none that runs here"
     assert _got(OSError("[Errno 111] Connection refused")) == "[Errno 111] Connection refused"
+
+
+@pytest.mark.parametrize("n_failures", [0, 2, 3])
+def test_a_cluster_that_fails_to_serve_a_driver_is_asked_again(n_failures: int) -> None:
+    asked = []
+
+    def connect() -> str:
+        asked.append(len(asked))
+        if len(asked) <= n_failures:
+            raise ConnectionAbortedError("Initialization failure from server:\nTraceback:\nRuntimeError: Too slow.")
+        return "connected"
+
+    if n_failures < 3:
+        assert served(connect, pause=0.0) == "connected"
+    else:
+        with pytest.raises(ConnectionAbortedError) as caught:
+            served(connect, pause=0.0)
+        assert _got(caught.value) == "Initialization failure from server: RuntimeError: Too slow"
+        assert "it may only be busy: try again" in _advice(caught.value)
+    assert len(asked) == min(n_failures + 1, 3)
+
+
+def test_a_connection_that_fails_otherwise_is_not_tried_again() -> None:
+    asked = []
+
+    def connect() -> None:
+        asked.append(1)
+        raise ConnectionError("no cluster")
+
+    with pytest.raises(ConnectionError, match="no cluster"):
+        served(connect, pause=0.0)
+    assert asked == [1]
