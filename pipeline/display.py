@@ -149,7 +149,9 @@ def _finished(tasks: Mapping[str, TaskState]) -> tuple[Cell, Cell, Cell]:
 def _task_row(state: RunState, name: str, now: float) -> Row:
     task = state.tasks[name]
     styles = {"done": "green", "reused": "green", "failed": "red", "dropped": "yellow", "stopped": "yellow"}
-    shown = _bar(task) if task.state == "running" else Text(task.state, style=styles.get(task.state, "dim"))
+    is_left = state.status != "running" and task.state in {"waiting", "awaited"}
+    word = "not done" if is_left else task.state
+    shown = _bar(task) if task.state == "running" else Text(word, style=styles.get(word, "dim"))
     time_told = (
         words.time_left(state, name, now)
         if task.state == "running"

@@ -180,6 +180,12 @@ def test_render_goes_by_the_order_of_the_stages_and_names_classes() -> None:
     assert "  2-3  " in everything  # its classes' names are their ids
 
 
+def test_task_that_an_ended_run_has_left_does_not_wait() -> None:
+    ended = state_of([*NAMED, ("run_ended", {"status": "interrupted"})])
+    rows = [line.split() for line in text_of(ended, 104.0, everything=True).splitlines()]
+    assert [row[1:] for row in rows if row[0] == "2-3"] == [["not", "done"]]
+
+
 def test_task_that_goes_on_from_a_checkpoint_says_so_while_it_runs(tmp_path: Path) -> None:
     resumed = ("task_progress", {"task": "b[0-1]", "resumed": 75.0})
     told = "b[0-1]: goes on from a checkpoint, after 1 min 15 s of work before"
