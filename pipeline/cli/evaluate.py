@@ -42,7 +42,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
     if as_json:
         Console().print_json(data=facts | {"measured_on": measured_on})
         return
-    Console().print(models_table(facts, f"on {facts['data']['source']}"))
+    Console().print(models_table(facts, f"on {source or 'the test split'}"))
     say(f"{facts['data']['examples']:,} examples; times measured on {measured_on['device']}")
 
 

@@ -142,7 +142,7 @@ def _paths(doomed: Doomed) -> list[str]:
 
 def _stages_table(found: Usage) -> Table:
     table = table_of("stage", "results", "bytes")
-    for name, use in found.stages.items():
+    for name, use in sorted(found.stages.items(), key=lambda item: (-item[1].bytes, item[0])):
         table.add_row(Text(name), f"{use.results:,}", f"{use.bytes:,}")
     return table
 

@@ -89,7 +89,8 @@ def test_du_tells_stages_and_runs(finished: Path, command: Command, capsys: pyte
     out = capsys.readouterr().out
     assert f"store: {told['bytes']:,} bytes, {told['objects']:,} of them objects" in out
     assert "`store prune` would free 0 bytes (--days 30 --grace 1)\n" in out
-    assert "specialist" in out
+    shown = [line.split()[0] for line in out.partition("\nrun ")[0].splitlines()[1:] if line.strip()]
+    assert shown == sorted(told["stages"], key=lambda stage: (-told["stages"][stage]["bytes"], stage))
 
 
 def damage(path: Path, how: str) -> None:

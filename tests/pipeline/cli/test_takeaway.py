@@ -16,6 +16,7 @@ def test_evaluate_finds_again_what_the_run_has_measured(finished: Path, command:
     for name in ("generalist", "ensemble", "students", "specialists", "differences", "changed"):
         assert without_times(found[name]) == without_times(results[name])
     assert found["data"] == {"source": "the run's test split", "examples": 60}
+    assert command("evaluate", "tiny").out.startswith("on the test split ")
 
 
 def test_evaluate_on_another_set(finished: Path, command: Command) -> None:
