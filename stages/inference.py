@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ class Classifier:
     class_names: tuple[str, ...]
     image_size: tuple[int, int]
     channels: int
-    predict: Callable[[Tensor], Tensor]
+    predict: Callable[[Tensor], Tensor] = field(repr=False)
 
     def probs(self, images: "Sequence[Image | NDArray[np.uint8]] | NDArray[np.uint8] | Tensor | Image") -> Tensor:
         """Return the probabilities of the classes.
@@ -128,7 +128,7 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
     """Return images as pixels (images, height, width, channels), uint8 or float32 up to 255."""
     if isinstance(images, Tensor) and images.is_floating_point():
         return _from_floats(images, (channels, *size))
-    if hasattr(images, "convert"):
+    if hasattr(images, "convert") or isinstance(images, str | PurePath):
         images = [images]
     if isinstance(images, np.ndarray | Tensor) and images.ndim != 4:
         rule = "have the shape (images, height, width, channels)"
@@ -147,6 +147,9 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
 
 
 def _one(image: Any, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+    if isinstance(image, str | PurePath):
+        hint = f"did you mean PIL.Image.open({str(image)!r})?"
+        raise LearningError(f"an image must be a picture of PIL or an array; got a path; {hint}")
     if hasattr(image, "convert"):
         return pictures.pixels(image, size, channels)
     return pictures.array_pixels(np.asarray(image), size, channels)

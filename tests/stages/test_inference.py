@@ -1,6 +1,7 @@
 """Trained models in use."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,10 @@ def test_images_of_other_sizes_are_scaled(student, test_half):
     assert torch.allclose(*student.probs([image, large]), atol=0.2)
 
 
+def test_what_a_student_is_shows_in_a_line(student):
+    assert repr(student) == f"Classifier(class_names={tuple(NAMES)}, image_size=(8, 8), channels=1)"
+
+
 def test_no_images_give_no_rows(student):
     assert student.probs([]).shape == (0, 5)
     assert student.top([]) == []
@@ -85,6 +90,8 @@ def test_top_is_sorted_and_named(student, test_half):
         ([np.zeros((8, 8))], "image 0: an image must be uint8"),
         ([np.zeros((8, 8), np.uint8), np.zeros(3)] * 6, r"image 1: .*\n(image.*\n){4}and 1 more$"),
         ([Image.new("F", (8, 8))], "image 0: the mode of a picture must be one of"),
+        ("7.png", r"image 0: an image must be .*; got a path; did you mean PIL.Image.open\('7.png'\)\?$"),
+        ([Path("7.png")], r"image 0: .* did you mean PIL.Image.open\('7.png'\)\?$"),
         (torch.zeros(1, 8, 8, 1), r"float images must have the shape \(images, 1, 8, 8\); got \(1, 8, 8, 1\)"),
         (torch.full((1, 1, 8, 8), 200.0), r"from 0 to 1; got 200 to 200; did you mean images / 255\?"),
         (torch.full((1, 1, 8, 8), torch.nan), "from 0 to 1; got nan"),
