@@ -1,8 +1,11 @@
-"""What identifies a file: its content, or, without reading it, what shows that the content is the same."""
+"""What identifies a file: its content, or what shows that the content is the same; and which file may be meant."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from stages.learning.errors import did_you_mean
 
 
 def stamp(path: Path) -> dict[str, Any]:
@@ -15,3 +18,17 @@ def digest(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def nearest(path: Path, name: str, is_wanted: Callable[[Path], bool]) -> str:
+    """Return `"; did you mean ...?"` for a path at which nothing is, or an empty string.
+
+    Args:
+        path: Where it was looked for: the name, from a root.
+        name: As it was given. One that is right from where the command runs has the wrong root.
+        is_wanted: Whether what is at a path is of the right kind.
+    """
+    if is_wanted(Path(name)):
+        return f"; did you mean {Path(name).absolute()}, with '.' as the root?"
+    neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return did_you_mean(path.name, neighbours)

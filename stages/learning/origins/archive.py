@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from stages.learning import checks, files
-from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.errors import LearningError
 from stages.learning.origins.origin import Options, Origin, Raw
 
 _ARCHIVE = "an archive that numpy.savez wrote"
@@ -25,8 +25,8 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
     if not path.is_file():
         if path.exists():
             raise LearningError(f"npz:{name} must be a file, {_ARCHIVE}; got a folder at {path}")
-        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise LearningError(f"npz:{name} must be a file; got none at {path}{did_you_mean(path.name, neighbours)}")
+        hint = files.nearest(path, name, Path.is_file)
+        raise LearningError(f"npz:{name} must be a file; got none at {path}{hint}")
     with path.open("rb"):  # what cannot be read would be taken for no archive
         pass
     if not zipfile.is_zipfile(path):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.learning import checks, files
-from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.errors import LearningError
 from stages.learning.origins.decode import broken, decode, headers_of, in_threads
 from stages.learning.origins.origin import Half, Options, Origin, Raw
 from stages.learning.origins.tree import File, Tree, scan
@@ -40,8 +40,8 @@ def find(name: str, root: Path, options: Options) -> Origin:
     if not base.is_dir():
         if base.exists():
             raise LearningError(f"folder:{name} must be a folder; got a file at {base}")
-        neighbours = [entry.name for entry in base.parent.iterdir()] if base.parent.is_dir() else []
-        raise LearningError(f"folder:{name} must be a folder; got none at {base}{did_you_mean(base.name, neighbours)}")
+        hint = files.nearest(base, name, Path.is_dir)
+        raise LearningError(f"folder:{name} must be a folder; got none at {base}{hint}")
     tree = scan(base)
     faults = tree.faults + _share_faults(tree, options.test)
     if faults:

@@ -193,6 +193,16 @@ def test_sources_that_are_not_there_are_refused_before_they_are_read(tmp_path, s
             look(source, tmp_path)
 
 
+def test_source_that_lies_where_the_command_runs_is_named(tmp_path, monkeypatch):
+    source = write(tmp_path)
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in (source, "folder:images"):
+        meant = tmp_path / name.partition(":")[2]
+        with pytest.raises(LearningError, match=rf"got none at .*; did you mean {meant}, with '\.' as the root\?$"):
+            sources.stamp(name, "data")
+
+
 def test_every_kind_that_a_config_may_name_has_its_finder():
     assert tuple(origins._FINDERS) == source_names.KINDS
 
