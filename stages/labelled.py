@@ -39,7 +39,8 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
     """Load a part of a data set as stage `data` would load the test half.
 
     Args:
-        source: As a config names it, such as `folder:photos`.
+        source: As a config names it, such as `folder:photos`. An archive, or what a function returns, may lack the
+            arrays of the other half.
         root: Folder that a relative path starts from.
         part: Which part; None for the test half, or for all of a folder that has no halves.
         wanted: The classes are matched by name, in whatever order; images are scaled and converted.
@@ -60,10 +61,6 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
     except OSError as error:
         raise ConfigError(f"--data: {source} must be readable; got {error.strerror} at {error.filename}") from error
     labels = np.concatenate([raw[f"y_{half}"] for half in halves])
-    if labels.dtype.kind not in "iu" or labels.shape != (len(images),):
-        rule = "be one integer for each image"
-        got = f"{labels.dtype} {labels.shape} for {len(images)} images"
-        raise ConfigError(f"--data: labels of {source} must {rule}; got {got}")
     ids = _class_ids(source, raw, labels, wanted.class_names)
     return Artifact({"images": images, "labels": ids}, {"class_names": list(wanted.class_names), "test": len(ids)})
 
@@ -75,8 +72,10 @@ def _read(source: str, root: Path, part: Part | None, wanted: Wanted) -> tuple[S
     if not one_tree:
         halves: Sequence[Half] = HALVES if part == "all" else [part or "test"]
         height, width = wanted.image_size
-        options = Options(height if height == width else None)
-        return halves, origins.find(source, root, options).read(halves)
+        options = Options(height if height == width else None, needed=halves)
+        raw = origins.find(source, root, options).read(halves)
+        checks.report(source, [fault for half in halves for fault in checks.half_faults(raw, half)])
+        return halves, raw
     if part not in {None, "all"}:
         raise ConfigError(f"--split: must be all for a folder without train and test; got {part}")
     return ["all"], _read_tree(source, folder, wanted)

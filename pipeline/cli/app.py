@@ -194,7 +194,12 @@ def evaluate(
         str | None, typer.Option(metavar="SOURCE", help="Another labelled set with the run's classes: folder:photos.")
     ] = None,
     root: Annotated[Path, typer.Option(help="Folder that a relative path of --data starts from.")] = Path(),
-    split: Annotated[str | None, typer.Option(help="Which part of --data: train, test or all.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Which part of --data: train, test or all. By default test, or all of a folder without halves."
+        ),
+    ] = None,
     *,
     runs: RunsFolder = Path("runs"),
     store: RunStore = None,

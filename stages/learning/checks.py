@@ -18,10 +18,11 @@ MAX_LISTED = 20
 """Faults that a message lists: a folder may have a million images."""
 
 
-def missing(names: Sequence[str]) -> list[str]:
-    """Return a fault for each array that a data set needs and that is not among the names."""
+def missing(names: Sequence[str], halves: Sequence[str] = ("train", "test")) -> list[str]:
+    """Return a fault for each array of the halves that is not among the names."""
     spare = [name for name in names if name not in REQUIRED + OPTIONAL]
-    return [f"{name} must be there{did_you_mean(name, spare)}" for name in REQUIRED if name not in names]
+    lacking = [name for name in REQUIRED if name[2:] in halves and name not in names]
+    return [f"{name} must be there{did_you_mean(name, spare)}" for name in lacking]
 
 
 def faults_of(arrays: Mapping[str, AnyArray]) -> list[str]:
@@ -37,6 +38,22 @@ def faults_of(arrays: Mapping[str, AnyArray]) -> list[str]:
             faults += check(name, arrays[name])
     faults += [*_name_faults(arrays), *_count_faults(arrays), *_shape_faults(arrays)]
     return faults + _class_faults(arrays)
+
+
+def half_faults(arrays: Mapping[str, AnyArray], half: str) -> list[str]:
+    """Return all faults of one half as examples to measure a trained network on, which may lack classes.
+
+    Args:
+        arrays: By name, those of the half among them.
+        half: `train` or `test`.
+    """
+    images, labels = f"x_{half}", f"y_{half}"
+    own = {name: arrays[name] for name in (images, labels, *OPTIONAL) if name in arrays}
+    names = _name_faults(own)
+    faults = [*_image_faults(images, own[images]), *_label_faults(labels, own[labels]), *names, *_count_faults(own)]
+    if "class_names" in own and not names and is_labels(own[labels]):
+        faults += _range_faults(labels, own[labels], len(own["class_names"]))
+    return faults
 
 
 def report(source: str, faults: Sequence[str]) -> None:

@@ -78,9 +78,53 @@ def test_what_cannot_be_read_is_told(tmp_path):
     ok = {"x_train": images, "y_train": np.zeros(8, int), "x_test": images, "y_test": np.zeros(8, int)}
     np.savez(tmp_path / "other.npz", **ok | {"y_test": np.zeros(3, int)})
     with pytest.raises(
-        ConfigError, match=r"--data: labels of npz:other.npz must be one integer for each image; got int64 \(3,\)"
+        ConfigError, match=r"--data: npz:other.npz .*\n  y_test must hold one label for each of the 8 images; got 3"
     ):
         load("npz:other.npz", tmp_path, None, WANTED)
     np.savez(tmp_path / "other.npz", **ok | {"x_test": images / 255})
-    with pytest.raises(ConfigError, match="an image must be uint8"):
+    with pytest.raises(ConfigError, match="  x_test must be uint8; got float64"):
         load("npz:other.npz", tmp_path, None, WANTED)
+
+
+def test_half_that_is_not_asked_for_may_be_absent_or_wrong(tmp_path):
+    images = RNG.integers(0, 255, (3, 6, 6), dtype=np.uint8)
+    arrays = {"x_test": images, "y_test": np.array([1, 1, 0]), "class_names": np.array(["owl", "cat"])}
+    np.savez(tmp_path / "half.npz", **arrays)
+    assert load("npz:half.npz", tmp_path, None, WANTED).arrays["labels"].tolist() == [0, 0, 2]
+    for part in ("train", "all"):
+        with pytest.raises(ConfigError, match=r"\n  x_train must be there\n  y_train must be there$"):
+            load("npz:half.npz", tmp_path, part, WANTED)
+    np.savez(tmp_path / "half.npz", **arrays, x_train=images / 255, y_train=np.zeros(9))
+    assert len(load("npz:half.npz", tmp_path, "test", WANTED).arrays["labels"]) == 3
+
+
+@pytest.mark.parametrize("half", ["train", "test"])
+def test_faults_of_the_arrays_are_listed(tmp_path, half):
+    arrays = {
+        f"x_{half}": np.zeros((0, 6, 6), np.uint8),
+        f"y_{half}": np.array([-1, 0, 2]),
+        "class_names": np.array(["owl", "cat"]),
+    }
+    np.savez(tmp_path / "half.npz", **arrays)
+    with pytest.raises(ConfigError) as raised:
+        load("npz:half.npz", tmp_path, half, WANTED)
+    assert str(raised.value).splitlines()[1:] == [
+        f"  x_{half} must hold at least one example; got the shape (0, 6, 6)",
+        f"  y_{half} must hold one label for each of the 0 images; got 3",
+        f"  y_{half} must be from 0 to 1; got -1, 2",
+    ]
+
+
+def test_function_may_return_the_asked_for_half_alone(tmp_path, monkeypatch):
+    lines = [
+        "import numpy as np",
+        "def make():",
+        "    return {'x_test': np.ones((2, 6, 6), np.uint8), 'y_test': [0, 1]}",
+    ]
+    (tmp_path / "halves_of_a_function.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    wanted = Wanted(("0", "1"), (6, 6), 1)
+    source = "python:halves_of_a_function:make"
+    assert load(source, tmp_path, None, wanted).arrays["labels"].tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="  x_train must be there"):
+        load(source, tmp_path, "train", wanted)

@@ -10,12 +10,12 @@ from numpy.lib.npyio import NpzFile
 
 from stages.learning import checks, files
 from stages.learning.errors import LearningError
-from stages.learning.origins.origin import Options, Origin, Raw
+from stages.learning.origins.origin import HALVES, Half, Options, Origin, Raw
 
 _ARCHIVE = "an archive that numpy.savez wrote"
 
 
-def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # all kinds have one signature
+def find(name: str, root: Path, options: Options) -> Origin:
     """Return where an archive is.
 
     Raises:
@@ -35,7 +35,7 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
         files.stamp(path),
         lambda: files.digest(path),
         lambda: _count(path),
-        lambda _: _read(path, checks.REQUIRED + checks.OPTIONAL),
+        lambda _: _read(path, checks.REQUIRED + checks.OPTIONAL, options.needed),
     )
 
 
@@ -57,11 +57,11 @@ def _open(path: Path) -> NpzFile:
     return archive
 
 
-def _read(path: Path, wanted: Sequence[str]) -> Raw:
-    """Return the wanted arrays of an archive that has all the arrays it must have."""
+def _read(path: Path, wanted: Sequence[str], needed: Sequence[Half] = HALVES) -> Raw:
+    """Return the wanted arrays, as far as they are there, of an archive that has those of the needed halves."""
     raw: Raw = {}
     with _open(path) as archive:
-        faults = checks.missing(archive.files)
+        faults = checks.missing(archive.files, needed)
         for member in (member for member in wanted if member in archive.files):
             try:
                 raw[member] = archive[member]

@@ -1,14 +1,14 @@
 """Data sets that a function makes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from stages.learning import checks, code, files
 from stages.learning.errors import LearningError
-from stages.learning.origins.origin import Options, Origin, Raw
+from stages.learning.origins.origin import Half, Options, Origin, Raw
 
 
 def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # all kinds have one signature
@@ -24,12 +24,12 @@ def find(name: str, root: Path, options: Options) -> Origin:  # noqa: ARG001  # 
         # A module may have several factories, so the digest holds the name.
         lambda: hashlib.sha256(f"{module}:{factory} {files.digest(path)}".encode()).hexdigest(),
         lambda: None,
-        lambda _: _read(module, factory),
+        lambda _: _read(module, factory, options.needed),
     )
 
 
-def _read(module: str, factory: str) -> Raw:
-    """Return what a factory makes, as arrays."""
+def _read(module: str, factory: str, needed: Sequence[Half]) -> Raw:
+    """Return what a factory makes, as arrays, those of the needed halves at least."""
     make = code.function(module, factory)
     try:
         made = make()
@@ -39,7 +39,7 @@ def _read(module: str, factory: str) -> Raw:
     if not isinstance(made, Mapping):
         raise LearningError(f"{module}:{factory} must return a mapping of arrays; got {type(made).__name__}")
     raw: Raw = {}
-    faults = checks.missing(list(made))
+    faults = checks.missing(list(made), needed)
     for member in (member for member in checks.REQUIRED + checks.OPTIONAL if member in made):
         try:
             raw[member] = np.asarray(made[member])

@@ -14,15 +14,17 @@ HALVES: tuple[Half, Half] = ("train", "test")
 
 @dataclass(frozen=True)
 class Options:
-    """How a folder of images becomes arrays; data sets of other kinds are arrays already.
+    """What is asked of a data set, and how a folder of images becomes arrays; other kinds are arrays already.
 
     Attributes:
         size: Height and width, in pixels, that every image is brought to; None where all have the same.
         test: Share of each class that makes the test half, where the folder does not say which images do.
+        needed: The halves whose arrays an archive, or what a function returns, must have.
     """
 
     size: int | None = None
     test: float | None = None
+    needed: Sequence[Half] = HALVES
 
 
 @dataclass(frozen=True)
