@@ -19,6 +19,10 @@ Change = Callable[[Arrays], None]
     [
         ("student.epoch=2", "student.epoch: must be a key of its section; got 'epoch'; did you mean 'epochs'?"),
         ("student.epochs=two", "student.epochs: must be an integer; got 'two'"),
+        (
+            "name=my run",
+            "name: must begin with a letter or digit and be of letters, digits, '.', '_' and '-'; got 'my run'",
+        ),
         ("student.epochs=-3", "student.epochs: must be at least 1; got -3"),
         ("specialists.count=0", "specialists.count: must be at least 1; got 0"),
         ("specialists.count=3", "specialists.count: must be at most 2, so that each has 2 of the 4 classes"),
