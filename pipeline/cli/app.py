@@ -127,7 +127,7 @@ def status(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="A run's folder or name; the newest if none.", autocompletion=completion.runs
+            metavar="RUN", help="A run's folder or name; the newest if none.", autocompletion=completion.runs
         ),
     ] = None,
     runs: RunsFolder = Path("runs"),
@@ -145,7 +145,7 @@ def status(
 @app.command()
 def predict(
     run: RunName,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders, or - for stdin.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Files, folders, or - for stdin.")],
     *,
     top: Annotated[int, typer.Option(metavar="K", help="How many classes to tell of each image.")] = 3,
     ensemble: Annotated[bool | None, typer.Option("--ensemble", help="Ask the teachers, not the student.")] = None,
@@ -168,7 +168,7 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...", help="Folders or names; of a name the newest.", autocompletion=completion.runs
+            metavar="RUN", help="Folders or names of two or more; of a name the newest.", autocompletion=completion.runs
         ),
     ],
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too.")] = None,

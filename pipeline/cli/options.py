@@ -29,7 +29,7 @@ KeepGoing = Annotated[
     bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
 ]
 DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Only show what would be done, as `plan` does.")]
-StoreArgument = Annotated[str, typer.Argument(metavar="[STORE]", help="The store's folder or URL.")]
+StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder or URL.")]
 StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
 TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
 RunName = Annotated[

@@ -35,6 +35,13 @@ def test_help_of_every_command_has_an_example_of_it(command: Command, words: tup
     assert f"Example: python -m pipeline {' '.join(words)}" in " ".join(done.out.split())
 
 
+@pytest.mark.parametrize("words", list(command_names()), ids=" ".join)
+def test_usage_marks_once_what_is_optional_or_repeated(command: Command, words: tuple[str, ...]) -> None:
+    usage = next(line for line in command(*words, "--help").out.splitlines() if "Usage:" in line)
+    assert "[[" not in usage
+    assert "...}" not in usage
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
 def test_help_and_version_import_nothing_that_takes_long(arguments: list[str]) -> None:
     heavy = ("torch", "numpy", "ray", "jinja2")
