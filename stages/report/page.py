@@ -58,6 +58,7 @@ def write_page(
         "page.html.jinja",
         results=results,
         verdict=words.verdict(results["differences"], results.get("imported", ())),
+        harm=words.harm(results["differences"]),
         beside=words.beside(results.get("imported", ())),
         models=_models(results, nets),
         differences=_differences(results["differences"]),

@@ -65,6 +65,19 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
     )
 
 
+def harm(differences: Mapping[str, Difference]) -> str:
+    """Return that labels alone teach the student better, where the interval says so; else nothing.
+
+    Args:
+        differences: As results.json holds them: distilled minus each control.
+    """
+    found = differences.get("hard")
+    if found is None or found["high"] >= 0:
+        return ""
+    compared = f"distilled minus that, {told(found)}"
+    return f"Labels alone taught the same student better: {compared}. The soft targets did harm here."
+
+
 def beside(imported: Sequence[Mapping[str, Any]]) -> str:
     """Return what figures of the teachers leave out; nothing where nothing was imported.
 

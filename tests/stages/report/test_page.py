@@ -161,6 +161,15 @@ def _interval(low, high):
     return {"mean": (low + high) / 2, "low": low, "high": high}
 
 
+def test_harm_of_soft_targets_is_told_where_the_interval_shows_it():
+    worse = words.harm({"hard": _interval(-0.175, -0.075)})
+    assert worse.startswith(
+        "Labels alone taught the same student better: distilled minus that, \N{MINUS SIGN}12.50 points"
+    )
+    assert words.harm({"hard": _interval(-0.175, 0.0)}) == ""
+    assert words.harm({}) == ""
+
+
 def test_verdict_needs_the_control():
     assert words.verdict({}).answer == "open"
     assert "list `generalist` under `controls`" in words.verdict({}).reason

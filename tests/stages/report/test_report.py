@@ -85,6 +85,16 @@ def test_student_files_rebuild_the_student(files, students, test_half):
     assert sum(p.numel() for p in network.from_artifact(rebuilt).parameters()) == description["parameters"]
 
 
+def test_page_says_that_labels_alone_taught_better(write, evaluation):
+    told = []
+    for high in (-0.01, 0.01):
+        facts = json.loads(json.dumps(evaluation.facts))
+        facts["differences"]["hard"] |= {"mean": -0.05, "low": -0.09, "high": high}
+        page = write(Artifact(evaluation.arrays, facts))["report.html"].decode()
+        told.append("Labels alone taught the same student better" in page)
+    assert told == [True, False]
+
+
 def test_calibration_is_reported(write, measure, calibrations):
     files = write(measure(calibrations=calibrations))
     ensemble = json.loads(files["results.json"])["ensemble"]
