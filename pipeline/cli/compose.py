@@ -71,6 +71,7 @@ class Composition:
         config = self.config
         unwanted = {
             "transfer": config.data.transfer.is_everything,
+            "given": config.generalist.given is None and not config.specialists.given,
             "fold": config.data.folds is None,
             "calibration": not config.combine.calibrate,
             "import": not config.targets.imported,

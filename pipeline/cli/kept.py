@@ -126,10 +126,9 @@ class KeptRun:
 
     def _known(self, stage: Stage) -> dict[str, Facts]:
         tasks = {name: [task_id for task_id in self.keys if task_id.split("[")[0] == name] for name in stage.decided_by}
-        for name, task_ids in tasks.items():
-            # A stage may have no task at all; but then the run has got to its evaluation, which follows all of them.
-            if not task_ids and "evaluate" not in self.keys:
-                raise self._unreached(name)
+        # A stage may have no task at all; but then the run has got to its evaluation, which follows all of them.
+        if not all(tasks.values()) and "evaluate" not in self.keys:
+            raise self._unreached("end")
         return {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
 
     def _unreached(self, name: str) -> ConfigError:

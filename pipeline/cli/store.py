@@ -125,7 +125,7 @@ def _show_doomed(location: str, doomed: Doomed, days: float) -> None:
     if doomed.stages:
         Console().print(table)
     say(
-        f"{location}: no run of the last {days:g} days names {len(doomed.manifests)} results;"
+        f"{location}: {len(doomed.manifests)} results that no run of the last {days:g} days names;"
         f" with {len(doomed.objects)} objects, {len(doomed.records)} records of runs, {len(doomed.checkpoints)}"
         f" checkpoints and {len(doomed.aside)} files set aside, {doomed.bytes:,} bytes"
     )

@@ -111,7 +111,7 @@ def test_ensemble_says_what_a_run_lacks(project: Path, command: Command) -> None
     Image.new("L", (8, 8)).save(project / "a.png")
     done = command("predict", "tiny", "a.png", "--ensemble")
     assert done.code == 2
-    assert "must have reached its subsets; got one that has not, or not yet: do it to its end with the com" in done.err
+    assert "must have reached its end; got one that has not, or not yet: do it to its end with the com" in done.err
     without = command("predict", "tiny", "a.png")
     assert without.code == 1
     assert "student.json must be there" in without.err

@@ -38,7 +38,7 @@ def test_prune_shows_what_it_would_do_and_does_it_when_asked(
     files = store.files.listing("")
     commands.prune("store", days=5, grace=1, delete=False, as_json=False)
     out = capsys.readouterr().out
-    assert "no run of the last 5 days names 3 results" in out
+    assert "3 results that no run of the last 5 days names" in out
     assert "student" in out
     assert out.endswith("nothing was deleted: --yes does it\n")
     assert store.files.listing("") == files
