@@ -95,11 +95,6 @@ def got(reference: Any) -> Any:
     return ray.get(reference)
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 @contextmanager
 def signals_put_off() -> Iterator[None]:
     """Deliver Ctrl-C and SIGTERM after the block, not in it."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.errors import ConfigError
-from pipeline.executor.connecting import Connection, first_line, import_ray
+from pipeline.errors import ConfigError, first_line
+from pipeline.executor.connecting import Connection, import_ray
 from pipeline.executor.preflight import source_of
 
 _T = TypeVar("_T")

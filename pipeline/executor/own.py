@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.errors import StageError
-from pipeline.executor.connecting import Connection, first_line, import_ray
+from pipeline.errors import StageError, first_line
+from pipeline.executor.connecting import Connection, import_ray
 from pipeline.store.processes import is_abandoned, temporary_name
 
 _LONGEST_BASE = 12

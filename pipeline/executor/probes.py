@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipeline.errors import ConfigError
-from pipeline.executor.connecting import ask_for_nodes, first_line
+from pipeline.errors import ConfigError, first_line
+from pipeline.executor.connecting import ask_for_nodes
 from pipeline.executor.contract import Needs
 from pipeline.executor.nodes import Node, Nodes
 from pipeline.executor.options import WaitFor

@@ -6,8 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol, cast
 
-from pipeline.errors import ConfigError, StageError
-from pipeline.executor.connecting import first_line
+from pipeline.errors import ConfigError, StageError, first_line
 from pipeline.executor.contract import Needs, Tell
 from pipeline.executor.flights import Flight, Result
 from pipeline.executor.nodes import Node, Nodes

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Protocol
 
 from pipeline.tracking.contract import Point
-from pipeline.tracking.sender import first_line
+from pipeline.tracking.sender import reason_of
 
 ENVIRONMENT = {
     # MLflow's own bounds would have a server that is not there waited for during more than four minutes.
@@ -75,7 +75,7 @@ class MlflowServer:
         try:
             found = self._client.get_experiment_by_name(self._experiment)
         except Exception as error:  # noqa: BLE001  # of many kinds, by the kind of place
-            return first_line(error)
+            return reason_of(error)
         return self._fault_of(found)
 
     def begin(self, name: str, tags: Mapping[str, str]) -> str:

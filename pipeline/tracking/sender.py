@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pipeline.amounts import rough_duration
+from pipeline.errors import first_line
 
 PAUSE = 30.0
 """Seconds between two tries of a server that does not answer."""
@@ -89,7 +90,7 @@ class Sender:
 
     def _goes_on(self, what: str, error: Exception) -> bool:
         """Note that the first call failed; return whether there is a point in going on."""
-        reason = first_line(error)
+        reason = reason_of(error)
         with self._changed:
             self._reason = reason
             if not self._may_pass(error):
@@ -112,9 +113,9 @@ class Sender:
             self._calls.popleft()
 
 
-def first_line(error: Exception, longest: int = 400) -> str:
-    """Return an error's first line, or its kind where it says nothing."""
-    text = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+def reason_of(error: Exception, longest: int = 400) -> str:
+    """Return what an error says in its first line, cut short where that is long."""
+    text = first_line(error)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
