@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from stages.learning.errors import TrainingError
+from stages.learning.errors import TrainingError, first_line
 from stages.learning.settings import Precision
 
 
@@ -73,7 +73,7 @@ def captured(model: nn.Module, images: Tensor, precision: Precision) -> Captured
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         rule = "hold nothing that a CUDA graph cannot, such as waiting for a value"
         raise TrainingError(f"network must {rule}; got: {reason}; cuda_graph: false trains it without") from error
     with torch.no_grad():

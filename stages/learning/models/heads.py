@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.learning.errors import LearningError
+from stages.learning.errors import LearningError, first_line
 from stages.learning.models.arrays import as_tensor
 
 
@@ -123,6 +123,6 @@ def _tried(model: nn.Module, images: Tensor) -> Any:
         with torch.no_grad():
             return model(images)
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         size = f"{images.shape[2]} x {images.shape[3]} pixels and {images.shape[1]} channels"
         raise LearningError(f"network must take two images of {size}; got: {reason}") from error
