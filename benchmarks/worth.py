@@ -18,7 +18,10 @@ paired by seed; the interval is Student's.
 
 import argparse
 import json
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,7 @@ from benchmarks.students import difference, spread
 from pipeline import runs
 from pipeline.cli.kept import KeptRun
 from pipeline.recipe import derive_seed
+from pipeline.runs import RunFolder
 from pipeline.stage import Artifact, Work
 from specialists.dustbin import outside_draws
 from stages import comparison, generalist, network
@@ -98,25 +102,33 @@ def _controls(place: Path, seed: int) -> dict[str, Any]:
 
 
 def _trained_controls(run: KeptRun, seed: int) -> dict[str, Any]:
-    dataset, test = run.artifact("data[train]"), run.artifact("data[test]")
-    cost, parameters = _cost(run, dataset), run.config.generalist
+    labels = np.asarray(run.artifact("data[test]").arrays["labels"])
+    cost, parameters = _cost(run, run.artifact("data[train]")), run.config.generalist
     n_averaged = max(2, round(cost.ratio))
     longer = parameters.model_copy(update={"epochs": round(parameters.epochs * cost.ratio)})
-
-    def scores(parameters: TeacherParameters, number: int) -> NDArray[np.float64]:
-        work = Work(derive_seed(seed, "generalist", str(number) if number else ""), parameters.threads)
-        net = generalist.train(dataset=dataset, generalist=parameters, augment=run.config.data.augment, work=work)
-        images = as_tensor(test.arrays["images"]).to(training.device())
-        return network.predict(net, images).double().log_softmax(1).numpy(force=True)
-
-    averaged = np.stack([scores(parameters, number) for number in range(n_averaged)])
+    wanted = [(longer, 0), *((parameters, number) for number in range(n_averaged))]
+    # One process each, as many at once as there are cores for: as the specialists have it, whose cost this is to match.
+    at_once = max(1, len(os.sched_getaffinity(0)) // parameters.threads)
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+        trained = [pool.submit(_scores, run.folder, one, seed, number) for one, number in wanted]
+        of_longer, *averaged = (future.result() for future in trained)
     together = logsumexp(averaged, axis=0) - np.log(n_averaged)
-    labels = np.asarray(test.arrays["labels"])
     return {
         "cost": asdict(cost) | {"ratio": cost.ratio, "averaged": n_averaged, "longer_epochs": longer.epochs},
-        "longer": comparison.measured(scores(longer, 0), labels),
+        "longer": comparison.measured(of_longer, labels),
         "averaged": comparison.measured(together, labels),
     }
+
+
+def _scores(folder: RunFolder, parameters: TeacherParameters, seed: int, number: int) -> NDArray[np.float64]:
+    """Train a generalist on a run's data; return its log-probabilities of the test split, (examples, classes)."""
+    run = KeptRun(folder)
+    work = Work(derive_seed(seed, "generalist", str(number) if number else ""), parameters.threads)
+    augment = run.config.data.augment
+    net = generalist.train(dataset=run.artifact("data[train]"), generalist=parameters, augment=augment, work=work)
+    images = as_tensor(run.artifact("data[test]").arrays["images"]).to(training.device())
+    scores: NDArray[np.float64] = network.predict(net, images).double().log_softmax(1).numpy(force=True)
+    return scores
 
 
 def _cost(run: KeptRun, dataset: Artifact) -> Cost:
