@@ -16,8 +16,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import harness
 
 CONFIG = harness.ROOT / "benchmarks" / "configs" / "mnist.yaml"
@@ -101,18 +99,12 @@ def _show(figures: dict[str, Any]) -> None:
     rows = [["test errors of 10,000", "mean", "deviation", "by seed", "paper"]]
     for name, counts in figures["errors"].items():
         paper = figures["paper"].get(name)
-        rows.append([name, *_spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
+        rows.append([name, *harness.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
     harness.print_table(rows)
     rows = [["2 x 30 units, T", "accuracy on the holdout, %", "deviation"]]
     for temperature in figures["grid"][0]:
-        rows.append([temperature, *_spread([100 * grid[temperature] for grid in figures["grid"]], 2)])
+        rows.append([temperature, *harness.spread([100 * grid[temperature] for grid in figures["grid"]], 2)])
     harness.print_table(rows)
-
-
-def _spread(values: list[Any], digits: int) -> list[str]:
-    """Return mean and standard deviation of values in words."""
-    deviation = f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"
-    return [f"{np.mean(values):.{digits}f}", deviation]
 
 
 if __name__ == "__main__":

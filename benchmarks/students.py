@@ -60,7 +60,11 @@ def _models(result: dict[str, Any]) -> dict[str, Any]:
 def spread(values: list[dict[str, float]]) -> dict[str, Any]:
     """Return mean and deviation of a model's figures over seeds."""
     spread = {
-        name: {"mean": float(np.mean(column)), "deviation": float(np.std(column, ddof=1)), "values": column}
+        name: {
+            "mean": float(np.mean(column)),
+            "deviation": float(np.std(column, ddof=1)) if len(column) > 1 else None,
+            "values": column,
+        }
         for name in ("accuracy", "nll", "ece")
         for column in [[value[name] for value in values]]
     }
@@ -82,17 +86,9 @@ def difference(one: list[dict[str, float]], other: list[dict[str, float]]) -> di
 def _show(figures: dict[str, Any]) -> None:
     rows = [["", "accuracy %", "deviation", "NLL", "deviation", "parameters"]]
     for name, model in figures["models"].items():
-        accuracy, nll = model["accuracy"], model["nll"]
-        rows.append(
-            [
-                name,
-                f"{100 * accuracy['mean']:.2f}",
-                f"{100 * accuracy['deviation']:.2f}",
-                f"{nll['mean']:.4f}",
-                f"{nll['deviation']:.4f}",
-                f"{model['parameters']:,}" if model["parameters"] else "",
-            ]
-        )
+        accuracy = harness.spread([100 * value for value in model["accuracy"]["values"]], 2)
+        nll = harness.spread(model["nll"]["values"], 4)
+        rows.append([name, *accuracy, *nll, f"{model['parameters']:,}" if model["parameters"] else ""])
     harness.print_table(rows)
     for name, difference in figures["differences"].items():
         accuracy, nll = difference["accuracy"], difference["nll"]

@@ -210,10 +210,8 @@ def _interval(found: dict[str, float], scale: float, digits: int) -> str:
 def _show(figures: dict[str, Any]) -> None:
     rows = [["", "accuracy %", "deviation", "NLL", "deviation", "ECE"]]
     for name, model in figures["models"].items():
-        cells = [model["accuracy"]["mean"] * 100, model["accuracy"]["deviation"] * 100]
-        digits = [f"{value:.2f}" for value in cells]
-        digits += [f"{model['nll'][k]:.4f}" for k in ("mean", "deviation")] + [f"{model['ece']['mean']:.4f}"]
-        rows.append([name, *digits])
+        accuracy = harness.spread([100 * value for value in model["accuracy"]["values"]], 2)
+        rows.append([name, *accuracy, *harness.spread(model["nll"]["values"], 4), f"{model['ece']['mean']:.4f}"])
     harness.print_table(rows)
     for name, found in figures["differences"].items():
         points, nll = found["accuracy"], found["nll"]
