@@ -33,6 +33,16 @@ def run(config: Path, folder: Path, *options: str) -> dict[str, Any]:
     return newest_results(folder)
 
 
+def run_seed(config: Path, folder: Path, seed: int, *options: str) -> dict[str, Any]:
+    """Do a run in a seed's own part of a folder, and return its results."""
+    return run(config, place(config, folder, seed), f"--set=seed={seed}", *options)
+
+
+def place(config: Path, folder: Path, seed: int) -> Path:
+    """Return a seed's own part of a folder, where what it has made is kept."""
+    return folder / f"{config.stem}-{seed}"
+
+
 def newest_results(folder: Path) -> dict[str, Any]:
     """Return the results of the newest finished run in a folder."""
     newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns)

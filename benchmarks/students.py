@@ -1,10 +1,11 @@
 """What distillation is worth: the distilled student against its controls, over seeds.
 
-    python -m benchmarks.students [--config pipeline.yaml] [--seeds 5] [--set a.b=c ...]
+    python -m benchmarks.students [--config pipeline.yaml] [--seeds 0 1 2 3 4] [--folder FOLDER] [--set a.b=c ...]
 
-Every seed draws its own holdout, weights, orders and views; the test split is the same. A difference is paired:
-distilled and control share the seed, the initial weights, the views and the number of steps. Its interval is
-Student's, over seeds.
+In a folder that is given every seed keeps what it has made, and what `python -m benchmarks.worth` has made there is
+taken: other students of the same teachers, say on 3 % of the examples, cost the students alone. Every seed draws its
+own holdout, weights, orders and views; the test split is the same. A difference is paired: distilled and control share
+the seed, the initial weights, the views and the number of steps. Its interval is Student's, over seeds.
 """
 
 import argparse
@@ -21,14 +22,16 @@ from benchmarks import harness
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=harness.ROOT / "pipeline.yaml")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
     parser.add_argument("--name", default="students")
     options = parser.parse_args()
     overrides = [f"--set={value}" for value in options.set]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
         results = [
-            harness.run(options.config, Path(folder), f"--set=seed={seed}", *overrides) for seed in range(options.seeds)
+            harness.run_seed(options.config, options.folder or Path(temporary), seed, *overrides)
+            for seed in options.seeds
         ]
     models = {name: [of(result) for result in results] for name, of in _models(results[0]).items()}
     figures = {
@@ -39,7 +42,7 @@ def main() -> None:
         "differences": {
             name: difference(models["student, distilled"], values)
             for name, values in models.items()
-            if name.startswith("control")
+            if name.startswith("control") and len(results) > 1
         },
     }
     _show(figures)
@@ -95,7 +98,7 @@ def _show(figures: dict[str, Any]) -> None:
         print(
             f"distilled minus {name}: {100 * accuracy['mean']:+.2f} points of accuracy"
             f" (95 % {100 * accuracy['low']:+.2f} to {100 * accuracy['high']:+.2f}),"
-            f" {nll['mean']:+.4f} NLL ({nll['low']:+.4f} to {nll['high']:+.4f}), {figures['seeds']} seeds"
+            f" {nll['mean']:+.4f} NLL ({nll['low']:+.4f} to {nll['high']:+.4f}), {len(figures['seeds'])} seeds"
         )
 
 

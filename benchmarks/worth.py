@@ -79,24 +79,28 @@ def main() -> None:
     common = [f"--set=data.root={options.root}", *(f"--set={value}" for value in options.set)]
     seeds = []
     for seed in options.seeds:
-        place = options.folder / f"{options.config.stem}-{seed}"
-        results = harness.run(options.config, place, f"--set=seed={seed}", *common)
-        seeds.append({"seed": seed, "results": results, **_controls(place, seed)})
+        results = harness.run_seed(options.config, options.folder, seed, *common)
+        controls = _controls(harness.place(options.config, options.folder, seed), seed)
+        seeds.append({"seed": seed, "results": results, **controls})
     figures = _figures(seeds) | {"config": options.config.name, "overrides": options.set, "seeds": options.seeds}
     _show(figures)
     harness.write(options.name or options.config.stem, figures)
 
 
 def _controls(place: Path, seed: int) -> dict[str, Any]:
-    """Return what the controls of a seed come to on the test split, trained now or kept."""
+    """Return what the controls of a seed come to on the test split, trained now or kept, and the gain by cover."""
     run = KeptRun(next(runs.newest_first(place / "runs")))
-    kept = place / CONTROLS
-    wanted = {"keys": {name: run.keys[name] for name in ("generalist", "evaluate")}}
+    return {"by_cover": _by_cover(run)} | _kept_controls(run, seed, place / CONTROLS)
+
+
+def _kept_controls(run: KeptRun, seed: int, kept: Path) -> dict[str, Any]:
+    """Return the figures of the controls; they are those of a file, as long as the teachers are the same."""
+    teachers = {name: key for name, key in run.keys.items() if name.partition("[")[0] in ("generalist", "specialist")}
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
-        if found["keys"] == wanted["keys"]:
+        if found["teachers"] == teachers:
             return found
-    found = wanted | {"by_cover": _by_cover(run)} | _trained_controls(run, seed)
+    found = {"teachers": teachers} | _trained_controls(run, seed)
     kept.write_text(json.dumps(found))
     return found
 
