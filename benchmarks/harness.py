@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.events import read_events
 from pipeline.runs import EVENTS, newest_first
 from pipeline.store import Store
@@ -102,12 +100,6 @@ def write(name: str, figures: Any) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=2) + "\n")
     print(f"written to {path.relative_to(ROOT)}")
-
-
-def spread(values: Sequence[float], digits: int) -> list[str]:
-    """Return mean and standard deviation over seeds in words; of one seed there is no deviation."""
-    deviation = f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"
-    return [f"{np.mean(values):.{digits}f}", deviation]
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness
+from benchmarks import harness, seeds
 
 CONFIG = harness.ROOT / "benchmarks" / "configs" / "mnist.yaml"
 TEMPERATURES = [1.0, 2.0, 2.5, 3.0, 4.0, 8.0, 20.0]
@@ -99,11 +99,11 @@ def _show(figures: dict[str, Any]) -> None:
     rows = [["test errors of 10,000", "mean", "deviation", "by seed", "paper"]]
     for name, counts in figures["errors"].items():
         paper = figures["paper"].get(name)
-        rows.append([name, *harness.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
+        rows.append([name, *seeds.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
     harness.print_table(rows)
     rows = [["2 x 30 units, T", "accuracy on the holdout, %", "deviation"]]
     for temperature in figures["grid"][0]:
-        rows.append([temperature, *harness.spread([100 * grid[temperature] for grid in figures["grid"]], 2)])
+        rows.append([temperature, *seeds.spread([100 * grid[temperature] for grid in figures["grid"]], 2)])
     harness.print_table(rows)
 
 

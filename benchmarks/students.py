@@ -13,10 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from benchmarks import harness
+from benchmarks import harness, seeds
 
 
 def main() -> None:
@@ -38,11 +35,11 @@ def main() -> None:
         "config": options.config.name,
         "overrides": options.set,
         "seeds": options.seeds,
-        "models": {name: spread(values) for name, values in models.items()},
+        "models": {name: seeds.over_seeds(values) for name, values in models.items()},
         "differences": {
-            name: difference(models["student, distilled"], values)
+            name: seeds.difference(models["student, distilled"], values)
             for name, values in models.items()
-            if name.startswith("control") and len(results) > 1
+            if name.startswith("control")
         },
     }
     _show(figures)
@@ -60,46 +57,16 @@ def _models(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def spread(values: list[dict[str, float]]) -> dict[str, Any]:
-    """Return mean and deviation of a model's figures over seeds."""
-    spread = {
-        name: {
-            "mean": float(np.mean(column)),
-            "deviation": float(np.std(column, ddof=1)) if len(column) > 1 else None,
-            "values": column,
-        }
-        for name in ("accuracy", "nll", "ece")
-        for column in [[value[name] for value in values]]
-    }
-    return spread | {"parameters": values[0].get("parameters")}
-
-
-def difference(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, Any]:
-    """Return how far one model is above another, paired by seed, with the ends of Student's 95 % interval."""
-    found: dict[str, Any] = {}
-    for name in ("accuracy", "nll"):
-        paired = np.array([a[name] - b[name] for a, b in zip(one, other, strict=True)])
-        error = paired.std(ddof=1) / np.sqrt(len(paired))
-        half = float(stats.t.ppf(0.975, len(paired) - 1) * error)
-        mean = float(paired.mean())
-        found[name] = {"mean": mean, "deviation": float(paired.std(ddof=1)), "low": mean - half, "high": mean + half}
-    return found
-
-
 def _show(figures: dict[str, Any]) -> None:
     rows = [["", "accuracy %", "deviation", "NLL", "deviation", "parameters"]]
     for name, model in figures["models"].items():
-        accuracy = harness.spread([100 * value for value in model["accuracy"]["values"]], 2)
-        nll = harness.spread(model["nll"]["values"], 4)
+        accuracy = seeds.spread([100 * value for value in model["accuracy"]["values"]], 2)
+        nll = seeds.spread(model["nll"]["values"], 4)
         rows.append([name, *accuracy, *nll, f"{model['parameters']:,}" if model["parameters"] else ""])
     harness.print_table(rows)
-    for name, difference in figures["differences"].items():
-        accuracy, nll = difference["accuracy"], difference["nll"]
-        print(
-            f"distilled minus {name}: {100 * accuracy['mean']:+.2f} points of accuracy"
-            f" (95 % {100 * accuracy['low']:+.2f} to {100 * accuracy['high']:+.2f}),"
-            f" {nll['mean']:+.4f} NLL ({nll['low']:+.4f} to {nll['high']:+.4f}), {len(figures['seeds'])} seeds"
-        )
+    for name, found in figures["differences"].items():
+        points, nll = seeds.interval(found["accuracy"], 100, 2), seeds.interval(found["nll"], 1, 4)
+        print(f"distilled minus {name}: {points} points of accuracy, {nll} NLL, {len(figures['seeds'])} seeds")
 
 
 if __name__ == "__main__":

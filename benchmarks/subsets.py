@@ -1,9 +1,9 @@
 """What the way of finding subsets is worth: the confusion they hold, and the ensemble they lead to.
 
-    python -m benchmarks.subsets [--seeds 5] [--data DIR] [--set a.b=c ...]
+    python -m benchmarks.subsets [--seeds 5] [--root FOLDER] [--set a.b=c ...]
 
-On scikit-learn's digits, and with --data, a folder that holds Fashion-MNIST as torchvision keeps it
-(FashionMNIST/raw/*-ubyte), on its first 6,000 training and all its test examples. All methods of a seed share the
+On scikit-learn's digits, and with --root, a folder that holds Fashion-MNIST as torchvision keeps it, on its first
+6,000 training and all its test examples. All methods of a seed share the
 holdout and the generalist; `random` deals out subsets of the sizes that `confusion` finds. A difference is paired by
 seed, its interval is Student's.
 """
@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
-from benchmarks import harness
+from benchmarks import fashion, harness, seeds
 
 METHODS = ("confusion", "covariance", "random")
 FIGURES = {
@@ -31,27 +29,20 @@ FIGURES = {
 }
 LEAST_WORK = ("ray.address=inline", "controls=[]", "data.views=1", "student.epochs=1")
 """No figure here is of the student."""
-FASHION = """
-name: fashion
-data: {source: "npz:fashion.npz", root: FOLDER, augment: {shift: 1, flip: true}}
-generalist: {model: {name: cnn, width: 16}, epochs: 10}
-specialists: {count: 3, epochs: 8, learning_rate: 0.05}
-"""
-FASHION_TRAIN = 6000
-IDX_HEADERS = {"images": 16, "labels": 8}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--data", type=Path, help="folder of FashionMNIST/raw")
+    parser.add_argument("--root", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C")
     options = parser.parse_args()
     figures: dict[str, Any] = {"seeds": options.seeds, "overrides": options.set}
     with tempfile.TemporaryDirectory() as folder:
-        for name, config in _configs(Path(folder), options.data):
+        for name, config, place in _configs(Path(folder), options.root):
+            changes = (*place, *options.set)
             results = {
-                method: [_result(config, Path(folder), method, seed, options.set) for seed in range(options.seeds)]
+                method: [_result(config, Path(folder), method, seed, changes) for seed in range(options.seeds)]
                 for method in METHODS
             }
             figures[name] = _figures(results)
@@ -59,29 +50,12 @@ def main() -> None:
     harness.write("subsets", figures)
 
 
-def _configs(folder: Path, data: Path | None) -> Iterator[tuple[str, Path]]:
-    """Yield name and config of each data set."""
-    yield "digits", harness.ROOT / "pipeline.yaml"
-    if data is not None:
-        raw = data / "FashionMNIST" / "raw"
-        np.savez(
-            folder / "fashion.npz",
-            x_train=_idx(raw, "train-images")[:FASHION_TRAIN],
-            y_train=_idx(raw, "train-labels")[:FASHION_TRAIN],
-            x_test=_idx(raw, "t10k-images"),
-            y_test=_idx(raw, "t10k-labels"),
-        )
-        config = folder / "fashion.yaml"
-        config.write_text(FASHION.replace("FOLDER", str(folder)))
-        yield "fashion", config
-
-
-def _idx(folder: Path, name: str) -> NDArray[Any]:
-    """Return images uint8 (examples, 28, 28), or labels int64 (examples,), of a file in the format of MNIST."""
-    kind = name.partition("-")[2]
-    (path,) = folder.glob(f"{name}-*-ubyte")
-    values = np.frombuffer(path.read_bytes(), dtype=np.uint8, offset=IDX_HEADERS[kind])
-    return values.reshape(-1, 28, 28) if kind == "images" else values.astype(np.int64)
+def _configs(folder: Path, root: Path | None) -> Iterator[tuple[str, Path, tuple[str, ...]]]:
+    """Yield name and config of each data set, and where that is."""
+    yield "digits", harness.ROOT / "pipeline.yaml", ()
+    if root is not None:
+        fashion.write(folder, root)
+        yield "fashion", fashion.CONFIG, (f"data.root={folder}",)
 
 
 def _result(config: Path, folder: Path, method: str, seed: int, overrides: Sequence[str]) -> dict[str, Any]:
@@ -98,20 +72,10 @@ def _figures(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "generalist accuracy": [result["generalist"]["accuracy"] for result in results["confusion"]],
         "methods": values,
         "confusion minus": {
-            method: {name: _difference(values["confusion"][name], values[method][name]) for name in FIGURES}
+            method: {name: seeds.paired(values["confusion"][name], values[method][name]) for name in FIGURES}
             for method in METHODS[1:]
         },
     }
-
-
-def _difference(values: list[float], others: list[float]) -> dict[str, float]:
-    """Return the mean of paired differences, with its 95 % interval where there are several."""
-    paired = np.subtract(values, others)
-    found = {"mean": float(paired.mean())}
-    if len(paired) > 1:
-        half = float(stats.t.ppf(0.975, len(paired) - 1) * paired.std(ddof=1) / np.sqrt(len(paired)))
-        found |= {"low": found["mean"] - half, "high": found["mean"] + half}
-    return found
 
 
 def _show(name: str, figures: dict[str, Any]) -> None:
@@ -131,12 +95,8 @@ def _show(name: str, figures: dict[str, Any]) -> None:
         )
     harness.print_table(rows)
     for method, differences in figures["confusion minus"].items():
-        accuracy, nll = differences["accuracy"], differences["nll"]
-        print(f"confusion minus {method}: {100 * accuracy['mean']:+.2f} points, {nll['mean']:+.4f} NLL{_interval(nll)}")
-
-
-def _interval(difference: dict[str, float]) -> str:
-    return f" ({difference['low']:+.4f} to {difference['high']:+.4f})" if "low" in difference else ""
+        accuracy, nll = seeds.interval(differences["accuracy"], 100, 2), seeds.interval(differences["nll"], 1, 4)
+        print(f"confusion minus {method}: {accuracy} points, {nll} NLL")
 
 
 if __name__ == "__main__":

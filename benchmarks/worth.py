@@ -29,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from benchmarks import harness
-from benchmarks.students import difference, spread
+from benchmarks import harness, seeds
 from pipeline import runs
 from pipeline.cli.kept import KeptRun
 from pipeline.recipe import derive_seed
@@ -77,12 +76,12 @@ def main() -> None:
     parser.add_argument("--name", help="of the JSON; that of the config by default")
     options = parser.parse_args()
     common = [f"--set=data.root={options.root}", *(f"--set={value}" for value in options.set)]
-    seeds = []
+    measured = []
     for seed in options.seeds:
         results = harness.run_seed(options.config, options.folder, seed, *common)
         controls = _controls(harness.place(options.config, options.folder, seed), seed)
-        seeds.append({"seed": seed, "results": results, **controls})
-    figures = _figures(seeds) | {"config": options.config.name, "overrides": options.set, "seeds": options.seeds}
+        measured.append({"seed": seed, "results": results, **controls})
+    figures = _figures(measured) | {"config": options.config.name, "overrides": options.set, "seeds": options.seeds}
     _show(figures)
     harness.write(options.name or options.config.stem, figures)
 
@@ -161,16 +160,16 @@ def _by_cover(run: KeptRun) -> dict[str, dict[str, int]]:
     }
 
 
-def _figures(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+def _figures(measured: list[dict[str, Any]]) -> dict[str, Any]:
     """Return means, deviations and paired differences over seeds."""
     models: dict[str, Callable[[dict[str, Any]], dict[str, float]]] = {
         "generalist": lambda s: s["results"]["generalist"],
         "control: generalist trained longer": lambda s: s["longer"],
         "control: generalists averaged": lambda s: s["averaged"],
         "ensemble with specialists": lambda s: s["results"]["ensemble"],
-        **{f"student, {n}": lambda s, n=n: s["results"]["students"][n] for n in seeds[0]["results"]["students"]},
+        **{f"student, {n}": lambda s, n=n: s["results"]["students"][n] for n in measured[0]["results"]["students"]},
     }
-    values = {name: [of(seed) for seed in seeds] for name, of in models.items()}
+    values = {name: [of(seed) for seed in measured] for name, of in models.items()}
     pairs = [
         ("ensemble with specialists", "generalist"),
         ("ensemble with specialists", "control: generalist trained longer"),
@@ -179,16 +178,16 @@ def _figures(seeds: list[dict[str, Any]]) -> dict[str, Any]:
         ("student, distilled", "student, generalist"),
     ]
     return {
-        "models": {name: spread(of) for name, of in values.items()},
+        "models": {name: seeds.over_seeds(of) for name, of in values.items()},
         "differences": (
-            {f"{one} minus {other}": difference(values[one], values[other]) for one, other in pairs}
-            if len(seeds) > 1
+            {f"{one} minus {other}": seeds.difference(values[one], values[other]) for one, other in pairs}
+            if len(measured) > 1
             else {}
         ),
-        "costs": [seed["cost"] for seed in seeds],
-        "specialists": [_specialists(seed["results"]) for seed in seeds],
-        "by_cover": _summed([seed["by_cover"] for seed in seeds]),
-        "seconds": [sum(seed["results"]["seconds"].values()) for seed in seeds],
+        "costs": [seed["cost"] for seed in measured],
+        "specialists": [_specialists(seed["results"]) for seed in measured],
+        "by_cover": _summed([seed["by_cover"] for seed in measured]),
+        "seconds": [sum(seed["results"]["seconds"].values()) for seed in measured],
     }
 
 
@@ -205,21 +204,15 @@ def _summed(covers: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]
     return {n: {k: sum(cover.get(n, nothing)[k] for cover in covers) for k in nothing} for n in names}
 
 
-def _interval(found: dict[str, float], scale: float, digits: int) -> str:
-    """Return a difference and its 95 % interval in words."""
-    mean, low, high = (f"{scale * found[name]:+.{digits}f}" for name in ("mean", "low", "high"))
-    return f"{mean} ({low} to {high})"
-
-
 def _show(figures: dict[str, Any]) -> None:
     rows = [["", "accuracy %", "deviation", "NLL", "deviation", "ECE"]]
     for name, model in figures["models"].items():
-        accuracy = harness.spread([100 * value for value in model["accuracy"]["values"]], 2)
-        rows.append([name, *accuracy, *harness.spread(model["nll"]["values"], 4), f"{model['ece']['mean']:.4f}"])
+        accuracy = seeds.spread([100 * value for value in model["accuracy"]["values"]], 2)
+        rows.append([name, *accuracy, *seeds.spread(model["nll"]["values"], 4), f"{model['ece']['mean']:.4f}"])
     harness.print_table(rows)
     for name, found in figures["differences"].items():
         points, nll = found["accuracy"], found["nll"]
-        print(f"{name}: {_interval(points, 100, 2)} points of accuracy, {_interval(nll, 1, 4)} NLL")
+        print(f"{name}: {seeds.interval(points, 100, 2)} points of accuracy, {seeds.interval(nll, 1, 4)} NLL")
     gains = [
         one["conditional_accuracy"] - one["generalist_conditional_accuracy"]
         for s in figures["specialists"]

@@ -1,0 +1,49 @@
+"""Figures over seeds: means, deviations, and differences paired by seed with Student's interval."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+def over_seeds(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and deviation of a model's figures; of one seed there is no deviation."""
+    columns = {name: [float(model[name]) for model in models] for name in ("accuracy", "nll", "ece")}
+    figures: dict[str, Any] = {
+        name: {
+            "mean": float(np.mean(column)),
+            "deviation": float(np.std(column, ddof=1)) if len(column) > 1 else None,
+            "values": column,
+        }
+        for name, column in columns.items()
+    }
+    return figures | {"parameters": models[0].get("parameters")}
+
+
+def difference(models: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return how far one model is above another in accuracy and NLL, both in the order of the seeds."""
+    return {name: paired([a[name] for a in models], [b[name] for b in others]) for name in ("accuracy", "nll")}
+
+
+def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
+    """Return the mean of paired differences, and of several their deviation and the ends of their 95 % interval."""
+    differences = np.subtract(values, others)
+    mean, n = float(differences.mean()), len(differences)
+    if n < 2:
+        return {"mean": mean}
+    deviation = float(differences.std(ddof=1))
+    half = float(stats.t.ppf(0.975, n - 1)) * deviation / n**0.5
+    return {"mean": mean, "deviation": deviation, "low": mean - half, "high": mean + half}
+
+
+def spread(values: Sequence[float], digits: int) -> list[str]:
+    """Return mean and standard deviation in words."""
+    deviation = f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"
+    return [f"{np.mean(values):.{digits}f}", deviation]
+
+
+def interval(found: dict[str, float], scale: float, digits: int) -> str:
+    """Return a difference in words, and its interval where there is one."""
+    mean, *ends = (f"{scale * found[name]:+.{digits}f}" for name in ("mean", "low", "high") if name in found)
+    return f"{mean} ({' to '.join(ends)})" if ends else mean
