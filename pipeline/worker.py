@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from pipeline import heap
 from pipeline.errors import DamagedError, PipelineError, StoreError
 from pipeline.recipe import key_of, task_seed
 from pipeline.stage import Artifact, Checkpoint, Json, NoCheckpoint, Progress, Stage, Task, Team, Work, imported
@@ -182,11 +183,8 @@ def _call(
     function = imported(job.task.function or job.stage.function)
     work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn), team)
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
-    artifact: Artifact = function(
-        **load_inputs(store, job.inputs),
-        **job.task.arguments,
-        work=work,
-    )
+    with heap.kept():
+        artifact: Artifact = function(**load_inputs(store, job.inputs), **job.task.arguments, work=work)
     return artifact, time.perf_counter() - started
 
 
