@@ -1,11 +1,14 @@
 """What cannot be said of the parameters before the data set is known."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import Fault, Location
 from stages import manual, tables
 from stages.parameters.everything import Parameters
+
+if TYPE_CHECKING:
+    from stages.parameters.data import AugmentParameters
 
 
 def check_holdout(parameters: Parameters) -> list[Fault]:
@@ -36,7 +39,7 @@ def check_refit(parameters: Parameters) -> list[Fault]:
     """Return what a refit cannot be had with: location in the config and message of each."""
     if not parameters.refit:
         return []
-    transfer = parameters.data.transfer.model_dump(exclude_defaults=True)
+    transfer = parameters.data.transfer.model_dump(exclude={"augment"}, exclude_defaults=True)
     matches = parameters.student.match_frequencies
     rules: list[tuple[Location, object, str]] = [
         (("refit",), parameters.data.folds, "be false with data.folds, where all examples are trained on already"),
@@ -104,9 +107,17 @@ def check_images(parameters: Parameters, image_shape: Sequence[int]) -> list[Fau
     """
     side = min(image_shape[:2])
     rule = f"must be less than the images' smaller side, {side}, or nothing may be left of one"
-    augment = parameters.data.augment
-    amounts = {"shift": augment.shift, "cutout": augment.cutout}
-    return [(("data", "augment", name), f"{rule}; got {amount}") for name, amount in amounts.items() if amount >= side]
+    places: list[tuple[Location, AugmentParameters | None]] = [
+        (("data", "augment"), parameters.data.augment),
+        (("data", "transfer", "augment"), parameters.data.transfer.augment),
+    ]
+    return [
+        ((*place, name), f"{rule}; got {amount}")
+        for place, augment in places
+        if augment is not None
+        for name, amount in (("shift", augment.shift), ("cutout", augment.cutout))
+        if amount >= side
+    ]
 
 
 def _transfer_faults(parameters: Parameters, classes: int, names: Sequence[str] | None) -> list[Fault]:

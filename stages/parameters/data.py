@@ -71,6 +71,11 @@ class AugmentParameters(Section):
             raise ValueError(f"must be one of {known}, or a section of its own; got '{values}'{hint}")
         return AUGMENTATIONS[values]
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether all views show the images as they are."""
+        return not (self.shift or self.flip or self.rotate or self.cutout)
+
 
 class TransferParameters(Section):
     """What of the training part the students are trained on. The teachers are trained on all of it."""
@@ -78,6 +83,11 @@ class TransferParameters(Section):
     classes: Members | None = Field(default=None, description="Whose examples, by id or name; null for all classes.")
     omit: Members | None = Field(default=None, description="Whose examples are left out, by id or name.")
     fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each class's examples, one at least.")
+    augment: AugmentParameters | None = Field(
+        default=None,
+        description="How the views are drawn, where not as data.augment says, with which the teachers are trained: "
+        "none shows the students the images as they are.",
+    )
 
     @field_validator("omit")
     @classmethod
@@ -90,7 +100,7 @@ class TransferParameters(Section):
     @property
     def is_everything(self) -> bool:
         """Whether the transfer set is the whole training part without the holdout."""
-        return self == TransferParameters()
+        return self.classes is None and self.omit is None and self.fraction == 1
 
 
 class DataParameters(Section):
@@ -145,12 +155,26 @@ class DataParameters(Section):
         "from the store batch by batch, with the same results.",
     )
     views: int = Field(
-        default=4, ge=1, le=10_000, description="Fixed augmentations of each example; epoch e shows e mod views."
+        default=4,
+        ge=1,
+        le=10_000,
+        description="Fixed augmentations of each example; epoch e shows e mod views. Where an "
+        "augmentation changes nothing, there is one.",
     )
     augment: AugmentParameters = Field(
         default=AugmentParameters(),
         description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",
     )
+
+    @property
+    def view_augment(self) -> AugmentParameters:
+        """How the views are drawn."""
+        return self.augment if self.transfer.augment is None else self.transfer.augment
+
+    @property
+    def n_views(self) -> int:
+        """The number of views, of which no two would be the same."""
+        return 1 if self.view_augment.changes_nothing else self.views
 
     @model_validator(mode="before")
     @classmethod

@@ -52,15 +52,16 @@ def transfer(parameters: Parameters, known: Known) -> list[Task]:
 
 def views(parameters: Parameters, known: Known) -> list[Task]:
     """List the views, each on its own, so that one more is one more task."""
+    wanted = parameters.data
+    key = "data.augment" if wanted.transfer.augment is None else "data.transfer.augment"
     return [
         Task(
             "views",
             str(view),
-            inputs={"dataset": "data[train]"}
-            | ({} if parameters.data.transfer.is_everything else {"transfer": "transfer"}),
-            parameters={"data.augment": parameters.data.augment, "view": view},
+            inputs={"dataset": "data[train]"} | ({} if wanted.transfer.is_everything else {"transfer": "transfer"}),
+            parameters={key: wanted.view_augment, "view": view},
         )
-        for view in range(parameters.data.views)
+        for view in range(wanted.n_views)
     ]
 
 

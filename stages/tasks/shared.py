@@ -27,7 +27,8 @@ def view_shards(parameters: Parameters, known: Known) -> dict[str, tuple[int, Ra
     """Return view and range of transfer set rows of every shard, by name: view, then part."""
     parts = shards_of(transfer_size(parameters, known), len(known["data[train]"]["class_names"]))
     return {
-        f"{view}.{part}": (view, rows) for view, (part, rows) in product(range(parameters.data.views), enumerate(parts))
+        f"{view}.{part}": (view, rows)
+        for view, (part, rows) in product(range(parameters.data.n_views), enumerate(parts))
     }
 
 

@@ -22,7 +22,7 @@ from stages.tasks.teachers import calibrations, fold
 def student(parameters: Parameters, known: Known) -> list[Task]:
     """List the distilled students and their controls: same seeds, model, views and steps, other targets."""
     shards = list(view_shards(parameters, known))
-    views = [f"views[{view}]" for view in range(parameters.data.views)]
+    views = [f"views[{view}]" for view in range(parameters.data.n_views)]
     is_calibrated = parameters.combine.calibrate
 
     def targets_of(wanted: Candidate) -> list[str]:

@@ -18,6 +18,11 @@ def reasons(out: str) -> dict[str, str]:
     return {step["id"]: "; ".join(step["reasons"]) for step in json.loads(out)["steps"] if step["action"] == "run"}
 
 
+def views(n: int) -> tuple[str, ...]:
+    """Return what lets there be so many views, each another."""
+    return ("--set", f"data.views={n}", "--set", "data.transfer.augment={flip: true}")
+
+
 def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     done = command("plan", "tiny.yaml")
     assert done.code == 0
@@ -109,10 +114,10 @@ def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Comma
 
 
 def test_plan_names_the_stages_of_which_the_time_is_unknown(finished: Path, command: Command) -> None:
-    changes = ("--set", "student.epochs=2", "--set", "student.batch_size=16", "--set", "data.views=12")
+    changes = ("--set", "student.epochs=2", "--set", "student.batch_size=16", *views(12))
     out = command("plan", "tiny.yaml", *changes).out
     assert "\ntime: unknown for student, for no run has done the like\n" in out
-    assert "targets (33 tasks)" in out
+    assert "targets (36 tasks)" in out
     assert "student[hard] " in out
 
 
@@ -144,7 +149,7 @@ def test_run_is_refused_before_any_work_where_its_tables_cannot_be_kept(
 ) -> None:
     disk = make_disk("size=64k")
     (disk / "other").write_bytes(b"0" * 2**14)
-    settings = ("tiny.yaml", "--set", f"store={disk}/store", "--set", "data.views=40")
+    settings = ("tiny.yaml", "--set", f"store={disk}/store", *views(40))
     Store.open(f"{disk}/store")
     assert command("validate", *settings).code == 0  # the sizes are remembered now
     told = f"{disk}/store must have room for "
@@ -161,7 +166,7 @@ def test_run_of_unknown_data_is_refused_as_soon_as_its_sizes_are_known(
     project: Path, command: Command, make_disk: Disk
 ) -> None:
     disk = make_disk("size=100k")
-    done = command("run", "tiny.yaml", "--set", f"store={disk}", "--set", "data.views=60")
+    done = command("run", "tiny.yaml", "--set", f"store={disk}", *views(60))
     assert done.code == 1
     assert f"{disk} must have room for " in done.err
     assert "data[train]: done in" in done.out

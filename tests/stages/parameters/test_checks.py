@@ -117,10 +117,12 @@ def test_check_classes_names_the_faults_of_listed_subsets():
     ],
 )
 def test_check_images_names_what_could_leave_nothing_of_an_image(augment, faults):
-    parameters = Parameters(data=DataParameters(source="npz:x", augment=augment))
-    found = check_images(parameters, [8, 10, 3])
-    assert [place for place, _ in found] == [("data", "augment", name) for name in faults]
-    assert all("smaller side, 8, or nothing may be left of one; got" in message for _, message in found)
+    for section in ({"augment": augment}, {"transfer": {"augment": augment}}):
+        parameters = Parameters.model_validate({"data": {"source": "npz:x", **section}})
+        found = check_images(parameters, [8, 10, 3])
+        within = ("data", "augment") if "augment" in section else ("data", "transfer", "augment")
+        assert [place for place, _ in found] == [(*within, name) for name in faults]
+        assert all("smaller side, 8, or nothing may be left of one; got" in message for _, message in found)
 
 
 def with_all_that_needs_a_holdout(**data):

@@ -19,7 +19,7 @@ KNOWN = {
 
 def with_changes(**changes):
     """Return parameters, changed as `changed` does."""
-    return Parameters.model_validate(changed({"data": {"source": "npz:tiny.npz"}}, changes))
+    return Parameters.model_validate(changed({"data": {"source": "npz:tiny.npz", "augment": {"flip": True}}}, changes))
 
 
 def changed(sections, changes):

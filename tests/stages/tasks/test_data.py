@@ -25,6 +25,23 @@ def test_what_follows_the_transfer_set_knows_its_size_and_teachers_do_not_care()
     assert recipes("specialist", known, **chosen) == recipes("specialist")
 
 
+def test_views_may_be_drawn_otherwise_than_the_teachers_examples():
+    shifted = {"data__transfer": {"augment": {"shift": 2}}}
+    found = listed("views", data__views=2, **shifted)
+    assert [task.parameters["data.transfer.augment"].shift for task in found.values()] == [2, 2]
+    assert found["views[0]"].inputs == {"dataset": "data[train]"}
+    assert recipes("generalist", **shifted) == recipes("generalist")
+    assert recipes("specialist", **shifted) == recipes("specialist")
+
+
+@pytest.mark.parametrize("plain", ["none", {"padding": "reflect"}])
+def test_there_is_one_view_of_what_is_not_augmented(plain):
+    for chosen in ({"data__augment": plain}, {"data__transfer": {"augment": plain}}):
+        assert list(listed("views", data__views=4, **chosen)) == ["views[0]"]
+        assert list(listed("combined", data__views=4, **chosen)) == ["combined[0.0]"]
+        assert listed("student", data__views=4, **chosen)["student[distilled]"].inputs["views"] == ["views[0]"]
+
+
 def test_networks_of_this_project_need_no_trial():
     assert not listed("models")
     assert not listed("models", student__model={"name": "resnet20"})
