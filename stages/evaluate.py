@@ -1,6 +1,6 @@
 """Stage `evaluate`: everything that is measured on the test split, whose examples no other stage reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,9 @@ def evaluate(
     training.use_threads(work.threads)
     labels = np.asarray(test.arrays["labels"])
     images = as_tensor(test.arrays["images"]).to(training.device())
+    temperatures = [calibration.facts["temperature"] for calibration in calibrations]
     logits = network.predict(generalist, images, warn=work.warn).cpu()
     outputs = [network.predict(specialist, images, warn=work.warn).cpu() for specialist in specialists]
-    subsets = [specialist.facts["subset"] for specialist in specialists]
-    temperatures = [calibration.facts["temperature"] for calibration in calibrations]
     asked = _Teachers(logits, outputs, specialists, combine)
     prediction = asked.combined(temperatures)
     alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
@@ -79,19 +78,14 @@ def evaluate(
         variant: [_log_probs(network.predict(student, images, warn=work.warn)) for student in trained]
         for variant, trained in of_variants.items()
     }
-    shown = changes.shown_examples(alone, together, labels)
+    names = test.facts["class_names"]
     facts: dict[str, Json] = {
         "generalist": comparison.measured(alone, labels) | _size(generalist, images),
         "specialists": [
-            _specialist_facts(specialist, output, alone, labels, test.facts["class_names"])
+            _specialist_facts(specialist, output, alone, labels, names)
             for specialist, output in zip(specialists, outputs, strict=True)
         ],
-        "ensemble": comparison.measured(together, labels)
-        | {
-            "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
-            "by_cover": _by_cover(alone, together, labels, coverage(subsets, logits.shape[1])),
-        }
-        | (_calibration(asked, temperatures, labels) if temperatures else {})
+        "ensemble": _ensemble_facts(asked, prediction, temperatures, alone, labels)
         | _speed_of_ensemble(teachers.networks(generalist, specialists, combine, temperatures), images),
         "students": {
             variant: comparison.over_seeds(scores[variant], together, labels, seeds) | _size(trained[0], images)
@@ -104,6 +98,7 @@ def evaluate(
         "changed": changes.counts(alone, together, labels),
         "measured_on": speed.measured_on(),
     }
+    shown = changes.shown_examples(alone, together, labels)
     arrays = {
         "labels": labels,
         "generalist": alone,
@@ -111,15 +106,18 @@ def evaluate(
         "active": prediction.active.numpy(force=True),
         "shown": shown,
         "shown-images": np.asarray(test.arrays["images"])[shown],
-        **{f"student-{variant}": of_seeds[0] for variant, of_seeds in scores.items()},
-        **{
-            f"student-{variant}/{seed}": log_probs
-            for variant, of_seeds in scores.items()
-            for seed, log_probs in zip(seeds[1:], of_seeds[1:], strict=True)
-        },
-        **{f"specialist-{name}": log_probs for name, log_probs in asked.of_specialists(temperatures).items()},
     }
-    return Artifact(arrays, facts)
+    specialists_say = {f"specialist-{name}": said for name, said in asked.of_specialists(temperatures).items()}
+    return Artifact(arrays | _by_student(scores, seeds) | specialists_say, facts)
+
+
+def _by_student(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) -> dict[str, Scores]:
+    """Return the log-probabilities of all students by the names of their arrays."""
+    return {
+        f"student-{variant}" + (f"/{seed}" if seed != seeds[0] else ""): log_probs
+        for variant, of_seeds in scores.items()
+        for seed, log_probs in zip(seeds, of_seeds, strict=True)
+    }
 
 
 @dataclass(frozen=True)
@@ -157,6 +155,22 @@ class _Teachers:
     def _ensemble(self, temperatures: Sequence[float]) -> Ensemble:
         outputs = [output.__getitem__ for output in self.outputs]
         return teachers.ensemble(self.logits.__getitem__, outputs, self.specialists, self.wanted, temperatures)
+
+
+def _ensemble_facts(
+    asked: _Teachers, prediction: Prediction, temperatures: Sequence[float], generalist: Scores, labels: Labels
+) -> dict[str, Json]:
+    """Return what the ensemble comes to, and what of that is the specialists' doing."""
+    log_probs = _log_probs(prediction.probs.log())
+    cover = coverage([specialist.facts["subset"] for specialist in asked.specialists], log_probs.shape[1])
+    return (
+        comparison.measured(log_probs, labels)
+        | {
+            "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
+            "by_cover": _by_cover(generalist, log_probs, labels, cover),
+        }
+        | (_calibration(asked, temperatures, labels) if temperatures else {})
+    )
 
 
 def _calibration(asked: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
