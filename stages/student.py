@@ -15,6 +15,7 @@ from stages.learning.history import best_epoch
 from stages.learning.models import shift_logits
 from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.prediction import predict_logits
+from stages.learning.training import Objective
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
 from stages.shown import Pixels, replayed_view
 from stages.soft_targets import SoftTargets, TrainingTargets
@@ -68,6 +69,19 @@ def train(
         log_q = table.log_q(shown, view.facts["view"], student.temperature, calibrated) if table else None
         return fitting.Epoch(shown, labels[shown], parameters, log_q)
 
+    holdout = fitting.Holdout.of(dataset)
+    history = fitting.fit(model, pixels, epoch, _objective(student), holdout, parameters=student, work=work)
+    kept = history[best_epoch(history) - 1] if student.keep == "best" else history[-1]
+    judged = {measure: kept[measure] for measure in ("accuracy", "nll") if measure in kept}
+    facts = {"history": history} | ({"holdout": judged} if judged else {})
+    if student.match_frequencies:
+        facts |= _match_frequencies(model, dataset, pixels, work)
+    return network.to_artifact(model, description, facts)
+
+
+def _objective(student: StudentParameters) -> Objective:
+    """Return what is minimised: of the labels alone where a batch has no soft targets."""
+
     def objective(logits: Tensor, batch: Batch) -> Tensor:
         if batch.log_q is None:
             return labels_loss(logits, batch, smoothing=student.label_smoothing)
@@ -80,21 +94,7 @@ def train(
             smoothing=student.label_smoothing,
         )
 
-    history = fitting.fit(
-        model,
-        pixels,
-        epoch,
-        objective,
-        fitting.Holdout.of(dataset),
-        parameters=student,
-        work=work,
-    )
-    kept = history[best_epoch(history) - 1] if student.keep == "best" else history[-1]
-    judged = {measure: kept[measure] for measure in ("accuracy", "nll") if measure in kept}
-    facts = {"history": history} | ({"holdout": judged} if judged else {})
-    if student.match_frequencies:
-        facts |= _match_frequencies(model, dataset, pixels, work)
-    return network.to_artifact(model, description, facts)
+    return objective
 
 
 def _table(
