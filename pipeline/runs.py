@@ -17,6 +17,7 @@ from pipeline.store.records import config_name
 
 CONFIG = "config.yaml"
 EVENTS = "events.jsonl"
+RESULTS = "results.json"
 LOGS = "logs"
 _SHOWN = 5
 """How many of the names of runs a message lists."""

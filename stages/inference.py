@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError, StageError
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Json
 from stages import network
@@ -83,7 +83,8 @@ def load_student(run: str | Path, name: Literal["student", "refit"] = "student")
         The student, on a GPU where there is one.
 
     Raises:
-        StageError: The files are not there, or not those of a student.
+        ConfigError: The folder has no such student.
+        StageError: Its weights are not there, or what is there is not of a student.
     """
     description, artifact = read_student(Path(run), name)
     return classifier(artifact, description["class_names"])
@@ -97,7 +98,8 @@ def read_student(folder: Path, name: str = "student") -> tuple[Mapping[str, Json
         name: Which one: a key of `LEFT_BY`.
 
     Raises:
-        StageError: They are not there, or not those of a student.
+        ConfigError: The folder has no such student.
+        StageError: Its weights are not there, or what is there is not of a student.
     """
     from safetensors.numpy import load  # noqa: PLC0415  # only who reads a file needs it
 
@@ -107,7 +109,9 @@ def read_student(folder: Path, name: str = "student") -> tuple[Mapping[str, Json
         data = (folder / description["weights"]).read_bytes()
     except OSError as error:
         hint = f"{LEFT_BY[name]} leaves it in its folder"
-        raise StageError(f"{error.filename} must be there; got {error.strerror}: {hint}") from error
+        # A folder without the description was named by mistake; weights that it names and lacks were lost.
+        kind = ConfigError if error.filename == str(path) else StageError
+        raise kind(f"{error.filename} must be there; got {error.strerror}: {hint}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StageError(f"{path} must describe a student; got {error!r}") from error
     digest = sha256(data)

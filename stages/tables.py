@@ -158,7 +158,10 @@ def find(store: Store, key: str) -> Table:
         if name in tables:
             return tables[name]
     run, tables = next((pair for pair in zip(runs, found, strict=True) if pair[1]), (runs[0], {}))
-    known = ", ".join(tables) or "none"
+    if not tables:
+        hint = "do it to its end with the command that began it, or name another"
+        raise ConfigError(f"{run.name} must have made a table; got a run that has not, or not yet: {hint}")
+    known = ", ".join(tables)
     raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
 
 

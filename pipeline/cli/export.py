@@ -32,8 +32,9 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
         as_json: Whether to print JSON.
 
     Raises:
-        ConfigError: There is no such format, packages that it needs are missing, or another network is asked for.
-        StageError: There is no student, or what was written differs from it: nothing is left then.
+        ConfigError: There is no such format, packages that it needs are missing, the run has not reached its end, or
+            another network is asked for than it has.
+        StageError: The student is damaged, or what was written differs from it: nothing is left then.
         StoreError: The examples are not in the store, or the file cannot be written.
     """
     from stages import portable  # noqa: PLC0415  # brings torch
@@ -48,7 +49,7 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
         known = " or ".join(STUDENTS)
         raise ConfigError(f"--network: must be {known} with --format {form}; got '{network}'; use safetensors")
     portable.check_packages(form)
-    description, student = read_student(run.folder.path, name)
+    description, student = read_student(run.ended_folder(), name)
     images, part = _examples(run)
     file = to or run.folder.path / f"{name}{portable.SUFFIXES[form]}"
     content = portable.written(student, description, form)

@@ -12,7 +12,7 @@ from pipeline.cli.store import opened
 from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import read_events
-from pipeline.runs import CONFIG, EVENTS, RunFolder
+from pipeline.runs import CONFIG, EVENTS, RESULTS, RunFolder
 from pipeline.stage import Artifact, Facts, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.worker import load_inputs
@@ -79,6 +79,16 @@ class KeptRun:
             )
         return opened(location)
 
+    def ended_folder(self) -> Path:
+        """Return the run's folder with what a run leaves there at its end, the student among it.
+
+        Raises:
+            ConfigError: The run has not reached its end.
+        """
+        if not (self.folder.path / RESULTS).is_file():
+            raise self._unreached("end")
+        return self.folder.path
+
     def manifest(self, task_id: str) -> Manifest:
         """Return the manifest of a result.
 
@@ -87,7 +97,8 @@ class KeptRun:
             StoreError: It is no longer in the store, or another version of the program made it.
         """
         if task_id not in self.keys:
-            raise self._unreached(task_id)
+            # Whoever asks for the evaluation asks for what a run has at its end: all commands say so in the same words.
+            raise self._unreached("end" if task_id == "evaluate" else task_id)
         manifest = self.store.find(self.keys[task_id])
         if manifest is None:
             where = self.store.location
@@ -152,4 +163,4 @@ def find(base: Path, run: str, place: str | None = None) -> KeptRun:
     Raises:
         ConfigError: There is no such run.
     """
-    return KeptRun(runs.find(base, run, having="results.json"), place)
+    return KeptRun(runs.find(base, run, having=RESULTS), place)

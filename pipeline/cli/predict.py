@@ -47,7 +47,7 @@ def predict(
         stdin: What `-` reads; the program's own if None.
 
     Raises:
-        ConfigError: There is no such image, or `top` is less than 1.
+        ConfigError: There is no such image, `top` is less than 1, or the run has not reached its end.
         StageError: Images cannot be read, which is told after the others were predicted.
     """
     if top < 1:
@@ -91,9 +91,10 @@ def _is_image(path: Path) -> bool:
 
 
 def _student(run: KeptRun) -> "Classifier":
+    folder = run.ended_folder()
     from stages.inference import load_student  # noqa: PLC0415  # brings torch: not before the images are known
 
-    return load_student(run.folder.path)
+    return load_student(folder)
 
 
 def _ensemble(run: KeptRun) -> "Classifier":

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save
 
-from pipeline.errors import StageError
+from pipeline.errors import ConfigError, StageError
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact
 from stages import inference, teachers
@@ -103,7 +103,7 @@ def test_what_is_no_image_is_refused(student, images, message):
 
 
 def test_load_student_refuses_files_that_do_not_belong_together(folder, tmp_path):
-    with pytest.raises(StageError, match=r"student\.json must be there; got No such file or directory"):
+    with pytest.raises(ConfigError, match=r"student\.json must be there; got No such file or directory"):
         inference.load_student(tmp_path)
     (tmp_path / "student.json").write_text("[]")
     with pytest.raises(StageError, match=r"student\.json must describe a student"):

@@ -106,12 +106,22 @@ def test_run_and_store_may_be_moved_together(
     assert command("predict", run, "moved/images/a.png", "--ensemble").code == 0
 
 
-def test_ensemble_says_what_a_run_lacks(project: Path, command: Command) -> None:
+COMMANDS = {
+    "predict": ["a.png"],
+    "predict --ensemble": ["--ensemble", "a.png"],
+    "evaluate": [],
+    "export": ["--format", "torch-export"],
+    "report": [],
+    "compare": ["other"],
+}
+"""What commands that need a whole run are given beside its name."""
+
+
+def test_commands_say_the_same_of_a_run_that_has_not_reached_its_end(project: Path, command: Command) -> None:
+    command("run", "tiny.yaml", "--until", "data", "--set", "name=other")
     command("run", "tiny.yaml", "--until", "generalist")
     Image.new("L", (8, 8)).save(project / "a.png")
-    done = command("predict", "tiny", "a.png", "--ensemble")
-    assert done.code == 2
-    assert "must have reached its end; got one that has not, or not yet: do it to its end with the com" in done.err
-    without = command("predict", "tiny", "a.png")
-    assert without.code == 1
-    assert "student.json must be there" in without.err
+    rule = "have reached its end; got one that has not, or not yet: do it to its end with the command that began it"
+    expected = f"{kept.find(project / 'runs', 'tiny').name} must {rule}, or name another\n"
+    told = {name: command(name.split()[0], "tiny", *arguments) for name, arguments in COMMANDS.items()}
+    assert told == dict.fromkeys(COMMANDS, Done(2, "", expected))

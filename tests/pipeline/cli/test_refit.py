@@ -53,7 +53,7 @@ def test_refit_is_left_beside_the_student_and_can_be_exported(finished: Path, co
 
 def test_refit_that_a_run_does_not_have_is_told(finished: Path, command: Command) -> None:
     done = command("export", "tiny", "--format", "torch-export", "--network", "student-refit")
-    assert done.code == 1
+    assert done.code == 2
     assert "refit.json must be there; got No such file or directory: a run with refit: true that reached" in done.err
 
 
