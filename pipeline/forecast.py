@@ -103,9 +103,10 @@ class Forecast:
         """What all tasks take together."""
         return _sum(list(self.estimates.values()))
 
-    def of_stage(self, stage: str) -> Estimate:
-        """Return what the tasks of a stage take together."""
-        return _sum([self.estimates[name] for name, task in self.tasks.items() if task.stage == stage])
+    def of_stage(self, stage: str, *, but: Collection[str] = ()) -> Estimate:
+        """Return what the tasks of a stage take together, without those of some ids."""
+        names = [name for name, task in self.tasks.items() if task.stage == stage and name not in but]
+        return _sum([self.estimates[name] for name in names])
 
     @property
     def untimed(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The tasks of a run, unfolded as the results that decide them become known."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from pipeline.errors import DamagedError
@@ -130,6 +131,22 @@ class Graph:
             tasks |= {task.id: task for task in listed}
         return tasks
 
+    def ahead(self, ways: Sequence[Mapping[str, Facts]]) -> "Graph":
+        """Return a copy that also has those tasks of undecided stages which are the same whatever is decided.
+
+        Args:
+            ways: In which open decisions may turn out, as unlike as can be: facts by task id.
+        """
+        further = copy(self)
+        for name in ("tasks", "results", "_known", "_unfolded", "_lost"):
+            setattr(further, name, copy(getattr(self, name)))
+        open_stages = {name.partition("[")[0] for way in ways for name in way}
+        for stage in self.stages.values():
+            undecided = {name for name in stage.decided_by if not self.is_complete(name)}
+            if not self.is_unfolded(stage.name) and undecided <= open_stages:
+                further.tasks |= self._in_all(stage, ways)
+        return further
+
     def drop(self, task: Task) -> None:
         """Go on without a task: the stages that come later are listed again, and leave out what depended on it."""
         dropped = [*self._known.get("dropped", {}).get("tasks", ()), task.id]
@@ -163,6 +180,14 @@ class Graph:
     def facts(self, name: str) -> Facts:
         """Return the facts of a task that has a result."""
         return self._store.facts(self.results[name])
+
+    def _in_all(self, stage: Stage, ways: Sequence[Mapping[str, Facts]]) -> dict[str, Task]:
+        """Return the tasks of a stage, by id, that it has in all ways in which what decides it may turn out."""
+        known = self.deciding_facts()
+        first, *others = (
+            {task.id: task for task in imported(stage.tasks)(self._parameters, {**known, **way})} for way in ways
+        )
+        return {name: task for name, task in first.items() if all(other.get(name) == task for other in others)}
 
     def _void_dependents(self, task: Task) -> None:
         for stage in self.stages.values():

@@ -11,6 +11,9 @@ from pipeline.stage import Json, Stage, Task
 History = Callable[[str], Mapping[str, Json] | None]
 """Returns the recipe under which a task was last done, by its id: None if it never was, an empty one if it is lost."""
 
+WRITTEN = "written by every run"
+"""Why a stage is done whose result is not kept."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -19,11 +22,12 @@ class Step:
     Attributes:
         id: The task's id, or the stage's name.
         stage: The stage's name.
-        action: `reuse` or `run`.
-        reasons: Why it is run.
+        action: `reuse`, `run`, or `open`: which tasks there are, and which are kept already, is not decided yet.
+        reasons: Why it is not reused.
         title: What people call the task, where the id says little.
         threads: CPU threads of the task, or of each of its workers; None of a stage that is not decided yet.
         workers: How many workers do it together; likewise.
+        decided_by: Of what is open, the stages that decide it.
     """
 
     id: str
@@ -33,6 +37,7 @@ class Step:
     title: str = ""
     threads: int | None = None
     workers: int | None = None
+    decided_by: Sequence[str] = ()
 
 
 def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
@@ -44,28 +49,34 @@ def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]
         history: What each task was made from the last time.
 
     Returns:
-        The steps. A stage whose tasks depend on results that are not there yet is one step.
+        The steps. What depends on results that are not there yet is one step for each stage.
     """
     graph.advance(fresh=fresh)
     return [step for stage in graph.stages.values() for step in _steps(graph, stage, fresh, history)]
 
 
 def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) -> Iterator[Step]:
-    if not graph.is_unfolded(stage.name):
-        open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
-        reason = f"which tasks is decided by {', '.join(open_stages)}"
-        yield Step(stage.name, stage.name, "run", (reason,))
-        return
     for task in graph.tasks_of(stage.name):
         is_done = task.id in graph.results
         reasons = () if is_done else tuple(_reasons(graph, stage, task, fresh, history))
         action = "reuse" if is_done else "run"
         yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers)
+    if not graph.is_unfolded(stage.name):
+        yield _undecided(graph, stage)
+
+
+def _undecided(graph: Graph, stage: Stage) -> Step:
+    """Return what is to be said of the tasks of a stage that are not known yet."""
+    if not stage.kept:
+        return Step(stage.name, stage.name, "run", (WRITTEN,))
+    open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
+    reason = f"known once {listed(open_stages)} {'is' if len(open_stages) == 1 else 'are'} done"
+    return Step(stage.name, stage.name, "open", (reason,), decided_by=open_stages)
 
 
 def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:
     if not stage.kept:
-        yield "written by every run"
+        yield WRITTEN
         return
     if stage.name in fresh:
         yield "asked for with --force"
@@ -105,6 +116,11 @@ def _other_inputs(task: Task, before: Mapping[str, Json], now: Mapping[str, Json
             yield f"{_some(others)} {'is another' if len(others) == 1 else 'are others'}"
         else:
             yield f"of its {name} it reads {len(ids)}, where it read {len(_listed(before[name]))}, or in another order"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

@@ -19,10 +19,11 @@ from pipeline.errors import ConfigError
 from pipeline.executor import RayOptions, demand, expects_gpus
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
-from pipeline.planner import Step, plan
+from pipeline.planner import Step, listed, plan
 from pipeline.progress_words import says_more
 from pipeline.runner import Scope
 from pipeline.stage import Json, Stage
+from stages.tasks import OPEN_SUBSETS
 
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
@@ -33,6 +34,9 @@ NAME, NEEDS, ACTION, AMOUNT = 30, 15, 5, 9
 _WHOLE = NAME + NEEDS + ACTION + 2 + 3 * AMOUNT
 """Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
 _LEAST = _WHOLE - NEEDS - AMOUNT
+
+STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
+"""How the actions are shown."""
 
 WIDER = 18
 """Columns that names of classes get beside a specialist's where there is room."""
@@ -107,7 +111,7 @@ class Planned:
             return None
         if step.id in self.forecast.estimates:
             return self.forecast.estimates[step.id]
-        estimate = self.forecast.of_stage(step.stage)
+        estimate = self.forecast.of_stage(step.stage, but={other.id for other in self.steps})
         return estimate if estimate.tasks else None
 
     def needs(self, step: Step) -> Mapping[str, float]:
@@ -126,9 +130,20 @@ class Planned:
 
     @property
     def n_run(self) -> int:
-        """The number of tasks to be done; a stage of which that is not known counts as one."""
-        estimates = [self.estimate(step) for step in self.steps if step.action == "run"]
-        return sum(estimate.tasks if estimate else 1 for estimate in estimates)
+        """The number of tasks that are certainly to be done."""
+        return sum(step.action == "run" for step in self.steps)
+
+    @property
+    def n_open(self) -> int | None:
+        """About how many tasks there are of which it is not decided yet; None where no size tells."""
+        estimates = [self.estimate(step) for step in self.steps if step.action == "open"]
+        known = [estimate.tasks for estimate in estimates if estimate is not None]
+        return sum(known) if len(known) == len(estimates) else None
+
+    @property
+    def deciding(self) -> list[str]:
+        """The stages that decide what is open."""
+        return list(dict.fromkeys(name for step in self.steps for name in step.decided_by))
 
     def as_json(self, composition: Composition) -> Json:
         """Return all of it for scripts."""
@@ -139,6 +154,7 @@ class Planned:
             "total": {
                 "reuse": self.n_reused,
                 "run": self.n_run,
+                "open": self.n_open,
                 **_facts(total),
                 "whole_seconds": self.forecast.whole_seconds if self.forecast else 0.0,
                 "untimed": self.forecast.untimed if self.forecast else [],
@@ -159,6 +175,8 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
         graph: Its tasks.
         scope: Which of them are wanted.
     """
+    graph.advance(fresh=scope.fresh)
+    graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
     steps = plan(graph, fresh=scope.fresh, history=composition.history)
     forecast = Outlook(composition, graph, scope.stages).look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
@@ -167,9 +185,9 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:
     """Return whether a step stands for a stage that is not decided yet, and is known to get no tasks."""
-    if forecast is None or not forecast.is_complete or graph.is_unfolded(step.stage):
+    if forecast is None or not forecast.is_complete or step.action != "open":
         return False
-    return graph.stages[step.stage].kept and forecast.of_stage(step.stage).tasks == 0
+    return forecast.of_stage(step.stage, but=graph.tasks).tasks == 0
 
 
 def _facts(estimate: Estimate | None) -> dict[str, Json]:
@@ -183,9 +201,17 @@ def _print(planned: Planned, composition: Composition) -> None:
     for steps in _folded(planned.steps):
         _print_steps(console, planned, steps)
     say("")
-    say(f"{planned.n_reused} to reuse, {planned.n_run} to run")
+    say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
     for line in _totals(planned.forecast, composition) if planned.forecast else ():
         say(line)
+
+
+def _open(planned: Planned) -> str:
+    """Return what is to be said of the tasks that are not decided yet, if there are any."""
+    if not planned.deciding:
+        return ""
+    number = "those" if planned.n_open is None else f"about {planned.n_open}"
+    return f", and {number} that {listed(planned.deciding)} decide{'s' if len(planned.deciding) == 1 else ''}"
 
 
 def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -205,10 +231,10 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
     if says_more(first.title, first.id):
         name += f" {first.title}"
-    amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action == "run" else []
+    amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action != "reuse" else []
     line = Text(_columns(console.width, name, first.action, *amounts))
     start = _name_width(console.width) + 1
-    line.stylize("green" if first.action == "reuse" else "bold", start, start + ACTION)
+    line.stylize(STYLES[first.action], start, start + ACTION)
     console.print(line)
     reasons = list(dict.fromkeys("; ".join(step.reasons) for step in steps if step.reasons))
     if len(reasons) > 3:

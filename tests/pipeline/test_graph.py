@@ -64,6 +64,20 @@ def test_graph_waits_for_nothing_of_a_stage_that_is_known_to_be_empty(tmp_path: 
     assert graph.is_complete("parts")
 
 
+def test_graph_ahead_has_what_is_the_same_whatever_is_decided(tmp_path: Path) -> None:
+    graph = open_graph(tmp_path)
+    graph.advance()
+    ahead = graph.ahead([{"base": {"numbers": [4, 5]}}, {"base": {"numbers": [5, 6]}}])
+    assert list(ahead.tasks) == ["base", "page", "parts[5]"]  # the total is of others
+    assert not ahead.is_unfolded("parts")
+    assert list(graph.tasks) == ["base", "page"]
+    assert list(graph.ahead([{"other": {}}, {"other": {}}]).tasks) == ["base", "page"]  # base decides, too
+    finish(ahead, "base", tmp_path, numbers=[4])
+    ahead.advance()
+    assert list(ahead.tasks) == ["base", "page", "parts[4]", "total"]
+    assert graph.results == {}
+
+
 def test_what_is_damaged_of_what_decides_is_one_more_result_to_make(tmp_path: Path) -> None:
     graph = open_graph(tmp_path)
     graph.advance()

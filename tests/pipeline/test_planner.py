@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.graph import Graph
-from pipeline.planner import Step, plan
+from pipeline.planner import Step, listed, plan
 from pipeline.store import Store
 from tests.pipeline.fakes import STAGES, Parameters
 from tests.pipeline.test_runner import make_runner
@@ -34,7 +34,13 @@ def test_plan_of_a_first_run_says_what_decides_the_rest(tmp_path: Path) -> None:
     steps = plan_of(tmp_path)
     assert list(steps) == ["base", "parts", "total", "page"]
     assert steps["base"].reasons == ("never done before",)
-    assert steps["parts"].reasons == ("which tasks is decided by base",)
+    assert (steps["parts"].action, steps["parts"].reasons) == ("open", ("known once base is done",))
+    assert [step.id for step in steps.values() if step.action == "run"] == ["base", "page"]
+    assert steps["total"].decided_by == ["base"]
+
+
+def test_names_are_listed_as_in_a_sentence() -> None:
+    assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
 
 
 def test_plan_after_a_run_reuses_everything_kept(tmp_path: Path) -> None:

@@ -27,8 +27,11 @@ def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     done = command("plan", "tiny.yaml")
     assert done.code == 0
     assert "data (2 tasks) " in done.out
-    assert "which tasks is decided by data, subsets" in done.out
-    assert f"\n0 to reuse, {len(ALL) + 1} to run\ntime: unknown, for no run has done the like\n" in done.out
+    assert re.search(r"\nspecialist \(2 tasks\) +open +1 CPU .*\n    known once data and subsets are done\n", done.out)
+    assert re.search(r"\nreport +run +1 CPU\n    written by every run\n", done.out)
+    known = ("data[train]", "data[test]", "views[0]", "generalist", "confusion", "report")
+    counted = f"\n0 to reuse, {len(known)} to run, and about {len(ALL) + 1 - len(known)} that data and subsets decide\n"
+    assert f"{counted}time: unknown, for no run has done the like\n" in done.out
     assert not (project / "store").exists()
     assert not (project / "runs").exists()
 
@@ -41,6 +44,17 @@ def test_plan_says_what_changed(finished: Path, command: Command) -> None:
         "evaluate": "follows student[distilled], student[hard]",
         "report": "written by every run",
     }
+
+
+def test_plan_reuses_what_is_the_same_whatever_the_subsets_will_be(finished: Path, command: Command) -> None:
+    changes = ("--set", "specialists.method=random", "--set", "controls=[generalist]")
+    assert command("run", "tiny.yaml", "--set", "controls=[generalist]").code == 0
+    steps = {step["id"]: step for step in json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["steps"]}
+    assert steps["targets[generalist/0.0]"]["action"] == steps["student[generalist]"]["action"] == "reuse"
+    assert (steps["targets"]["action"], steps["targets"]["tasks"]) == ("open", 2)  # one of each specialist
+    assert steps["subsets"]["action"] == "run"
+    assert "\n7 to reuse, 3 to run, and about 6 that subsets decides\n" in command("plan", "tiny.yaml", *changes).out
+    assert command("run", "tiny.yaml", *changes).code == 0
 
 
 def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finished: Path, command: Command) -> None:
@@ -71,7 +85,7 @@ def test_plan_has_a_line_a_task_on_any_terminal(
 
 def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(project: Path, command: Command) -> None:
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
-    assert told["total"]["run"] == len(ALL) + 1  # and the report
+    assert told["total"]["run"] + told["total"]["open"] == len(ALL) + 1  # and the report
     assert told["total"]["is_complete"]
     assert "calibration" not in [step["stage"] for step in told["steps"]]
     combined = next(step for step in told["steps"] if step["id"] == "combined")
@@ -92,7 +106,7 @@ def test_plan_shows_what_the_config_reserves(project: Path, command: Command) ->
     needs = {step["stage"]: step["needs"] for step in json.loads(done.out)["steps"]}
     assert needs["student"] == {"CPU": 2, "GPU": 2}
     assert needs["data"] == {"CPU": 1}
-    assert re.search("evaluate +run +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
+    assert re.search("evaluate +open +1.5 CPU, 2.1 GB ", command("plan", "tiny.yaml", "--set", reserved).out)
 
 
 @pytest.mark.parametrize(("address", "told"), [("inline", {"CPU": 1}), ("auto", {"CPU": 1, "GPU": 1})])

@@ -34,7 +34,7 @@ def test_first_run_computes_everything_and_leaves_its_record(finished: Path) -> 
         "student.safetensors",
     }  # fmt: skip
     assert made_again(finished) == ALL
-    assert {step["action"] for step in json.loads((run / "plan.json").read_text())["steps"]} == {"run"}
+    assert {step["action"] for step in json.loads((run / "plan.json").read_text())["steps"]} == {"run", "open"}
 
 
 def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, command: Command) -> None:
