@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from pipeline.errors import Location, did_you_mean
+from pipeline.config_schema import as_section, entry_of, has_section, keys_of, section_at, where_known
+from pipeline.errors import Location, did_you_mean, dotted
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
 Context = Mapping[str, Any]
@@ -80,11 +80,11 @@ def describe(error: ErrorDetails, schema: type[BaseModel]) -> str:
     if kind == "missing":
         return "must be given; got nothing"
     if kind == "extra_forbidden":
-        return _unknown_key(error["loc"], schema)
+        return _unknown_key(error, schema)
     if kind == "value_error":
         return str(context["error"])
     rule = RULES[kind].format(**context) if kind in RULES else f"be valid ({error['msg']})"
-    hint = HINTS[kind](value, context) if kind in HINTS else ""
+    hint = HINTS[kind](value, context) if kind in HINTS else _shape_hint(error, schema)
     return f"must {rule}; got {shortened(value)}{hint}"
 
 
@@ -104,14 +104,35 @@ def _text_hint(value: Any, _: Context) -> str:
     return f"; did you mean '{shown(value)}'?" if isinstance(value, int | float) else ""
 
 
-def _list_hint(value: Any, _: Context) -> str:
-    """Return the list with the one entry."""
-    return f"; did you mean [{value}]?" if isinstance(value, str) else ""
+def _shape_hint(error: ErrorDetails, schema: type[BaseModel]) -> str:
+    """Return the list or the section that a lone value was meant to be in."""
+    rule, location, value = RULES.get(error["type"]), error["loc"], error["input"]
+    if rule == A_LIST:
+        return _list_hint(value, None if isinstance(location[-1], int) else entry_of(schema, location))
+    section = section_at(schema, location) if has_section(schema, location) else None
+    return _section_hint(value, section) if rule == A_SECTION else ""
 
 
-def _section_hint(value: Any, _: Context) -> str:
-    """Return what to do about a section with nothing in it."""
-    return "; leave the key out for its defaults" if value is None else ""
+def _list_hint(value: Any, entry: type[BaseModel] | None) -> str:
+    """Return the list with the one entry, or what its entries have to say."""
+    if entry is not None:
+        asked = ", ".join(
+            f"{field.alias or name}: ..." for name, field in entry.model_fields.items() if field.is_required()
+        )
+        return f"; did you mean [{{{asked}}}]?"
+    if isinstance(value, str):
+        return f"; did you mean [{'' if value.lower() == 'none' else value}]?"
+    return f"; did you mean [{value}]?" if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _section_hint(value: Any, section: type[BaseModel] | None) -> str:
+    """Return what a text is likely to mean there, or which keys there are; in a section of free keys neither."""
+    if value is None:
+        return "; leave the key out for its defaults"
+    if section is None:
+        return ""
+    meant = as_section(section, value) if isinstance(value, str) else None
+    return f"; did you mean {meant}?" if meant else f"; known here: {', '.join(sorted(keys_of(section)))}"
 
 
 def _number_hint(value: Any, _: Context) -> str:
@@ -141,34 +162,25 @@ HINTS: dict[str, Callable[[Any, Context], str]] = {
     "int_type": _integer_hint,
     "float_type": _number_hint,
     "string_type": _text_hint,
-    "tuple_type": _list_hint,
-    "list_type": _list_hint,
-    "dict_type": _section_hint,
-    "model_type": _section_hint,
 }
 
 
-def _unknown_key(location: Location, schema: type[BaseModel]) -> str:
-    """Return the message for a key that its section does not have."""
-    key, section = str(location[-1]), schema
-    for part in location[:-1]:
-        section = _section(section, part)
-    known = sorted(field.alias or name for name, field in section.model_fields.items())
-    hint = did_you_mean(key, known) or f"; known here: {', '.join(known)}"
+def _unknown_key(error: ErrorDetails, schema: type[BaseModel]) -> str:
+    """Return the message for a key that its section does not have: where it belongs, or which is spelled alike."""
+    *above, last = error["loc"]
+    key, here, value = str(last), tuple(above), error["input"]
+    known = keys_of(section_at(schema, here))
+    if isinstance(value, dict):
+        inner = list(map(str, value))
+        sections = [name for name in known if has_section(schema, (*here, name))]
+        place = where_known(schema, here, [key])
+        hint = _place_hint(place, [key]) if place is not None and has_section(schema, (*place, key)) else ""
+        hint = hint or did_you_mean(key, sections) or _place_hint(where_known(schema, here, inner), inner)
+    else:
+        hint = _place_hint(where_known(schema, here, [key]), [key])
+    hint = hint or did_you_mean(key, sorted(known)) or f"; known here: {', '.join(sorted(known))}"
     return f"must be a key of its section; got '{key}'{hint}"
 
 
-def _section(schema: type[BaseModel], key: str | int) -> type[BaseModel]:
-    """Return the model behind a key; a position in a list stays with the list's model."""
-    for name, field in schema.model_fields.items():
-        if key in (name, field.alias):
-            return next(_models(field.annotation), schema)
-    return schema
-
-
-def _models(annotation: Any) -> Any:
-    """Yield the models that an annotation names, such as that of `Model | None` or `list[Model]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
+def _place_hint(section: Location | None, keys: Sequence[str]) -> str:
+    return f"; did you mean {' and '.join(dotted((*section, key)) for key in keys)}?" if section is not None else ""

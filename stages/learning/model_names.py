@@ -43,6 +43,8 @@ def parse(name: str) -> tuple[str, str]:
     """
     origin, colon, inner = name.partition(":")
     if not colon:
+        if name not in OWN and (library := next((one for one in LIBRARIES if name in registered(one)), None)):
+            raise ValueError(f"must begin with the library that has it; got '{name}'; did you mean '{library}:{name}'?")
         _check_listed(name, OWN, f"{', '.join(OWN)}, torchvision:NAME, timm:NAME or python:MODULE:FACTORY")
         return "own", name
     if origin == "python":

@@ -76,9 +76,7 @@ def parse(source: str) -> tuple[str, str]:
     """
     kind, _, name = source.partition(":")
     if kind not in KINDS:
-        raise ValueError(
-            f"must start with one of {', '.join(KINDS)}, then a colon; got '{source}'{did_you_mean(kind, KINDS)}"
-        )
+        raise ValueError(f"must start with one of {', '.join(KINDS)}, then a colon; got '{source}'{_meant(source)}")
     if not name:
         raise ValueError(f"must name something after '{kind}:'; got '{source}'")
     if kind == "python" and not is_function(name):
@@ -89,6 +87,15 @@ def parse(source: str) -> tuple[str, str]:
             f"must name one of {', '.join(known)} after '{kind}:'; got '{name}'{did_you_mean(name, known)}"
         )
     return kind, name
+
+
+def _meant(source: str) -> str:
+    """Return which source is likely meant by a text that does not begin with a kind."""
+    if source.endswith(".npz"):
+        return f"; did you mean 'npz:{source}'?"
+    named = {name.lower(): f"{kind}:{name}" for kind, names in _KNOWN.items() for name in names}
+    name = source.rpartition(":")[2].lower().replace("-", "").replace("_", "")
+    return f"; did you mean '{named[name]}'?" if name in named else did_you_mean(source.partition(":")[0], KINDS)
 
 
 def is_function(name: str) -> bool:

@@ -1,8 +1,8 @@
 """All sections of the config that the stages read, in one model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from stages.parameters.data import DataParameters
 from stages.parameters.fields import Section, Seed, Values, unique
@@ -40,3 +40,17 @@ class Parameters(Section):
         "others stay what was judged.",
     )
     sweep: SweepParameters | None = Field(default=None, description="Settings of the students to choose from.")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_themselves(cls, seeds: Any) -> Any:
+        """Return the seeds; a number in their place may be one of them, or how many there are to be."""
+        is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
+        if is_number:
+            meant = f"[{', '.join(map(str, range(seeds)))}] or [{seeds}]" if 1 < seeds <= MANY else f"[{seeds}]"
+            raise ValueError(f"must be a list of seeds; got {seeds}; did you mean {meant}?")
+        return seeds
+
+
+MANY = 10
+"""More seeds than this are hardly meant by a number in their place."""

@@ -1,5 +1,6 @@
 """The generalist, the specialists, and how what they say becomes the soft targets."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -48,6 +49,14 @@ class TeacherParameters(TrainingParameters):
         description="How often an epoch shows each class: as the data have it, or all equally often; then the classes' "
         "shares in the data are put back into the trained network's biases.",
     )
+
+
+_CLUSTERINGS = {
+    "kmeans": "covariance, which is K-means on the covariance of the generalist's predictions",
+    "spectral": "confusion, which is spectral clustering of the generalist's confusion",
+    "spectralclustering": "confusion, which is spectral clustering of the generalist's confusion",
+}
+"""What the methods are known as elsewhere."""
 
 
 class SpecialistsParameters(TrainingParameters):
@@ -109,7 +118,26 @@ class SpecialistsParameters(TrainingParameters):
         lists = {name: values.get(name) for name in ("from", "subsets")}
         n_listed = sum(len(listed) for listed in lists.values() if isinstance(listed, list | tuple))
         listed = {"count": n_listed} if n_listed else {}
-        return listed | ({"method": "manual"} if lists["from"] else {}) | values
+        is_given = isinstance(lists["from"], list | tuple) and lists["from"]
+        return listed | ({"method": "manual"} if is_given else {}) | values
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_by_another_name(cls, method: Any) -> Any:
+        """Return the method; of how clusters are found by other names, refuse it by the one that it has here."""
+        meant = _CLUSTERINGS.get(re.sub(r"[^a-z]", "", method.lower())) if isinstance(method, str) else None
+        if meant:
+            raise ValueError(f"must be confusion, covariance, random or manual; got '{method}'; did you mean {meant}?")
+        return method
+
+    @field_validator("subsets", mode="before")
+    @classmethod
+    def _subset_of_its_own(cls, subsets: Any) -> Any:
+        """Return the subsets; a list of classes alone is the one subset that it was meant to be."""
+        if isinstance(subsets, list | tuple) and subsets and all(isinstance(one, str | int) for one in subsets):
+            classes = ", ".join(map(str, subsets))
+            raise ValueError(f"must be a list of lists of classes; got [{classes}]; did you mean [[{classes}]]?")
+        return subsets
 
     @field_validator("given")
     @classmethod

@@ -111,7 +111,7 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
         (STUDENT + "flip: 1", "run.yaml:3: student.flip: must be true or false; got 1"),
         ("name: 3", "run.yaml:1: name: must be text; got 3; did you mean '3'?"),
         ("name: [a]", "run.yaml:1: name: must be text; got ['a']"),
-        (STUDENT + "sizes: 3", "run.yaml:3: student.sizes: must be a list, such as [a, b]; got 3"),
+        (STUDENT + "sizes: 3", "run.yaml:3: student.sizes: must be a list, such as [a, b]; got 3; did you mean [3]?"),
         (
             STUDENT + "sizes: big",
             "run.yaml:3: student.sizes: must be a list, such as [a, b]; got 'big'; did you mean [big]?",
@@ -121,7 +121,24 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
             "name: a\nstudent:",
             ("run.yaml:2: student: must be a section of keys and values; got null; leave the key out for its defaults"),
         ),
-        ("name: a\nstudent: 3", "run.yaml:2: student: must be a section of keys and values; got 3"),
+        (
+            "name: a\nstudent: 3",
+            f"run.yaml:2: student: must be a section of keys and values; got 3; known here: {KNOWN}",
+        ),
+        ("name: a\nstudent: x", "got 'x'; did you mean {from: x}?"),
+        (STUDENT + "net: mlp", "got 'mlp'; did you mean {name: mlp}?"),
+        (STUDENT + "net: resnet", "got 'resnet'; known here: name, width"),
+        (STUDENT + "sizes: none", "got 'none'; did you mean []?"),
+        (STUDENT + "nets: mlp", "got 'mlp'; did you mean [{}]?"),
+        # Where a key belongs.
+        (
+            STUDENT + "width: 3",
+            "student.width: must be a key of its section; got 'width'; did you mean student.net.width?",
+        ),
+        ("name: a\nepochs: 3", "epochs: must be a key of its section; got 'epochs'; did you mean student.epochs?"),
+        ("name: a\nnet: {width: 3}", "got 'net'; did you mean student.net?"),
+        ("name: a\nstudents: {epochs: 3}", "got 'students'; did you mean 'student'?"),
+        ("name: a\nseed_: {epochs: 3, rate: 1}", "got 'seed_'; did you mean student.epochs and student.rate?"),
         (
             STUDENT + "shares: [{long: 1234567, longer: 12345678, longest: 123456789, end: 1}]",
             (
@@ -221,7 +238,8 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
     ],
 )
 def test_load_names_the_fault(tmp_path, text, fault):
-    assert fault in faults(tmp_path, text)
+    told = faults(tmp_path, text)
+    assert [line for line in told if line.endswith(fault)], told
 
 
 def test_load_lists_all_faults_in_the_order_of_the_file_and_then_of_the_overrides(tmp_path):
