@@ -3,17 +3,19 @@
 import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import table_of
+from pipeline.cli.tables import table_of, warn
 from pipeline.errors import ConfigError, StageError
+from pipeline.stage import Json
 
 if TYPE_CHECKING:
     from stages.inference import Classifier
@@ -24,19 +26,30 @@ STDIN = "-"
 BATCH = 256
 """Pictures that are in memory at a time."""
 
+Size = tuple[int, int]
+_SHOWN = 3
+"""Sizes that are named where there are many."""
+
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen in one image: class names and probabilities, the most probable first."""
+    """What was seen in one image.
+
+    Attributes:
+        image: What it is called.
+        size: Its height and width.
+        classes: Class names and probabilities, the most probable first.
+    """
 
     image: str
+    size: Size
     classes: Sequence[tuple[str, float]]
 
 
 def predict(
     run: KeptRun, images: Sequence[str], *, top: int, ensemble: bool, as_json: bool, stdin: BinaryIO | None = None
 ) -> None:
-    """Print the most probable classes of images.
+    """Print the most probable classes of images, and beside them how many were not of the network's size.
 
     Args:
         run: The run.
@@ -58,12 +71,38 @@ def predict(
     batches = (names[start : start + BATCH] for start in range(0, len(names), BATCH))
     seen = [found for batch in batches for found in _seen(model, batch, top, stdin, faults)]
     if as_json:
-        told = [{"image": s.image, "classes": [{"name": n, "probability": p} for n, p in s.classes]} for s in seen]
-        Console().print_json(data=told)
+        Console().print_json(data=[_as_json(found, model.image_size) for found in seen])
     elif seen:
         _print(seen)
+    if told := _scaled([found.size for found in seen], model.image_size):
+        warn(told)
     if faults:
         raise StageError("\n".join(faults))
+
+
+def _as_json(found: Seen, taken: Size) -> Json:
+    return {
+        "image": found.image,
+        "size": found.size,
+        "scaled_to": taken if found.size != taken else None,
+        "classes": [{"name": name, "probability": probability} for name, probability in found.classes],
+    }
+
+
+def _scaled(sizes: Sequence[Size], taken: Size) -> str:
+    """Return how many images were not of the size that the network takes, and of which they were."""
+    others = Counter(size for size in sizes if size != taken)
+    if not others:
+        return ""
+    named = [_pixels(size) for size, _ in others.most_common(_SHOWN)]
+    more = f" and {len(others) - len(named)} more" if len(others) > len(named) else ""
+    number = f"{others.total()} of {len(sizes)} images {'was' if others.total() == 1 else 'were'}"
+    rule = f"scaled to the network's {_pixels(taken)} pixels, and cut to its shape"
+    return f"{number} {rule}; got {', '.join(named)}{more} (width x height)"
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[1]} x {size[0]}"
 
 
 def _expanded(images: Sequence[str]) -> Iterator[str]:
@@ -115,18 +154,21 @@ def _seen(
     from stages.learning import pictures  # noqa: PLC0415
     from stages.learning.errors import LearningError  # noqa: PLC0415
 
-    read, known = [], []
+    read: list[Any] = []
+    known: list[tuple[str, Size]] = []
     for name in names:
+        file = _opened(name, stdin)
         try:
-            picture = pictures.read(_opened(name, stdin), _shown(name), model.image_size)
+            picture = pictures.read(file, _shown(name), model.image_size)
             read.append(pictures.pixels(picture, model.image_size, model.channels))
+            header = pictures.read_header(file, _shown(name))  # a JPEG may have been decoded at a part of its size
         except LearningError as error:
             text = str(error)
             faults.append(text if text.startswith(_shown(name)) else f"{_shown(name)}: {text}")
         else:
-            known.append(_shown(name))
-    for name, classes in zip(known, model.top(read, top), strict=True):
-        yield Seen(name, classes)
+            known.append((_shown(name), (header.height, header.width)))
+    for (name, size), classes in zip(known, model.top(read, top), strict=True):
+        yield Seen(name, size, classes)
 
 
 def _opened(name: str, stdin: BinaryIO | None) -> "Path | BinaryIO":

@@ -31,7 +31,10 @@ def told(done: Done) -> dict[str, list[str]]:
 
 def test_predict_looks_at_files_and_folders(finished: Path, images: Path, command: Command) -> None:
     done = command("predict", "tiny", "images", "images/a.png", "--top", "2")
-    assert (done.code, done.err) == (0, "")
+    told = (
+        "1 of 3 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)\n"
+    )
+    assert (done.code, done.err) == (0, told)
     lines = [line.split() for line in done.out.splitlines()]
     assert lines[0] == ["image", "class", "probability"]
     assert [line[0] for line in lines[1::2]] == ["images/a.png", "images/below/B.PNG", "images/a.png"]
@@ -65,6 +68,21 @@ def test_predict_reads_stdin(finished: Path, images: Path, capsys: pytest.Captur
     assert told(Done(0, capsys.readouterr().out, "")).keys() == {"stdin"}
 
 
+def test_predict_tells_which_images_were_scaled(finished: Path, images: Path, command: Command) -> None:
+    for width in (9, 10, 2000):
+        Image.new("L", (width, 8)).save(images / f"{width}.jpg")
+    Image.new("L", (9, 8)).save(images / "again.png")
+    done = command("predict", "tiny", "images", "--json")
+    scaled = {Path(one["image"]).name: (one["size"], one["scaled_to"]) for one in json.loads(done.out)}
+    assert scaled["a.png"] == ([8, 8], None)
+    assert scaled["2000.jpg"] == ([8, 2000], [8, 8])
+    assert done.err == (
+        "5 of 6 images were scaled to the network's 8 x 8 pixels, and cut to its shape; "
+        "got 9 x 8, 10 x 8, 2000 x 8 and 1 more (width x height)\n"
+    )
+    assert command("predict", "tiny", "images/a.png").err == ""
+
+
 def test_predict_tells_of_what_cannot_be_read_and_does_the_rest(finished: Path, images: Path, command: Command) -> None:
     (images / "broken.png").write_text("no image")
     Image.new("I;16", (8, 8)).save(images / "deep.png")
@@ -72,6 +90,7 @@ def test_predict_tells_of_what_cannot_be_read_and_does_the_rest(finished: Path, 
     assert done.code == 1
     assert told(done).keys() == {"images/a.png", "images/below/B.PNG"}
     assert done.err.splitlines() == [
+        "1 of 2 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)",
         "images/broken.png must be a picture in a format that Pillow reads; got something else",
         "images/deep.png: the mode of a picture must be one of 1, L, LA, P, RGB, RGBA, RGBX, CMYK, YCbCr; got I;16",
     ]
