@@ -7,8 +7,8 @@ soft-target table of one, and `combine`, which combines teachers' probabilities.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.cli.student import load_student
     from specialists.combine import combine
-    from stages.inference import load_student
     from stages.soft_targets import SoftTargets
 
 __all__ = ["SoftTargets", "combine", "load_student"]
@@ -16,7 +16,7 @@ __all__ = ["SoftTargets", "combine", "load_student"]
 _PUBLIC = {
     "SoftTargets": "stages.soft_targets:SoftTargets",
     "combine": "specialists.combine:combine",
-    "load_student": "stages.inference:load_student",
+    "load_student": "pipeline.cli.student:load_student",
 }
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -72,12 +72,12 @@ class Classifier:
         ]
 
 
-def load_student(run: str | Path, name: Literal["student", "refit"] = "student") -> Classifier:
-    """Load the distilled student of a run.
+def student_in(folder: Path, name: str = "student") -> Classifier:
+    """Return the student that a folder holds.
 
     Args:
-        run: The run's folder, or any folder that holds its `student.json` and `student.safetensors`.
-        name: With `refit` the one that was trained once more, of `refit.json` and `refit.safetensors`.
+        folder: A run's, or any that holds its `student.json` and `student.safetensors`.
+        name: Which one: a key of `LEFT_BY`.
 
     Returns:
         The student, on a GPU where there is one.
@@ -86,7 +86,7 @@ def load_student(run: str | Path, name: Literal["student", "refit"] = "student")
         ConfigError: The folder has no such student.
         StageError: Its weights are not there, or what is there is not of a student.
     """
-    description, artifact = read_student(Path(run), name)
+    description, artifact = read_student(folder, name)
     return classifier(artifact, description["class_names"])
 
 

@@ -131,9 +131,9 @@ def _is_image(path: Path) -> bool:
 
 def _student(run: KeptRun) -> "Classifier":
     folder = run.ended_folder()
-    from stages.inference import load_student  # noqa: PLC0415  # brings torch: not before the images are known
+    from stages.inference import student_in  # noqa: PLC0415  # brings torch: not before the images are known
 
-    return load_student(folder)
+    return student_in(folder)
 
 
 def _ensemble(run: KeptRun) -> "Classifier":

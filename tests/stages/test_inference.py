@@ -32,7 +32,7 @@ def folder(tmp_path_factory, students):
 
 @pytest.fixture(scope="module")
 def student(folder):
-    return inference.load_student(folder)
+    return inference.student_in(folder)
 
 
 def test_student_says_what_was_evaluated(student, test_half, evaluation):
@@ -102,20 +102,20 @@ def test_what_is_no_image_is_refused(student, images, message):
         student.probs(images)
 
 
-def test_load_student_refuses_files_that_do_not_belong_together(folder, tmp_path):
+def test_student_refuses_files_that_do_not_belong_together(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"student\.json must be there; got No such file or directory"):
-        inference.load_student(tmp_path)
+        inference.student_in(tmp_path)
     (tmp_path / "student.json").write_text("[]")
     with pytest.raises(StageError, match=r"student\.json must describe a student"):
-        inference.load_student(tmp_path)
+        inference.student_in(tmp_path)
     (tmp_path / "student.json").write_bytes((folder / "student.json").read_bytes())
     with pytest.raises(StageError, match=r"student\.safetensors must be there"):
-        inference.load_student(tmp_path)
+        inference.student_in(tmp_path)
     data = bytearray((folder / "student.safetensors").read_bytes())
     data[-1] ^= 1
     (tmp_path / "student.safetensors").write_bytes(data)
     with pytest.raises(StageError, match=r"student.safetensors must have the SHA-256 that student.json names"):
-        inference.load_student(tmp_path)
+        inference.student_in(tmp_path)
 
 
 def test_teachers_say_what_was_evaluated(test_half, generalist_net, specialist_nets, calibrations, measure):
