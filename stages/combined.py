@@ -94,6 +94,6 @@ def _because(bytes_per_row: int | None, n_classes: int) -> str:
     """Return why an encoding was taken, in words."""
     dense = tables.row_bytes(n_classes)
     if bytes_per_row is None:
-        return f"no limit is set for the {dense} bytes of a dense row"
+        return f"{tables.UNLIMITED} for the {dense} bytes of a dense row"
     fits = "fit into" if dense <= bytes_per_row else "exceed"
     return f"the {dense} bytes of a dense row {fits} targets.bytes_per_row, {bytes_per_row}"

@@ -20,6 +20,9 @@ FORMAT = 1
 COMBINED = "combined"
 ARRAYS = "arrays.safetensors"
 
+UNLIMITED = "no limit is set"
+"""How the reason begins that a dense table keeps, if nothing had to be decided; `told` says it to people."""
+
 DENSE_BYTES = 8
 """Of a row beside its logits: the maximum and the logsumexp, float32."""
 TAIL_POWERS = (1.0, 0.5, 0.25, 0.125, 0.0)
@@ -253,7 +256,10 @@ def told(encoding: Mapping[str, Json]) -> str:
     """Return an encoding in words: what it keeps, what that loses, and why it was taken."""
     name = f"top-{encoding['k']}" if "k" in encoding else encoding["name"]
     lost = ", ".join(f"KL {error:.2g} at temperature {t}" for t, error in encoding.get("kl", {}).items())
-    return "; ".join(part for part in (name, lost and f"loses {lost}", encoding.get("because", "")) if part)
+    reason = encoding.get("because", "")
+    if reason.startswith(UNLIMITED):
+        reason = "every class of a row is kept, for targets.bytes_per_row sets no limit"
+    return "; ".join(part for part in (name, lost and f"loses {lost}", reason) if part)
 
 
 def statistics_of(shards: Sequence[Facts]) -> dict[str, float]:

@@ -44,7 +44,9 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     assert f"run in runs/{run}\n" in done.out
     assert "data[train]: done in " in done.out
     assert "\ncontrol: hard " in done.out
-    assert "bytes, dense; no limit is set for the 16 bytes of a dense row" in " ".join(done.out.split())
+    assert "bytes, dense; every class of a row is kept, for targets.bytes_per_row sets no limit" in " ".join(
+        done.out.split()
+    )
     *_, reused, report, then = done.out.splitlines()
     assert (reused, report) == ("reused: nothing", f"report: runs/{run}/report.html")
     assert then.startswith("then: python -m pipeline predict tiny IMAGE...")

@@ -176,6 +176,9 @@ def test_encoding_of_a_table_has_the_largest_errors_of_its_shards():
     shards = [{"name": "top-k", "k": 3, "because": "b", "kl": {"1": first, "4": 0.2}} for first in (0.1, 0.3)]
     found = tables.encoding_of(shards)
     assert found == {"name": "top-k", "k": 3, "because": "b", "kl": {"1": 0.3, "4": 0.2}}
+    assert tables.told({"name": "dense", "because": "no limit is set for the 28 bytes of a dense row"}) == (
+        "dense; every class of a row is kept, for targets.bytes_per_row sets no limit"
+    )
     assert tables.told(found) == "top-3; loses KL 0.3 at temperature 1, KL 0.2 at temperature 4; b"
 
 
