@@ -42,7 +42,8 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
         source: As a config names it, such as `folder:photos`. An archive, or what a function returns, may lack the
             arrays of the other half.
         root: Folder that a relative path starts from.
-        part: Which part; None for the test half, or for all of a folder that has no halves.
+        part: Which part; None for the test half, or for all of a folder that has no halves. Of a folder that has one
+            half alone, that one or all.
         wanted: The classes are matched by name, in whatever order; images are scaled and converted.
 
     Returns:
@@ -68,17 +69,26 @@ def load(source: str, root: Path, part: Part | None, wanted: Wanted) -> Artifact
 def _read(source: str, root: Path, part: Part | None, wanted: Wanted) -> tuple[Sequence[str], Arrays]:
     """Return which parts there are, and their arrays by the names that a data set's have."""
     folder = root / source.removeprefix("folder:")
-    one_tree = source.startswith("folder:") and folder.is_dir() and not any((folder / half).is_dir() for half in HALVES)
-    if not one_tree:
+    there = [half for half in HALVES if (folder / half).is_dir()]
+    if not source.startswith("folder:") or not folder.is_dir() or len(there) == len(HALVES):
         halves: Sequence[Half] = HALVES if part == "all" else [part or "test"]
         height, width = wanted.image_size
         options = Options(height if height == width else None, needed=halves)
         raw = origins.find(source, root, options).read(halves)
         checks.report(source, [fault for half in halves for fault in checks.half_faults(raw, half)])
         return halves, raw
-    if part not in {None, "all"}:
+    if there:
+        _check_half(source, there[0], part)
+    elif part not in {None, "all"}:
         raise ConfigError(f"--split: must be all for a folder without train and test; got {part}")
-    return ["all"], _read_tree(source, folder, wanted)
+    return ["all"], _read_tree(source, folder.joinpath(*there), wanted)
+
+
+def _check_half(source: str, half: Half, part: Part | None) -> None:
+    """Check that the half which a folder has is the one that is asked for: to train on, it would need both."""
+    if (part or "test") not in {half, "all"}:
+        got = part or "nothing, which means test"
+        raise ConfigError(f"--split: must be {half} or all for {source}, which has {half}/ alone; got {got}")
 
 
 def _read_tree(source: str, folder: Path, wanted: Wanted) -> Arrays:

@@ -197,7 +197,7 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which part of --data: train, test or all. By default test, or all of a folder without halves."
+            help="Which part of --data: train, test or all. By default test, or all of a folder without train and test."
         ),
     ] = None,
     *,

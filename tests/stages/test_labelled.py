@@ -24,6 +24,13 @@ def write(folder, names=("owl", "cat"), shape=(6, 6)):
     return images
 
 
+def write_folder(folder):
+    for name, n in (("owl", 1), ("cat", 3)):
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            Image.new("RGB", (9, 7), (i, 200, 0)).save(folder / name / f"{i}.png")
+
+
 def test_classes_are_matched_by_name(tmp_path):
     images = write(tmp_path)
     found = load("npz:other.npz", tmp_path, None, WANTED)
@@ -46,10 +53,7 @@ def test_images_are_scaled_and_converted(tmp_path):
 
 
 def test_folder_without_halves_is_taken_whole(tmp_path):
-    for name, n in (("owl", 1), ("cat", 3)):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(n):
-            Image.new("RGB", (9, 7), (i, 200, 0)).save(tmp_path / "photos" / name / f"{i}.png")
+    write_folder(tmp_path / "photos")
     found = load("folder:photos", tmp_path, None, WANTED)
     assert sorted(found.arrays["labels"].tolist()) == [0, 0, 0, 2]
     assert found.arrays["images"].shape == (4, 6, 6, 1)
@@ -61,6 +65,23 @@ def test_folder_without_halves_is_taken_whole(tmp_path):
         load("folder:empty", tmp_path, None, WANTED)
     with pytest.raises(ConfigError, match="--split: must be all for a folder without train and test; got test"):
         load("folder:photos", tmp_path, "test", WANTED)
+
+
+def test_folder_may_have_the_asked_for_half_alone(tmp_path):
+    write_folder(tmp_path / "photos" / "test")
+    expected = load("folder:photos/test", tmp_path, None, WANTED).arrays
+    for part in (None, "test", "all"):
+        found = load("folder:photos", tmp_path, part, WANTED).arrays
+        assert found["labels"].tolist() == expected["labels"].tolist()
+        assert np.array_equal(found["images"], expected["images"])
+    rule = "must be test or all for folder:photos, which has test/ alone; got train"
+    with pytest.raises(ConfigError, match=f"^--split: {rule}$"):
+        load("folder:photos", tmp_path, "train", WANTED)
+    (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "train")
+    assert len(load("folder:photos", tmp_path, "train", WANTED).arrays["labels"]) == len(expected["labels"])
+    rule = "must be train or all for folder:photos, which has train/ alone; got nothing, which means test"
+    with pytest.raises(ConfigError, match=f"^--split: {rule}$"):
+        load("folder:photos", tmp_path, None, WANTED)
 
 
 def test_strange_classes_are_refused_by_name(tmp_path):
