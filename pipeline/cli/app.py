@@ -31,10 +31,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
+store_app = typer.Typer(
+    help="Look after the store of results: verify it, show what takes the room (du), prune it.", no_args_is_help=True
+)
 app.add_typer(store_app, name="store")
 
-targets_app = typer.Typer(help="Look at soft-target tables, and copy them out.", no_args_is_help=True)
+targets_app = typer.Typer(
+    help="List and show soft-target tables, export them as files, and import those of other teachers.",
+    no_args_is_help=True,
+)
 app.add_typer(targets_app, name="targets")
 
 
@@ -70,6 +75,8 @@ def common(
 ) -> None:
     """Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.
 
+    Exit codes: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
+
     Example: python -m pipeline run pipeline.yaml
     """
 
@@ -103,6 +110,8 @@ def run(
 def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, as_json: AsJson = None) -> None:
     """Show what a run would do: reuse or run every task, why, and what it will take.
 
+    Of a part of it, `run --dry-run` does the same with --only or --until.
+
     Example: python -m pipeline plan pipeline.yaml --set specialists.count=4
     """
     from pipeline.cli import planned, selection  # noqa: PLC0415
@@ -113,7 +122,7 @@ def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, a
 
 @app.command()
 def validate(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Check a config and its data set, and list all their faults at once.
+    """Check a config, its data set and the files of weights that it names, and list all faults at once.
 
     Example: python -m pipeline validate pipeline.yaml
     """
@@ -153,7 +162,7 @@ def predict(
     store: RunStore = None,
     as_json: AsJson = None,
 ) -> None:
-    """Tell what a run's student sees in images.
+    """Tell what a run's student sees in images: those of another size than it takes are scaled, and that is told.
 
     Example: python -m pipeline predict digits seven.png more/
     """
@@ -191,7 +200,11 @@ def compare(
 def evaluate(
     run: RunName,
     data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Another labelled set with the run's classes: folder:photos.")
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Another labelled set with the run's classes, named as in a config: folder:PATH, npz:PATH.",
+        ),
     ] = None,
     root: Annotated[Path, typer.Option(help="Folder that a relative path of --data starts from.")] = Path(),
     split: Annotated[

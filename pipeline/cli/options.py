@@ -15,15 +15,24 @@ Overrides = Annotated[
 Only = Annotated[
     str | None,
     typer.Option(
-        metavar="STAGE", help="Do this stage alone; its inputs must be there.", autocompletion=completion.stages
+        metavar="STAGE",
+        help="Do this stage alone, one that `plan` lists; its inputs must be there.",
+        autocompletion=completion.stages,
     ),
 ]
 Until = Annotated[
-    str | None, typer.Option(metavar="STAGE", help="Stop after this stage.", autocompletion=completion.stages)
+    str | None,
+    typer.Option(
+        metavar="STAGE", help="Stop after this stage, one that `plan` lists.", autocompletion=completion.stages
+    ),
 ]
 Force = Annotated[
     list[str] | None,
-    typer.Option(metavar="STAGE", help="Do this stage again; may be repeated.", autocompletion=completion.stages),
+    typer.Option(
+        metavar="STAGE",
+        help="Do this stage again, one that `plan` lists; may be repeated.",
+        autocompletion=completion.stages,
+    ),
 ]
 KeepGoing = Annotated[
     bool | None, typer.Option("--keep-going", help="After a fault, do all that does not depend on it.")
@@ -34,7 +43,9 @@ StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The st
 TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
 RunName = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A run's folder or name; of a name the newest.", autocompletion=completion.runs),
+    typer.Argument(
+        metavar="RUN", help="A run's folder or name; of a name the newest that is done.", autocompletion=completion.runs
+    ),
 ]
 RunsFolder = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
 RunStore = Annotated[

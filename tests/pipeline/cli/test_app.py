@@ -35,6 +35,15 @@ def test_help_of_every_command_has_an_example_of_it(command: Command, words: tup
     assert f"Example: python -m pipeline {' '.join(words)}" in " ".join(done.out.split())
 
 
+@pytest.mark.parametrize("group", sorted({words[0] for words in command_names() if len(words) > 1}))
+def test_help_of_a_group_says_in_the_list_of_commands_what_all_of_it_do(command: Command, group: str) -> None:
+    overview = " ".join(get_command(app).commands[group].help.split())
+    inner = [words[1] for words in command_names() if words[0] == group]
+    assert inner
+    assert [name for name in inner if name not in overview.lower()] == []
+    assert overview in " ".join(command(group, "--help").out.split())
+
+
 @pytest.mark.parametrize("words", list(command_names()), ids=" ".join)
 def test_usage_marks_once_what_is_optional_or_repeated(command: Command, words: tuple[str, ...]) -> None:
     usage = next(line for line in command(*words, "--help").out.splitlines() if "Usage:" in line)
