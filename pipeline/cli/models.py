@@ -8,7 +8,7 @@ from pipeline.stage import Facts
 from pipeline.store import Store
 from stages import given_files
 from stages.given_files import Given
-from stages.learning import model_files
+from stages.learning import model_files, weight_headers
 from stages.learning.errors import LearningError
 
 SECTIONS = ("generalist", "student")
@@ -60,10 +60,16 @@ def _given(config: Config, store: Store) -> tuple[dict[Location, Given], list[Fa
 
 
 def _content(name: str, weights: Path | None, store: Store) -> str | None:
-    """Return the digest of the files of a network, read only when they are not those of the last time."""
+    """Return the digest of the files of a network, read only when they are not those of the last time.
+
+    Raises:
+        LearningError: A file is not there, or is none of weights.
+    """
     stamp = model_files.stamp(name, weights)
     if stamp is None:
         return None
+    if weights is not None:
+        weight_headers.check(weights)
     place = f"model {name} {weights}"
     known = store.recall(place)
     if known is None or known["stamp"] != stamp:

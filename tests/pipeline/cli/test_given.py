@@ -140,6 +140,27 @@ def test_wrong_setting_is_told_before_any_work(
     assert told in done.err
 
 
+@pytest.mark.parametrize("words", [("validate",), ("plan",)])
+def test_files_that_hold_no_weights_are_told_at_once(teachers: Path, command: Command, words: tuple[str, ...]) -> None:
+    (teachers / "page.pt").write_text("<html>not found</html>")
+    (teachers / "part.safetensors").write_bytes((teachers / "0-1.safetensors").read_bytes()[:-4])
+    sections = {
+        "generalist": {"from": "page.pt"},
+        "specialists": {"from": [{"subset": [0, 1], "weights": "part.safetensors"}]},
+        "student": {"model": {"name": "mlp", "weights": "page.pt"}},
+    }
+    done = command(*words, "tiny.yaml", *settings(**sections))
+    assert done.code == 2
+    page = f"{teachers}/page.pt must be a whole file that torch.save wrote; got one that begins with b'<html>no'"
+    part = f"{teachers}/part.safetensors must be a whole file of safetensors; got one that begins with b'"
+    for place, told in (
+        ("generalist.from", page),
+        ("specialists.from[0].weights", part),
+        ("student.model.weights", page),
+    ):
+        assert any(f"{place}: {told}" in line for line in done.err.splitlines()), place
+
+
 def test_description_that_is_none_is_told(teachers: Path, command: Command) -> None:
     for text, told in (
         ("{", "got: "),
