@@ -109,5 +109,12 @@ def test_reference_of_the_config_is_current() -> None:
     assert (ROOT / "docs/config.md").read_text() == reference(), told
 
 
+def test_reference_of_the_config_introduces_every_section_once() -> None:
+    words = reference()
+    assert "\n## data\n\nThe data set and what is made of it.\n\n| key" in words  # as the section says of itself
+    assert "\n## generalist.model\n\nThe network of all teachers.\n\n| key" in words  # as its field says of it
+    assert "`mlflow`. Null, unless it is given.\n\n| key" in words
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150

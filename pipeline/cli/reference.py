@@ -37,7 +37,7 @@ def _section(
     """Yield the lines about a section: its own keys first, then the sections in it."""
     inner = {name: found for name, one in section["properties"].items() if (found := _inner(one, known))}
     if path:
-        yield f"## {path}\n\n{section['description']}{_told(field)}\n"
+        yield f"## {path}\n\n{_told(field, section)}\n"
     yield "| key | value | default | |\n|---|---|---|---|"
     for name, one in section["properties"].items():
         if name not in inner:
@@ -52,12 +52,10 @@ def _section(
         yield from _section(f"{path}.{name}".lstrip("."), one, found, of_section, known)
 
 
-def _told(field: Schema) -> str:
-    """Return what a field says of the section that it is, beside what the section says of itself."""
-    words = " ".join(
-        [field.get("description", ""), "Null, unless it is given." * ({"type": "null"} in field.get("anyOf", []))]
-    )
-    return f"\n\n{words.strip()}" if words.strip() else ""
+def _told(field: Schema, section: Schema) -> str:
+    """Return what a field says of the section that it is, or else what the section says of itself."""
+    words: str = field.get("description") or section["description"]
+    return f"{words} Null, unless it is given." if {"type": "null"} in field.get("anyOf", []) else words
 
 
 def _inner(field: Schema, known: Mapping[str, Schema]) -> Schema | None:

@@ -37,7 +37,10 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 
 
 class AugmentParameters(Section):
-    """How the views of an example differ from it: it is mirrored, rotated, shifted, and then cut."""
+    """How the views of an example differ from it: it is mirrored, rotated, shifted, and then cut.
+
+    A name may stand for the whole section: none, digits, grey or colour.
+    """
 
     # The amounts of a view are stored as int8 and int16.
     shift: int = Field(
@@ -78,7 +81,10 @@ class AugmentParameters(Section):
 
 
 class TransferParameters(Section):
-    """What of the training part the students are trained on. The teachers are trained on all of it."""
+    """The transfer set: what the students are trained on of the training examples that are not held out.
+
+    The teachers are trained on all of these.
+    """
 
     classes: Members | None = Field(default=None, description="Whose examples, by id or name; null for all classes.")
     omit: Members | None = Field(default=None, description="Whose examples are left out, by id or name.")
@@ -144,9 +150,7 @@ class DataParameters(Section):
         description="Share of each class's training examples that no teacher or student is trained on; "
         "what the generalist confuses is measured there. With folds it is 0, and only then.",
     )
-    transfer: TransferParameters = Field(
-        default=TransferParameters(), description="The transfer set; all but the holdout unless this says otherwise."
-    )
+    transfer: TransferParameters = TransferParameters()
     memory_budget: float = Field(
         default=MEMORY_BUDGET,
         ge=0,
@@ -161,10 +165,7 @@ class DataParameters(Section):
         description="Fixed augmentations of each example; epoch e shows e mod views. Where an "
         "augmentation changes nothing, there is one.",
     )
-    augment: AugmentParameters = Field(
-        default=AugmentParameters(),
-        description="How the views are drawn: in words of its own, or by a name: none, digits, grey or colour.",
-    )
+    augment: AugmentParameters = AugmentParameters()
 
     @property
     def view_augment(self) -> AugmentParameters:

@@ -13,14 +13,12 @@ from stages.parameters.teachers import CombineParameters, SpecialistsParameters,
 class Parameters(Section):
     """Everything the stages know of the config."""
 
-    data: DataParameters = Field(description="The data set.")
-    generalist: TeacherParameters = Field(default=TeacherParameters(), description="The teacher over all classes.")
-    specialists: SpecialistsParameters = Field(
-        default=SpecialistsParameters(), description="The teachers over confusable classes."
-    )
-    combine: CombineParameters = Field(default=CombineParameters(), description="The combination of the teachers.")
-    targets: TargetsParameters = Field(default=TargetsParameters(), description="The table of the combined targets.")
-    student: StudentParameters = Field(default=StudentParameters(), description="The student.")
+    data: DataParameters
+    generalist: TeacherParameters = TeacherParameters()
+    specialists: SpecialistsParameters = SpecialistsParameters()
+    combine: CombineParameters = CombineParameters()
+    targets: TargetsParameters = TargetsParameters()
+    student: StudentParameters = StudentParameters()
     # YAML has lists only: read one as a tuple, which cannot change under a frozen model.
     controls: Annotated[tuple[Control, ...], AfterValidator(unique)] = Field(
         default=("hard", "generalist"),
@@ -39,7 +37,7 @@ class Parameters(Section):
         "holdout among them, by teachers that are trained so too. Nothing but the test split has judged it then; the "
         "others stay what was judged.",
     )
-    sweep: SweepParameters | None = Field(default=None, description="Settings of the students to choose from.")
+    sweep: SweepParameters | None = None
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -15,7 +15,9 @@ class StudentParameters(TrainingParameters):
     """The student, and with it the controls."""
 
     epochs: Epochs = 60
-    model: SmallModelParameters = Field(default=SmallModelParameters(), description="The network of the students.")
+    model: SmallModelParameters = Field(
+        default=SmallModelParameters(), description="The network of the students: a small one, where no width is given."
+    )
     temperature: Temperature = Field(default=4.0, description="Temperature of the soft targets.")
     alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
     match_frequencies: bool = Field(
