@@ -4,16 +4,14 @@ Times are not known here: tasks of one kind are alike, so that what an earlier o
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.recipe import canonical, plain, sha256
-from pipeline.stage import Effort, Facts, Task
-from stages import candidates, tables
-from stages.parameters import Parameters, TrainingParameters, default_count
-from stages.tasks import refit, shards_of, subset_name, transfer_size
-
-Known = Mapping[str, Facts]
+from pipeline.stage import Effort, Task
+from stages import assumptions, tables
+from stages.parameters import Parameters, TrainingParameters
+from stages.tasks import Known, refit, shards_of, subset_name, transfer_size
 
 PROCESS_BYTES = 600_000_000
 """Resident memory of a process that has imported torch and the stages, as measured with torch 2.15 on a CPU."""
@@ -58,59 +56,6 @@ class _Sizes:
         return (self.training + self.holdout) * self.image_bytes
 
 
-def assumed_data(
-    share: float, *, class_names: Sequence[str], class_counts: Sequence[int], test: int, image_shape: Sequence[int]
-) -> dict[str, Facts]:
-    """Return the facts, by task id, that the halves of a data set will hold, as far as sizes tell.
-
-    Args:
-        share: That is held out; 0 for nothing.
-        class_names: Of every class, in the order of the ids.
-        class_counts: Training examples of each class.
-        test: Number of test examples.
-        image_shape: Height, width and channels.
-    """
-    # As `stages.learning.split` holds them out.
-    holdout = sum(min(max(round(share * n), 1), n - 1) for n in class_counts) if share else 0
-    shared = {"class_names": list(class_names), "image_shape": list(image_shape)}
-    return {
-        "data[train]": shared | {"transfer": sum(class_counts) - holdout, "holdout": holdout},
-        "data[test]": shared | {"test": test},
-    }
-
-
-def assumed_subsets(parameters: Parameters, n_classes: int) -> dict[str, Facts]:
-    """Return facts, by task id, of subsets as many and as large as is asked for; of which classes is not known."""
-    wanted = parameters.specialists
-    sizes = [len(subset) for subset in wanted.listed.values()]
-    count = wanted.count or default_count(n_classes)
-    sizes = sizes or [wanted.size or max(2, math.ceil(n_classes / count))] * count
-    starts = [i * n_classes // len(sizes) for i in range(len(sizes))]
-    pairs = zip(starts, sizes, strict=True)
-    subsets = [sorted((start + j) % n_classes for j in range(size)) for start, size in pairs]
-    return {"subsets": {"subsets": [{"classes": subset} for subset in subsets]}}
-
-
-def assumed_transfer(parameters: Parameters, train: Facts) -> dict[str, Facts]:
-    """Return facts, by task id, of a transfer set of about the size that is asked for, if it is not everything.
-
-    Args:
-        parameters: The parameters of the run.
-        train: The facts of the training half, known or assumed.
-    """
-    wanted, n_classes = parameters.data.transfer, len(train["class_names"])
-    if wanted.is_everything:
-        return {}
-    n_wanted = len(wanted.classes or ()) or n_classes - len(wanted.omit or ())
-    return {"transfer": {"rows": max(1, round(train["transfer"] * wanted.fraction * n_wanted / n_classes))}}
-
-
-def assumed_choice(parameters: Parameters) -> dict[str, Facts]:
-    """Return facts, by task id, of a choice among the settings of a sweep: which one does not change the cost."""
-    first = {student.variant: student.settings for student in reversed(candidates.candidates(parameters))}
-    return {candidates.SWEEP: {"chosen": first}} if parameters.sweep else {}
-
-
 def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     """Return what a task is expected to take.
 
@@ -125,7 +70,7 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
     measure = _OTHERS.get(task.function) or _MEASURES.get(task.stage.removeprefix(refit.PREFIX))
     if measure is None or "data[train]" not in known:
         return Effort()
-    known = assumed_transfer(parameters, known["data[train]"]) | dict(known)
+    known = assumptions.transfer(parameters, known["data[train]"]) | dict(known)
     if task.stage.startswith(refit.PREFIX):
         known = refit.with_everything(known)
     return measure(task, parameters, _sizes(parameters, known))

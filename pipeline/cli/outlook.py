@@ -15,7 +15,7 @@ from pipeline.forecast import Cost, Forecast, Past, foresee
 from pipeline.graph import Graph
 from pipeline.runs import RunFolder, newest_first
 from pipeline.stage import Effort, Facts, Json, Task
-from stages import estimates
+from stages import assumptions, estimates
 from stages.parameters import resolved
 
 RUNS = 20
@@ -65,16 +65,16 @@ class Outlook:
         """Return facts that stand in for those that are not known yet; None before the data set has been looked at."""
         contents, train = self._composition.data.contents, self._facts.get("data[train]")
         if contents is not None:
-            data = estimates.assumed_data(self._parameters.data.holdout, **asdict(contents))
+            data = assumptions.data(self._parameters.data.holdout, **asdict(contents))
         elif train is not None:
             data = {}
         else:
             return None
         train = train or data["data[train]"]
         assumed = [
-            estimates.assumed_transfer(self._parameters, train),
-            estimates.assumed_subsets(self._parameters, len(train["class_names"])),
-            estimates.assumed_choice(self._parameters),
+            assumptions.transfer(self._parameters, train),
+            assumptions.subsets(self._parameters, len(train["class_names"])),
+            assumptions.choice(self._parameters),
         ]
         return {**data, **{name: facts for part in assumed for name, facts in part.items()}}
 

@@ -23,7 +23,7 @@ from pipeline.planner import Step, listed, plan
 from pipeline.progress_words import says_more
 from pipeline.runner import Scope
 from pipeline.stage import Json, Stage
-from stages.tasks import OPEN_SUBSETS
+from stages.assumptions import OPEN_SUBSETS
 
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""

@@ -4,13 +4,12 @@ Every function takes the parameters and the facts known so far (by task id), and
 """
 
 from stages.tasks.data import data, data_content, models, transfer, views
-from stages.tasks.shared import OPEN_SUBSETS, SHARD_BYTES, Known, shards_of, subset_name, transfer_size
+from stages.tasks.shared import SHARD_BYTES, Known, shards_of, subset_name, transfer_size
 from stages.tasks.soft_targets import combined, imported, imports, targets
 from stages.tasks.students import evaluate, report, student, sweep
 from stages.tasks.teachers import calibration, confusion, fold, generalist, given, specialist, subsets
 
 __all__ = [
-    "OPEN_SUBSETS",
     "SHARD_BYTES",
     "Known",
     "calibration",

@@ -13,9 +13,6 @@ Range = tuple[int, int]
 SHARD_BYTES = 32 * 2**20
 """Size of a shard of the generalist's table. It decides the recipes, so no setting of the machine may change it."""
 
-OPEN_SUBSETS: tuple[Known, ...] = ({"subsets": {"subsets": []}}, {"subsets": {"subsets": [{"classes": [0, 1]}]}})
-"""Two ways in which subsets may turn out that share nothing: what is done with both is done whatever is found."""
-
 
 def shards_of(n_examples: int, n_classes: int, shard_bytes: int = SHARD_BYTES) -> list[Range]:
     """Return the ranges of examples that make the shards of one view.

@@ -1,13 +1,11 @@
 """What tasks are expected to take. What they do take is compared with it in tests/pipeline/cli/test_planned.py."""
 
-import numpy as np
 import pytest
 
 from pipeline.graph import Graph
 from pipeline.stage import Task
 from pipeline.store import Store
-from stages import STAGES, estimates
-from stages.learning.split import split_holdout
+from stages import STAGES, assumptions, estimates
 from stages.parameters import Parameters
 
 SOURCE = {"source": {"digest": "d" * 64}}
@@ -18,14 +16,14 @@ def parameters(**sections):
 
 
 def known(wanted, n_classes=10, n=100):
-    data = estimates.assumed_data(
+    data = assumptions.data(
         wanted.data.holdout,
         class_names=[str(c) for c in range(n_classes)],
         class_counts=[n] * n_classes,
         test=50,
         image_shape=[8, 8, 1],
     )
-    return SOURCE | data | estimates.assumed_subsets(wanted, n_classes)
+    return SOURCE | data | assumptions.subsets(wanted, n_classes)
 
 
 SECTIONS = {"generalist": "generalist", "specialist": "specialists", "student": "student"}
@@ -35,31 +33,6 @@ def training(wanted, stage, identity="", **others):
     """Return a task that trains as the config says."""
     section = SECTIONS[stage.removeprefix("refit-")]
     return Task(stage, identity, parameters={section: getattr(wanted, section)} | others)
-
-
-def test_assumed_holdout_is_what_is_held_out():
-    wanted = parameters(data={"source": "npz:x.npz", "holdout": 0.17})
-    counts = [2, 3, 10, 101, 7]
-    labels = np.repeat(np.arange(5), counts)
-    facts = estimates.assumed_data(
-        wanted.data.holdout, class_names=list("abcde"), class_counts=counts, test=3, image_shape=[2, 2, 1]
-    )
-    assert facts["data[train]"]["holdout"] == split_holdout(labels, 0.17, seed=5).sum()
-    assert facts["data[train]"]["transfer"] + facts["data[train]"]["holdout"] == len(labels)
-
-
-@pytest.mark.parametrize(
-    ("specialists", "sizes"),
-    [
-        ({"count": 3}, [4, 4, 4]),
-        ({"count": 4, "size": 6}, [6] * 4),
-        ({"method": "manual", "subsets": [[0, 1], [2, 3, 4]]}, [2, 3]),
-    ],
-)
-def test_assumed_subsets_are_as_many_and_as_large_as_asked_for(specialists, sizes):
-    subsets = estimates.assumed_subsets(parameters(specialists=specialists), 10)["subsets"]["subsets"]
-    assert [len(set(subset["classes"])) for subset in subsets] == sizes
-    assert len({tuple(subset["classes"]) for subset in subsets}) == len(sizes)
 
 
 @pytest.mark.parametrize(

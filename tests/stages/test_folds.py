@@ -5,7 +5,19 @@ import pytest
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Task, Work
-from stages import confusion, data, estimates, folds, generalist, network, specialist, student, subsets, views
+from stages import (
+    assumptions,
+    confusion,
+    data,
+    estimates,
+    folds,
+    generalist,
+    network,
+    specialist,
+    student,
+    subsets,
+    views,
+)
 from stages.parameters import ModelParameters, Parameters, TeacherParameters, TrainingParameters
 from stages.shown import Pixels
 from tests.stages.conftest import AUGMENT, STUDENT
@@ -38,7 +50,7 @@ def test_load_deals_out_and_holds_nothing_out(dealt):
 def test_what_a_dealt_out_half_takes_is_foreseen(dealt):
     wanted = Parameters.model_validate({"data": {"source": "npz:x.npz", "folds": 3}})
     shape = dealt.facts["image_shape"]
-    known = estimates.assumed_data(0.0, class_names="abcde", class_counts=[60] * 5, test=1, image_shape=shape)
+    known = assumptions.data(0.0, class_names="abcde", class_counts=[60] * 5, test=1, image_shape=shape)
     task = Task("data", "train", parameters={"data.folds": 3})
     effort = estimates.effort(task, wanted, {"source": {"digest": "d"}, **known})
     assert effort.least_bytes == sum(array.nbytes for array in dealt.arrays.values())
