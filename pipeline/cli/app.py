@@ -96,12 +96,13 @@ def run(
 
     Example: python -m pipeline run pipeline.yaml --set student.epochs=80
     """
-    from pipeline.cli import planned, selection  # noqa: PLC0415
+    from pipeline.cli import plan as planning  # noqa: PLC0415
     from pipeline.cli import run as command  # noqa: PLC0415
+    from pipeline.cli import selection  # noqa: PLC0415
 
     selected = selection.select(only=only, until=until, force=force or [], keep_going=bool(keep_going))
     if dry_run:
-        planned.show(config, overrides or [], selected, as_json=False)
+        planning.show(config, overrides or [], selected, as_json=False)
     else:
         command.execute(config, overrides or [], selected)
 
@@ -114,10 +115,11 @@ def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, a
 
     Example: python -m pipeline plan pipeline.yaml --set specialists.count=4
     """
-    from pipeline.cli import planned, selection  # noqa: PLC0415
+    from pipeline.cli import plan as command  # noqa: PLC0415
+    from pipeline.cli import selection  # noqa: PLC0415
 
     selected = selection.select(only=None, until=None, force=force or [], keep_going=False)
-    planned.show(config, overrides or [], selected, as_json=bool(as_json))
+    command.show(config, overrides or [], selected, as_json=bool(as_json))
 
 
 @app.command()

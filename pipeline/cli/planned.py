@@ -1,69 +1,20 @@
-"""`plan` and `run --dry-run`: what a run would do about every task, why, and what it will take."""
+"""What a run would do about every task, why, and what it will take."""
 
-import textwrap
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from rich.console import Console
-from rich.text import Text
 
 from pipeline import room
-from pipeline.amounts import duration, rough_duration, size
-from pipeline.cli.compose import Composition, compose
+from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
-from pipeline.cli.tables import say
 from pipeline.errors import ConfigError
 from pipeline.executor import RayOptions, demand, expects_gpus
 from pipeline.forecast import Estimate, Forecast
 from pipeline.graph import Graph
-from pipeline.planner import Step, listed, plan
-from pipeline.progress_words import says_more
+from pipeline.planner import Step, plan
 from pipeline.runner import Scope
 from pipeline.stage import Json, Stage
 from stages.assumptions import OPEN_SUBSETS
-
-FOLDED = 8
-"""So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
-
-NAME, NEEDS, ACTION, AMOUNT = 30, 15, 5, 9
-"""Columns of a task's name, of what it takes of a node, of what is done about it, and of each amount."""
-
-_WHOLE = NAME + NEEDS + ACTION + 2 + 3 * AMOUNT
-"""Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
-_LEAST = _WHOLE - NEEDS - AMOUNT
-
-STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
-"""How the actions are shown."""
-
-WIDER = 18
-"""Columns that names of classes get beside a specialist's where there is room."""
-
-MEMORY = 1
-"""The place of the memory among the amounts."""
-
-
-def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_json: bool) -> None:
-    """Print what a run would do.
-
-    Raises:
-        ConfigError: The config is wrong, or the inputs of a stage to be done alone are not there.
-        StoreError: What is to be kept certainly does not fit; raised when all is printed.
-    """
-    # Its files have to be read for their digest anyway.
-    composition = compose(config, overrides, load=True)
-    check_inputs(composition, selection)
-    graph = composition.graph(selection.until)
-    with composition.placing():
-        planned = look(composition, graph, selection.scope(list(graph.stages)))
-    if as_json:
-        Console().print_json(data=planned.as_json(composition))
-    else:
-        _print(planned, composition)
-    if planned.forecast is not None:
-        room.check_disk(planned.forecast, composition.store.location, room.free_disk(composition.store.location))
 
 
 def check_inputs(composition: Composition, selection: Selection) -> None:
@@ -192,116 +143,3 @@ def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:
 
 def _facts(estimate: Estimate | None) -> dict[str, Json]:
     return asdict(estimate) if estimate else dict.fromkeys(("tasks", "seconds", "least_bytes", "most_bytes", "memory"))
-
-
-def _print(planned: Planned, composition: Composition) -> None:
-    console = Console()
-    headings = _columns(console.width, "task, and why", "", "needs", "time", "memory", "writes")
-    console.print(Text(headings, style="bold"))
-    for steps in _folded(planned.steps):
-        _print_steps(console, planned, steps)
-    say("")
-    say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
-    for line in _totals(planned.forecast, composition) if planned.forecast else ():
-        say(line)
-
-
-def _open(planned: Planned) -> str:
-    """Return what is to be said of the tasks that are not decided yet, if there are any."""
-    if not planned.deciding:
-        return ""
-    number = "those" if planned.n_open is None else f"about {planned.n_open}"
-    return f", and {number} that {listed(planned.deciding)} decide{'s' if len(planned.deciding) == 1 else ''}"
-
-
-def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
-    """Yield what is shown together: tasks without a name of which the same is said, or very many of a stage."""
-    sizes = Counter((step.stage, step.action) for step in steps)
-    groups: dict[tuple[str, ...], list[Step]] = {}
-    for step in steps:
-        is_one_of_many = sizes[step.stage, step.action] > FOLDED
-        which = (step.id,) if step.title else () if is_one_of_many else tuple(step.reasons)
-        groups.setdefault((step.stage, step.action, *which), []).append(step)
-    yield from groups.values()
-
-
-def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> None:
-    first, estimates = steps[0], [planned.estimate(step) for step in steps]
-    n_tasks = sum(estimate.tasks if estimate else 1 for estimate in estimates)
-    name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
-    if says_more(first.title, first.id):
-        name += f" {first.title}"
-    amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action != "reuse" else []
-    line = Text(_columns(console.width, name, first.action, *amounts))
-    start = _name_width(console.width) + 1
-    line.stylize(STYLES[first.action], start, start + ACTION)
-    console.print(line)
-    reasons = list(dict.fromkeys("; ".join(step.reasons) for step in steps if step.reasons))
-    if len(reasons) > 3:
-        reasons = [*reasons[:2], f"and {len(reasons) - 2} reasons more"]
-    for reason in reasons:
-        told = textwrap.fill(reason, max(40, console.width), initial_indent="    ", subsequent_indent="    ")
-        console.print(Text(told, style="dim"))
-
-
-def _reserved(needs: Mapping[str, float]) -> str:
-    return ", ".join(size(amount) if name == "memory" else f"{amount:g} {name}" for name, amount in needs.items())
-
-
-def _columns(width: int, name: str, action: str, *amounts: str) -> str:
-    """Return a line; where it would not fit the terminal, without what a task needs and its memory."""
-    needs, *others = amounts or ("",)
-    if width < _WHOLE:
-        needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
-    else:
-        needs = f"{needs:{NEEDS}}"
-    columns = _name_width(width)
-    return (
-        f"{_cut(name, columns):{columns}} {action:{ACTION}} {needs}{''.join(f'{a:>{AMOUNT}}' for a in others)}".rstrip()
-    )
-
-
-def _name_width(width: int) -> int:
-    """Return the columns of a task's name: more on a wide terminal, and on a narrow one what the others leave."""
-    if width >= _WHOLE:
-        return NAME + (WIDER if width >= _WHOLE + WIDER else 0)
-    return max(12, min(NAME, NAME + width - _LEAST))
-
-
-def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
-    """Return time, memory and bytes to write of tasks together, as text; nothing of what takes nothing."""
-    known = [estimate for estimate in estimates if estimate is not None]
-    if len(known) < len(estimates):
-        return []
-    seconds = [estimate.seconds for estimate in known if estimate.seconds is not None]
-    most = [estimate.most_bytes for estimate in known if estimate.most_bytes is not None]
-    memory = [estimate.memory for estimate in known if estimate.memory is not None]
-    return [
-        duration(sum(seconds)).replace(" min", "m").replace(" s", "s").replace(" h", "h")
-        if len(seconds) == len(known)
-        else "?",
-        size(max(memory)) if memory else "?",
-        size(sum(most)) if len(most) == len(known) else "?",
-    ]
-
-
-def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
-    total, cpus = forecast.total, cpus_of(composition.config.ray)
-    if forecast.whole_seconds is not None:
-        yield f"time: about {rough_duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
-    elif total.seconds is not None and forecast.is_complete:
-        yield f"time: about {rough_duration(total.seconds)} of work, shared by the cluster"
-    elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
-        yield "time: unknown, for no run has done the like"
-    elif forecast.untimed:
-        yield f"time: unknown for {', '.join(forecast.untimed)}, for no run has done the like"
-    location = composition.store.location
-    free = room.free_disk(location)
-    least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"
-    most = f"{size(total.most_bytes)} at most" if total.most_bytes is not None else least
-    yield f"to write: {most}" + (f"; {size(free)} free in {location}" if free is not None else "")
-    yield from (f"warning: {message}" for message in warnings_of(forecast, location, composition.config.ray))
-
-
-def _cut(text: str, columns: int) -> str:
-    return text if len(text) <= columns else f"{text[: columns - 3]}..."
