@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import completion
+from pipeline.cli import completion, store_commands, targets_commands
 from pipeline.cli.options import (
     AsJson,
     ConfigPath,
@@ -18,9 +18,7 @@ from pipeline.cli.options import (
     RunName,
     RunsFolder,
     RunStore,
-    StoreArgument,
     StorePath,
-    TableKey,
     Until,
 )
 from pipeline.errors import PipelineError
@@ -31,16 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-store_app = typer.Typer(
-    help="Look after the store of results: verify it, show what takes the room (du), prune it.", no_args_is_help=True
-)
-app.add_typer(store_app, name="store")
-
-targets_app = typer.Typer(
-    help="List and show soft-target tables, export them as files, and import those of other teachers.",
-    no_args_is_help=True,
-)
-app.add_typer(targets_app, name="targets")
+app.add_typer(store_commands.app, name="store")
+app.add_typer(targets_commands.app, name="targets")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -284,107 +274,3 @@ def env(store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
     from pipeline.cli import env as command  # noqa: PLC0415
 
     command.env(store, as_json=bool(as_json))
-
-
-@store_app.command()
-def verify(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
-    """Check every object and manifest, and that everything a finished run names is there. Exit code 1 if not.
-
-    Example: python -m pipeline store verify .pipeline
-    """
-    from pipeline.cli import store as command  # noqa: PLC0415
-
-    raise typer.Exit(command.check(store, as_json=bool(as_json)))
-
-
-@store_app.command()
-def prune(
-    store: StoreArgument = ".pipeline",
-    days: Annotated[float, typer.Option(help="Keep what runs of this many days name.")] = 30.0,
-    grace: Annotated[float, typer.Option(help="Keep what was written within this many days.")] = 1.0,
-    delete: Annotated[bool | None, typer.Option("--yes", help="Delete it; otherwise it is only shown.")] = None,
-    as_json: AsJson = None,
-) -> None:
-    """Show what no run of the last days names, and delete it with --yes.
-
-    Example: python -m pipeline store prune --days 30 --yes
-    """
-    from pipeline.cli import store as command  # noqa: PLC0415
-
-    command.prune(store, days=days, grace=grace, delete=bool(delete), as_json=bool(as_json))
-
-
-@store_app.command()
-def du(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
-    """Show what takes the room: by stage, by run, what only one run uses, and what `prune` would free.
-
-    Example: python -m pipeline store du
-    """
-    from pipeline.cli import store as command  # noqa: PLC0415
-
-    command.du(store, as_json=bool(as_json))
-
-
-@targets_app.command("list")
-def list_targets(store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
-    """List the soft-target tables of all finished runs.
-
-    Example: python -m pipeline targets list
-    """
-    from pipeline.cli import targets  # noqa: PLC0415
-
-    targets.list_tables(store, as_json=bool(as_json))
-
-
-@targets_app.command("show")
-def show_targets(key: TableKey, store: StorePath = ".pipeline", as_json: AsJson = None) -> None:
-    """Show all that is known of a table: rows, encoding, statistics, where it comes from.
-
-    Example: python -m pipeline targets show digits:generalist
-    """
-    from pipeline.cli import targets  # noqa: PLC0415
-
-    targets.show(store, key, as_json=bool(as_json))
-
-
-@targets_app.command("import")
-def import_targets(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An .npy file (rows, columns), or Parquet.")],
-    *,
-    run: Annotated[str, typer.Option(metavar="RUN", help="A run on the data that the rows are of.")],
-    name: Annotated[str | None, typer.Option(help="What the table is called; the file's name by default.")] = None,
-    examples: Annotated[Path | None, typer.Option(metavar="NPY", help="Each row's example, a position.")] = None,
-    views: Annotated[Path | None, typer.Option(metavar="NPY", help="Each row's view; any view by default.")] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Each column's class, null for the dustbin: a list or a file.")
-    ] = None,
-    values: Annotated[str | None, typer.Option(help="What the numbers are: logits, log-probs or probs.")] = None,
-    replace: Annotated[bool | None, typer.Option("--replace", help="Take the name of other content.")] = None,
-    store: StorePath = ".pipeline",
-    as_json: AsJson = None,
-) -> None:
-    """Bring somebody's logits into the store, for runs to use as one more teacher.
-
-    Example: python -m pipeline targets import clip.npy --run digits --classes '["three", "eight", null]'
-    """
-    from pipeline.cli import imports  # noqa: PLC0415
-
-    files = imports.Files(file, values, examples, views, classes)
-    imports.bring(store, run, name, files, replace=bool(replace), as_json=bool(as_json))
-
-
-@targets_app.command("export")
-def export_targets(
-    key: TableKey,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
-    form: Annotated[str, typer.Option("--format", help="npy, or parquet, which needs pyarrow.")] = "npy",
-    store: StorePath = ".pipeline",
-    as_json: AsJson = None,
-) -> None:
-    """Write a table as plain files, with a data card.
-
-    Example: python -m pipeline targets export digits --to soft_targets
-    """
-    from pipeline.cli import targets  # noqa: PLC0415
-
-    targets.export(store, key, to, form, as_json=bool(as_json))
