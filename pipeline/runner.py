@@ -8,6 +8,7 @@ from pipeline.awaited import Awaited
 from pipeline.errors import DamagedError, StageError, StoreError
 from pipeline.events import Events
 from pipeline.executor import Executor
+from pipeline.faults import Faults
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
 from pipeline.stage import Effort, Json, RunSummary, Stage, Task, imported
@@ -91,14 +92,14 @@ class Runner:
     _submitted: set[str] = field(default_factory=set)
     _made: dict[str, float] = field(default_factory=dict)
     _reused: set[str] = field(default_factory=set)
-    _faults: dict[str, str] = field(default_factory=dict)
-    _dropped: dict[str, str] = field(default_factory=dict)
     _repairs: dict[str, int] = field(default_factory=dict)
     _told: dict[str, Json] = field(default_factory=dict)
     _awaited: Awaited = field(init=False)
+    _faults: Faults = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing awaited."""
+        """Begin with nothing awaited, and nothing gone wrong."""
+        self._faults = Faults(self.scope.droppable)
         self._awaited = Awaited(WorkClaims(self.store.files, self.run_name))
 
     def run(self) -> dict[str, bytes]:
@@ -144,7 +145,7 @@ class Runner:
     def _take_kept(self) -> None:
         """Take what is in the store and can be relied on."""
         while True:
-            skip = {*self._submitted, *self._faults, *self._awaited.resting()}
+            skip = {*self._submitted, *self._faults.failed, *self._awaited.resting()}
             self.graph.advance(
                 fresh=self.scope.fresh, skip=skip, on_damage=lambda error: self._repair(error.key, str(error))
             )
@@ -192,13 +193,12 @@ class Runner:
             if task.stage in self.scope.stages
             and self.graph.stages[task.stage].kept
             and task.id not in self._submitted
-            and task.id not in self._faults
+            and task.id not in self._faults.failed
             and task.id not in awaited
         ]
         if self._is_stopping():
             # What has the same standing as the failed task still runs: its result is wanted by the next run.
-            failed = {name.split("[")[0] for name in self._faults}
-            tasks = [task for task in tasks if task.stage in failed]
+            tasks = [task for task in tasks if task.stage in self._faults.stages]
         return tasks
 
     def _submit(self, task: Task) -> None:
@@ -257,30 +257,17 @@ class Runner:
 
     def _is_stopping(self) -> bool:
         """Return whether a fault keeps new stages from beginning."""
-        return bool(self._faults) and not self.scope.keep_going
+        return bool(self._faults.failed) and not self.scope.keep_going
 
     def _fail(self, outcome: Outcome) -> None:
         task = outcome.task
-        others = self.graph.tasks_of(task.stage)
-        is_dropped = task.stage in self.scope.droppable and any(other.id != task.id for other in others)
-        fault = outcome.fault
+        has_others = any(other.id != task.id for other in self.graph.tasks_of(task.stage))
+        is_dropped = self._faults.add(task, outcome.fault, has_others=has_others)
         if is_dropped:
             self.graph.drop(task)
-            self._dropped[task.id] = fault
-        else:
-            fault += self._why_not_dropped(task)
-            self._faults[task.id] = fault
+        told = self._faults.dropped if is_dropped else self._faults.failed
         event = "task_dropped" if is_dropped else "task_failed"
-        self.events.tell(event, task=task.id, fault=fault, details=outcome.details)
-
-    def _why_not_dropped(self, task: Task) -> str:
-        """Return why a run that goes on without such tasks cannot go on without this one; nothing of other runs."""
-        if task.stage not in self.scope.droppable:
-            return ""
-        faults = {name: fault for name, fault in self._dropped.items() if name.startswith(f"{task.stage}[")}
-        others = ", ".join(f"{name} ({fault.splitlines()[0]})" for name, fault in faults.items())
-        like = f" as {others} {'was' if len(faults) == 1 else 'were'}" if others else ""
-        return f"; it cannot be dropped{like}: what follows needs one of {task.stage} at least"
+        self.events.tell(event, task=task.id, fault=told[task.id], details=outcome.details)
 
     def _repair(self, key: str, message: str) -> None:
         self.events.tell("warning", message=f"{message}; it is made again")
@@ -295,21 +282,13 @@ class Runner:
             self.events.tell("task_lost", task=task.id)
 
     def _check_all_done(self) -> None:
-        self._raise_faults()
+        self._faults.check()
         lacking = self.graph.missing_inputs(self.scope.stages)
         if lacking:
             raise StageError(
                 f"{', '.join(sorted(self.scope.stages))}: the inputs of a stage run on its own must be in the store;"
                 f" missing are {', '.join(lacking)}: run without --only first"
             )
-
-    def _raise_faults(self) -> None:
-        """Raise what went wrong; what went wrong with several tasks in the same way is told once."""
-        names: dict[str, list[str]] = {}
-        for name, fault in self._faults.items():
-            names.setdefault(fault, []).append(name)
-        if names:
-            raise StageError("\n".join(f"{', '.join(who)}: {fault}" for fault, who in names.items()))
 
     def _files(self) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
@@ -318,7 +297,7 @@ class Runner:
                 continue
             for task in self.graph.tasks_of(stage.name):
                 files |= self._written(stage, task)
-        self._raise_faults()
+        self._faults.check()
         return files
 
     def _written(self, stage: Stage, task: Task) -> dict[str, bytes]:
