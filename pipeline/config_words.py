@@ -110,6 +110,8 @@ def _shape_hint(error: ErrorDetails, schema: type[BaseModel]) -> str:
     if rule == A_LIST:
         return _list_hint(value, None if isinstance(location[-1], int) else entry_of(schema, location))
     section = section_at(schema, location) if has_section(schema, location) else None
+    if isinstance(location[-1], int):
+        section = entry_of(schema, location[:-1])
     return _section_hint(value, section) if rule == A_SECTION else ""
 
 

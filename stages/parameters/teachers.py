@@ -162,6 +162,8 @@ class SpecialistsParameters(TrainingParameters):
     @classmethod
     def _listed_with_manual_alone(cls, subsets: Subsets | None, info: ValidationInfo) -> Subsets | None:
         """Return the subsets where they agree with the method, the count and the size."""
+        if "given" not in info.data:  # which has a fault of its own
+            return subsets
         method, count, size = (info.data.get(name) for name in ("method", "count", "size"))
         given = [one.subset for one in info.data.get("given", ())]
         if method is not None and (subsets is None and not given) == (method == "manual"):

@@ -46,6 +46,10 @@ from stages.parameters import (
             "specialists.subsets: must be a list of lists of classes; got [cat, 5]; did you mean [[cat, 5]]?",
         ),
         (
+            "{source: 'npz:x'}\nspecialists: {from: [a.pt]}",
+            "specialists.from[0]: must be a section of keys and values; got 'a.pt'; did you mean {weights: a.pt}?",
+        ),
+        (
             "{source: 'npz:x'}\nspecialists: {from: a.pt}",
             "specialists.from: must be a list, such as [a, b]; got 'a.pt'; did you mean [{subset: ..., weights: ...}]?",
         ),
@@ -196,4 +200,5 @@ def test_parameters_name_the_fault(tmp_path, text, message):
     path.write_text(f"data: {text}")
     with pytest.raises(ConfigError) as caught:
         load(path, Parameters)
-    assert str(caught.value).split(": ", 1)[1].endswith(message)
+    (told,) = str(caught.value).splitlines()
+    assert told.endswith(message)
