@@ -97,7 +97,7 @@ def _kept_controls(run: KeptRun, seed: int, kept: Path) -> dict[str, Any]:
     teachers = {name: key for name, key in run.keys.items() if name.partition("[")[0] in ("generalist", "specialist")}
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
-        if found["teachers"] == teachers:
+        if found.get("teachers") == teachers:
             return found
     found = {"teachers": teachers} | _trained_controls(run, seed)
     kept.write_text(json.dumps(found))

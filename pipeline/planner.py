@@ -1,7 +1,8 @@
 """What a run would do, and why, without doing any of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.config import changed
 from pipeline.graph import Graph
@@ -52,15 +53,29 @@ def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]
         The steps. What depends on results that are not there yet is one step for each stage.
     """
     graph.advance(fresh=fresh)
-    return [step for stage in graph.stages.values() for step in _steps(graph, stage, fresh, history)]
+    steps: list[Step] = []
+    deciding: dict[str, Sequence[str]] = {}
+    for stage in graph.stages.values():
+        for step in _steps(graph, stage, fresh, history, deciding):
+            steps.append(step)
+            deciding[step.id] = step.decided_by
+    return steps
 
 
-def _steps(graph: Graph, stage: Stage, fresh: frozenset[str], history: History) -> Iterator[Step]:
+def _steps(
+    graph: Graph, stage: Stage, fresh: frozenset[str], history: History, deciding: Mapping[str, Sequence[str]]
+) -> Iterator[Step]:
+    """Yield the steps of a stage, from what decides those before it, by task or stage."""
     for task in graph.tasks_of(stage.name):
-        is_done = task.id in graph.results
-        reasons = () if is_done else tuple(_reasons(graph, stage, task, fresh, history))
-        action = "reuse" if is_done else "run"
-        yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers)
+        if task.id in graph.results:
+            yield Step(task.id, stage.name, "reuse", (), task.title, task.threads, task.workers)
+            continue
+        # What it reads may be another task of an open stage, with a result that is kept, and so then is its own.
+        read = task.input_ids if stage.kept else ()
+        open_stages = _union(deciding.get(name, deciding.get(name.partition("[")[0], ())) for name in read)
+        action = "open" if open_stages else "run"
+        reasons = (_decided(open_stages),) if open_stages else tuple(_reasons(graph, stage, task, fresh, history))
+        yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers, open_stages)
     if not graph.is_unfolded(stage.name):
         yield _undecided(graph, stage)
 
@@ -70,8 +85,16 @@ def _undecided(graph: Graph, stage: Stage) -> Step:
     if not stage.kept:
         return Step(stage.name, stage.name, "run", (WRITTEN,))
     open_stages = [name for name in stage.decided_by if not graph.is_complete(name)]
-    reason = f"known once {listed(open_stages)} {'is' if len(open_stages) == 1 else 'are'} done"
-    return Step(stage.name, stage.name, "open", (reason,), decided_by=open_stages)
+    return Step(stage.name, stage.name, "open", (_decided(open_stages),), decided_by=open_stages)
+
+
+def _decided(stages: Sequence[str]) -> str:
+    return f"decided by {listed(stages)}"
+
+
+def _union(names: Iterable[Sequence[str]]) -> list[str]:
+    """Return all names, each once, in their order."""
+    return list(dict.fromkeys(chain.from_iterable(names)))
 
 
 def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:

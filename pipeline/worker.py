@@ -115,7 +115,8 @@ def _guarded(job: Job, do: Callable[[Callable[[str], None]], Outcome]) -> Outcom
     """Return the outcome of what is called with something that warns, and make one of what it raises."""
     warnings: list[str] = []
     try:
-        outcome = do(warnings.append)
+        with heap.kept():
+            outcome = do(warnings.append)
     except DamagedError as error:
         outcome = Outcome(job.task, lost=(error.key,), fault=str(error))
     except Exception as error:  # noqa: BLE001  # whatever a stage raises is a fault of that stage, told by its name
@@ -183,8 +184,7 @@ def _call(
     function = imported(job.task.function or job.stage.function)
     work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn), team)
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
-    with heap.kept():
-        artifact: Artifact = function(**load_inputs(store, job.inputs), **job.task.arguments, work=work)
+    artifact: Artifact = function(**load_inputs(store, job.inputs), **job.task.arguments, work=work)
     return artifact, time.perf_counter() - started
 
 

@@ -77,7 +77,7 @@ def _open(planned: Planned) -> str:
     if not planned.deciding:
         return ""
     number = "those" if planned.n_open is None else f"about {planned.n_open}"
-    return f", and {number} that {listed(planned.deciding)} decide{'s' if len(planned.deciding) == 1 else ''}"
+    return f", and {number} that depend on {listed(planned.deciding)}"
 
 
 def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:

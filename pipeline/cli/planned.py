@@ -81,7 +81,7 @@ class Planned:
 
     @property
     def n_run(self) -> int:
-        """The number of tasks that are certainly to be done."""
+        """The number of tasks to be done, as far as that is decided."""
         return sum(step.action == "run" for step in self.steps)
 
     @property
@@ -136,7 +136,7 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:
     """Return whether a step stands for a stage that is not decided yet, and is known to get no tasks."""
-    if forecast is None or not forecast.is_complete or step.action != "open":
+    if forecast is None or not forecast.is_complete or step.action != "open" or step.id in graph.tasks:
         return False
     return forecast.of_stage(step.stage, but=graph.tasks).tasks == 0
 

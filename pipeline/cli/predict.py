@@ -159,9 +159,10 @@ def _seen(
     for name in names:
         file = _opened(name, stdin)
         try:
+            # Of the header, for a JPEG may be decoded at a part of its size.
+            header = pictures.read_header(file, _shown(name))
             picture = pictures.read(file, _shown(name), model.image_size)
             read.append(pictures.pixels(picture, model.image_size, model.channels))
-            header = pictures.read_header(file, _shown(name))  # a JPEG may have been decoded at a part of its size
         except LearningError as error:
             text = str(error)
             faults.append(text if text.startswith(_shown(name)) else f"{_shown(name)}: {text}")

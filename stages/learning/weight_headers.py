@@ -15,7 +15,7 @@ _PICKLE = b"\x80"
 
 
 def check(path: Path) -> None:
-    """Check that a file is whole and of the format that its ending names.
+    """Check that a file is of the format that its ending names, and one of safetensors whole.
 
     Args:
         path: A file that ends in one of `model_files.WEIGHTS`.
@@ -30,7 +30,7 @@ def check(path: Path) -> None:
         got = _what_else(path)
     except OSError as error:
         raise LearningError(f"{path} must be a file that can be read; got: {error.strerror or error}") from error
-    rule = "a whole file of safetensors" if is_safetensors else "a whole file that torch.save wrote"
+    rule = "a whole file of safetensors" if is_safetensors else "a file that torch.save wrote"
     raise LearningError(f"{path} must be {rule}; got {got}")
 
 
@@ -51,10 +51,13 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _is_of_torch(path: Path) -> bool:
-    """Return whether a file is an archive with a pickle in it, or the pickle alone that it once was."""
+    """Return whether a file is an archive that lists a pickle, or begins as the pickle alone that it once was."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
+        except zipfile.BadZipFile:
+            return False
     with path.open("rb") as file:
         return file.read(1) == _PICKLE
 

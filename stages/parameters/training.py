@@ -57,7 +57,7 @@ class ModelParameters(Section):
         """Give a width to the networks that have one, where nothing is said of it."""
         if not isinstance(values, dict) or values.get("width") is not None or values.get("hidden") is not None:
             return values
-        return values | {"width": cls.DEFAULT_WIDTH} if values.get("name", "cnn") in {"cnn", "mlp"} else values
+        return values | {"width": cls.DEFAULT_WIDTH} if values.get("name", "cnn") in ("cnn", "mlp") else values
 
     @field_validator("width", "hidden", "dropout", "input_dropout")
     @classmethod

@@ -34,7 +34,7 @@ def test_plan_of_a_first_run_says_what_decides_the_rest(tmp_path: Path) -> None:
     steps = plan_of(tmp_path)
     assert list(steps) == ["base", "parts", "total", "page"]
     assert steps["base"].reasons == ("never done before",)
-    assert (steps["parts"].action, steps["parts"].reasons) == ("open", ("known once base is done",))
+    assert (steps["parts"].action, steps["parts"].reasons) == ("open", ("decided by base",))
     assert [step.id for step in steps.values() if step.action == "run"] == ["base", "page"]
     assert steps["total"].decided_by == ["base"]
 

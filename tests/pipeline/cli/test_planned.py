@@ -27,10 +27,12 @@ def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     done = command("plan", "tiny.yaml")
     assert done.code == 0
     assert "data (2 tasks) " in done.out
-    assert re.search(r"\nspecialist \(2 tasks\) +open +1 CPU .*\n    known once data and subsets are done\n", done.out)
+    assert re.search(r"\nspecialist \(2 tasks\) +open +1 CPU .*\n    decided by data and subsets\n", done.out)
     assert re.search(r"\nreport +run +1 CPU\n    written by every run\n", done.out)
     known = ("data[train]", "data[test]", "views[0]", "generalist", "confusion", "report")
-    counted = f"\n0 to reuse, {len(known)} to run, and about {len(ALL) + 1 - len(known)} that data and subsets decide\n"
+    counted = (
+        f"\n0 to reuse, {len(known)} to run, and about {len(ALL) + 1 - len(known)} that depend on data and subsets\n"
+    )
     assert f"{counted}time: unknown, for no run has done the like\n" in done.out
     assert not (project / "store").exists()
     assert not (project / "runs").exists()
@@ -53,7 +55,8 @@ def test_plan_reuses_what_is_the_same_whatever_the_subsets_will_be(finished: Pat
     assert steps["targets[generalist/0.0]"]["action"] == steps["student[generalist]"]["action"] == "reuse"
     assert (steps["targets"]["action"], steps["targets"]["tasks"]) == ("open", 2)  # one of each specialist
     assert steps["subsets"]["action"] == "run"
-    assert "\n7 to reuse, 3 to run, and about 6 that subsets decides\n" in command("plan", "tiny.yaml", *changes).out
+    assert (steps["student[distilled]"]["action"], steps["student[distilled]"]["decided_by"]) == ("open", ["subsets"])
+    assert "\n7 to reuse, 2 to run, and about 7 that depend on subsets\n" in command("plan", "tiny.yaml", *changes).out
     assert command("run", "tiny.yaml", *changes).code == 0
 
 

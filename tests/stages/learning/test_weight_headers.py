@@ -50,7 +50,7 @@ def test_files_of_weights_are_taken(tmp_path, name, content):
 
 
 SAFE = r"must be a whole file of safetensors; got "
-OF_TORCH = r"must be a whole file that torch\.save wrote; got "
+OF_TORCH = r"must be a file that torch\.save wrote; got "
 
 
 @pytest.mark.parametrize(
