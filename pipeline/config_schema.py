@@ -1,6 +1,7 @@
 """What a config's schema knows: which keys a section has, and where a key belongs that was written elsewhere."""
 
 from collections.abc import Collection, Iterator
+from itertools import takewhile
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -33,8 +34,8 @@ def entry_of(schema: Schema, location: Location) -> Schema | None:
     return next(_models(annotation), None)
 
 
-def where_known(schema: Schema, here: Location, keys: Collection[str]) -> Location | None:
-    """Return the section that has all of some keys: one below `here` if there is one, else the outermost.
+def where_known(schema: Schema, here: Location, keys: Collection[str]) -> list[Location]:
+    """Return the sections that have all of some keys and are the nearest to where these were written.
 
     Args:
         schema: The whole.
@@ -42,17 +43,27 @@ def where_known(schema: Schema, here: Location, keys: Collection[str]) -> Locati
         keys: The keys.
 
     Returns:
-        Its location; None where no section has them, or `here` is the only one.
+        Their locations, that of `here` left out; the nearest are those that have most of its location in common.
     """
-    known = [place for place, section in _sections(schema) if place != here and set(keys) <= keys_of(section).keys()]
-    return min(known, key=lambda place: (place[: len(here)] != here, len(place)), default=None) if keys else None
+    if not keys:
+        return []
+    places = [place for place, section in _sections(schema) if place != here and set(keys) <= keys_of(section).keys()]
+    nearest = max((_n_in_common(place, here) for place in places), default=0)
+    return [place for place in places if _n_in_common(place, here) == nearest]
+
+
+def _n_in_common(place: Location, other: Location) -> int:
+    """Return how many parts two locations begin with."""
+    return sum(1 for _ in takewhile(lambda parts: parts[0] == parts[1], zip(place, other, strict=False)))
 
 
 def as_section(section: Schema, text: str) -> str | None:
     """Return what a text that stands where a section belongs is likely to mean, such as `{name: resnet20}`.
 
-    It is the key of that name, the value of a choice, or what the section asks for as text.
+    It is the key of that name, the value of a choice, or what the section asks for as text; `none` is nothing of it.
     """
+    if text.lower() == "none":
+        return None
     keys = keys_of(section)
     if keys.get(text) is bool:
         return f"{{{text}: true}}"
@@ -68,7 +79,7 @@ def _sections(schema: Schema, above: Location = ()) -> Iterator[tuple[Location, 
     """Yield all sections but those in lists, by their locations."""
     yield above, schema
     for key, annotation in keys_of(schema).items():
-        options = [annotation, *get_args(annotation)]
+        options = [annotation, *(() if get_origin(annotation) is list else get_args(annotation))]
         for section in filter(_is_section, options):
             yield from _sections(section, (*above, key))
 

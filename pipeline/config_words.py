@@ -42,6 +42,9 @@ RULES = {
     "literal_error": "be {expected}",
 }
 
+MOST_PLACES = 3
+"""So many places are named in which a key may belong."""
+
 SWITCHES = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false", "false": "false"}
 
 
@@ -172,17 +175,19 @@ def _unknown_key(error: ErrorDetails, schema: type[BaseModel]) -> str:
     *above, last = error["loc"]
     key, here, value = str(last), tuple(above), error["input"]
     known = keys_of(section_at(schema, here))
+    places = where_known(schema, here, [key])
     if isinstance(value, dict):
         inner = list(map(str, value))
-        sections = [name for name in known if has_section(schema, (*here, name))]
-        place = where_known(schema, here, [key])
-        hint = _place_hint(place, [key]) if place is not None and has_section(schema, (*place, key)) else ""
-        hint = hint or did_you_mean(key, sections) or _place_hint(where_known(schema, here, inner), inner)
+        hint = _place_hint([place for place in places if has_section(schema, (*place, key))], [key])
+        hint = hint or did_you_mean(key, [name for name in known if has_section(schema, (*here, name))])
+        hint = hint or _place_hint(where_known(schema, here, inner), inner)
     else:
-        hint = _place_hint(where_known(schema, here, [key]), [key])
+        hint = _place_hint(places, [key])
     hint = hint or did_you_mean(key, sorted(known)) or f"; known here: {', '.join(sorted(known))}"
     return f"must be a key of its section; got '{key}'{hint}"
 
 
-def _place_hint(section: Location | None, keys: Sequence[str]) -> str:
-    return f"; did you mean {' and '.join(dotted((*section, key)) for key in keys)}?" if section is not None else ""
+def _place_hint(sections: Sequence[Location], keys: Sequence[str]) -> str:
+    """Return the keys within each section that they may belong in; nothing where there is none, or too many."""
+    meant = [" and ".join(dotted((*section, key)) for key in keys) for section in sections]
+    return f"; did you mean {' or '.join(meant)}?" if 1 <= len(meant) <= MOST_PLACES else ""

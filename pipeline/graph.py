@@ -138,8 +138,10 @@ class Graph:
             ways: In which open decisions may turn out, as unlike as can be: facts by task id.
         """
         further = copy(self)
-        for name in ("tasks", "results", "_known", "_unfolded", "_lost"):
-            setattr(further, name, copy(getattr(self, name)))
+        # What is listed and found there is none of the original's business, whatever else it may hold one day.
+        for name, value in vars(self).items():
+            if isinstance(value, dict | set):
+                setattr(further, name, copy(value))
         open_stages = {name.partition("[")[0] for way in ways for name in way}
         for stage in self.stages.values():
             undecided = {name for name in stage.decided_by if not self.is_complete(name)}

@@ -149,7 +149,8 @@ def find(base: Path, run: str | None, *, having: str = EVENTS) -> RunFolder:
 def _no_such_run(base: Path, run: str, folders: Sequence[str]) -> str:
     """Return what is wrong with the name of a run, and which there are."""
     if not folders:
-        return f"the run must be one of those in {base}; got '{run}', and no run there: name another folder with --runs"
+        got = f"'{run}', and no run there: name another folder of runs (--runs)"
+        return f"the run must be one of those in {base}; got {got}"
     got = f"'{run}', a folder without {EVENTS}" if run and Path(run).is_dir() else f"'{run}'"
     named = list(dict.fromkeys(map(config_name, folders)))
     known = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")

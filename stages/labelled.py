@@ -78,10 +78,21 @@ def _read(source: str, root: Path, part: Part | None, wanted: Wanted) -> tuple[S
         checks.report(source, [fault for half in halves for fault in checks.half_faults(raw, half)])
         return halves, raw
     if there:
+        _check_alone(source, folder, there[0])
         _check_half(source, there[0], part)
     elif part not in {None, "all"}:
         raise ConfigError(f"--split: must be all for a folder without train and test; got {part}")
     return ["all"], _read_tree(source, folder.joinpath(*there), wanted)
+
+
+def _check_alone(source: str, folder: Path, half: Half) -> None:
+    """Check that a half is not one of the classes, nor beside some: nobody could tell which was meant."""
+    others = sorted(
+        path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name != half
+    )
+    if others:
+        rule = "have train/ and test/, one of them alone, or a folder for each class, of which none is called so"
+        raise ConfigError(f"--data: {source} must {rule}; got {half}/ beside {', '.join(others[:3])}")
 
 
 def _check_half(source: str, half: Half, part: Part | None) -> None:

@@ -169,7 +169,9 @@ def compare(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN", help="Folders or names of two or more; of a name the newest.", autocompletion=completion.runs
+            metavar="RUN",
+            help="Folders or names of two or more; of a name the newest that is done.",
+            autocompletion=completion.runs,
         ),
     ],
     page: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too.")] = None,

@@ -12,7 +12,8 @@ def report(run: KeptRun) -> None:
     """Write results.json, report.html and the student's files of a finished run again, in its folder.
 
     Raises:
-        StoreError: The run ended early, or its results are no longer in the store.
+        ConfigError: The run has not reached its end.
+        StoreError: Its results are no longer in the store.
     """
     task = run.task("report")
     stage = next(stage for stage in STAGES if stage.name == task.stage)

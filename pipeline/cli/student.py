@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.cli import kept
 from pipeline.errors import ConfigError
+from pipeline.runs import EVENTS
 
 if TYPE_CHECKING:
     from stages.inference import Classifier
@@ -41,5 +42,6 @@ def _folder(run: Path, description: str, runs: Path) -> Path:
     try:
         found = kept.find(runs, str(run))
     except ConfigError as error:
-        raise ConfigError(f"{error}, or {description}" if run.is_dir() else str(error)) from error
+        is_named = str(error).endswith(f"a folder without {EVENTS}")
+        raise ConfigError(f"{error} or {description}" if is_named else str(error)) from error
     return found.ended_folder()

@@ -9,7 +9,7 @@
 Imports nothing heavy: reading a config needs it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from stages.learning.errors import did_you_mean
@@ -83,9 +83,8 @@ def parse(source: str) -> tuple[str, str]:
         raise ValueError(f"must be python:MODULE:FACTORY, such as python:my.data:load; got '{source}'")
     if kind in _KNOWN and name not in _KNOWN[kind]:
         known = _KNOWN[kind]
-        raise ValueError(
-            f"must name one of {', '.join(known)} after '{kind}:'; got '{name}'{did_you_mean(name, known)}"
-        )
+        hint = _plainly(name, {kind: known}) or did_you_mean(name, known)
+        raise ValueError(f"must name one of {', '.join(known)} after '{kind}:'; got '{name}'{hint}")
     return kind, name
 
 
@@ -93,9 +92,14 @@ def _meant(source: str) -> str:
     """Return which source is likely meant by a text that does not begin with a kind."""
     if source.endswith(".npz"):
         return f"; did you mean 'npz:{source}'?"
-    named = {name.lower(): f"{kind}:{name}" for kind, names in _KNOWN.items() for name in names}
-    name = source.rpartition(":")[2].lower().replace("-", "").replace("_", "")
-    return f"; did you mean '{named[name]}'?" if name in named else did_you_mean(source.partition(":")[0], KINDS)
+    return _plainly(source.rpartition(":")[2], _KNOWN) or did_you_mean(source.partition(":")[0], KINDS)
+
+
+def _plainly(name: str, known: Mapping[str, Iterable[str]]) -> str:
+    """Return the source whose name is the same but for capitals, hyphens and underscores, if there is one."""
+    named = {name.lower(): f"{kind}:{name}" for kind, names in known.items() for name in names}
+    plain = name.lower().replace("-", "").replace("_", "")
+    return f"; did you mean '{named[plain]}'?" if plain in named else ""
 
 
 def is_function(name: str) -> bool:

@@ -43,7 +43,7 @@ def check_refit(parameters: Parameters) -> list[Fault]:
     matches = parameters.student.match_frequencies
     rules: list[tuple[Location, object, str]] = [
         (("refit",), parameters.data.folds, "be false with data.folds, where all examples are trained on already"),
-        (("data", "transfer"), transfer, "be left out with refit, whose student is trained on all examples"),
+        (("data", "transfer"), transfer, "have augment alone with refit, whose student is trained on all examples"),
         (
             ("targets", "imported"),
             parameters.targets.imported,

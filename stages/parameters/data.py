@@ -91,8 +91,8 @@ class TransferParameters(Section):
     fraction: float = Field(default=1.0, gt=0, le=1, description="Share of each class's examples, one at least.")
     augment: AugmentParameters | None = Field(
         default=None,
-        description="How the views are drawn, where not as data.augment says, with which the teachers are trained: "
-        "none shows the students the images as they are.",
+        description="How the views are drawn, where not as data.augment says, with which the teachers are trained: in "
+        "words of its own, or by a name, of which none shows the students the images as they are.",
     )
 
     @field_validator("omit")

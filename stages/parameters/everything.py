@@ -46,7 +46,8 @@ class Parameters(Section):
         is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
         if is_number:
             meant = f"[{', '.join(map(str, range(seeds)))}] or [{seeds}]" if 1 < seeds <= MANY else f"[{seeds}]"
-            raise ValueError(f"must be a list of seeds; got {seeds}; did you mean {meant}?")
+            hint = f"; did you mean {meant}?" if seeds >= 0 else ""
+            raise ValueError(f"must be a list of seeds; got {seeds}{hint}")
         return seeds
 
 

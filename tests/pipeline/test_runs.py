@@ -87,7 +87,7 @@ def test_find_says_what_there_is(tmp_path: Path) -> None:
         ConfigError, match=r"\(digits\), or a folder of one; got '.*/folder', a folder without events.jsonl$"
     ):
         find(tmp_path, str(tmp_path / "folder"))
-    with pytest.raises(ConfigError, match=r"got 'digits', and no run there: name another folder with --runs$"):
+    with pytest.raises(ConfigError, match=r"got 'digits', and no run there: name another folder of runs \(--runs\)$"):
         find(tmp_path / "folder", "digits")
 
 

@@ -67,6 +67,15 @@ def test_folder_without_halves_is_taken_whole(tmp_path):
         load("folder:photos", tmp_path, "test", WANTED)
 
 
+@pytest.mark.parametrize("half", ["train", "test"])
+def test_folder_with_a_half_beside_classes_is_refused(tmp_path, half):
+    write_folder(tmp_path / "photos")
+    (tmp_path / "photos" / half).mkdir()
+    for part in (None, half, "all"):
+        with pytest.raises(ConfigError, match=rf"^--data: folder:photos must have .*; got {half}/ beside cat, "):
+            load("folder:photos", tmp_path, part, WANTED)
+
+
 def test_folder_may_have_the_asked_for_half_alone(tmp_path):
     write_folder(tmp_path / "photos" / "test")
     expected = load("folder:photos/test", tmp_path, None, WANTED).arrays

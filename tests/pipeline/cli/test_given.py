@@ -151,7 +151,7 @@ def test_files_that_hold_no_weights_are_told_at_once(teachers: Path, command: Co
     }
     done = command(*words, "tiny.yaml", *settings(**sections))
     assert done.code == 2
-    page = f"{teachers}/page.pt must be a whole file that torch.save wrote; got one that begins with b'<html>no'"
+    page = f"{teachers}/page.pt must be a file that torch.save wrote; got one that begins with b'<html>no'"
     part = f"{teachers}/part.safetensors must be a whole file of safetensors; got one that begins with b'"
     for place, told in (
         ("generalist.from", page),

@@ -92,7 +92,7 @@ def test_predict_tells_of_what_cannot_be_read_and_does_the_rest(finished: Path, 
     assert done.err.splitlines() == [
         "1 of 2 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)",
         "images/broken.png must be a picture in a format that Pillow reads; got something else",
-        "images/deep.png: the mode of a picture must be one of 1, L, LA, P, RGB, RGBA, RGBX, CMYK, YCbCr; got I;16",
+        "images/deep.png must be of a mode in 1, L, LA, P, RGB, RGBA, RGBX, CMYK, YCbCr; got I;16",
     ]
     alone = command("predict", "tiny", "images/broken.png")
     assert (alone.code, alone.out) == (1, "")

@@ -42,5 +42,7 @@ def test_load_student_says_what_is_wrong_with_a_run(finished: Path, command: Com
         ConfigError, match=r"refit\.json must be there; got No such file or directory: a run with refit"
     ):
         load_student("tiny", "refit")
-    with pytest.raises(ConfigError, match=r"; got 'copy', a folder without events\.jsonl, or student\.json$"):
+    with pytest.raises(ConfigError, match=r"; got 'copy', a folder without events\.jsonl or student\.json$"):
         load_student("copy")
+    with pytest.raises(ConfigError, match=r"; got 'copy', and no run there: name another folder of runs \(--runs\)$"):
+        load_student("copy", runs="copy")

@@ -83,3 +83,13 @@ def test_what_cannot_be_read_is_told(tmp_path):
         LearningError, match=r"net\.pt must be a file that can be read; got: No such file or directory$"
     ):
         check(tmp_path / "net.pt")
+
+
+def test_archive_with_a_damaged_list_is_refused(tmp_path):
+    content = bytearray(saved())
+    start = content.rindex(b"PK\x01\x02")  # an entry of its list; the end record stays as it is
+    content[start : start + 4] = b"0000"
+    (tmp_path / "net.pt").write_bytes(content)
+    assert zipfile.is_zipfile(tmp_path / "net.pt")
+    with pytest.raises(LearningError, match=OF_TORCH + "one that begins with b'PK"):
+        check(tmp_path / "net.pt")

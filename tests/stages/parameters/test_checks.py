@@ -167,7 +167,7 @@ def test_check_refit_names_all_that_it_cannot_be_had_with():
     assert check_refit(Parameters(data=DataParameters(source="npz:x"), refit=True)) == []
     told = dict(check_refit(Parameters.model_validate(others | {"refit": True})))
     assert told["targets", "imported"] == "must be left out with refit, whose views have more examples; got clip"
-    rule = "must be left out with refit, whose student is trained on all examples; got omit"
+    rule = "must have augment alone with refit, whose student is trained on all examples; got omit"
     assert told["data", "transfer"] == rule
     assert list(told) == [("data", "transfer"), ("targets", "imported"), ("student", "match_frequencies")]
     folds = Parameters.model_validate({"data": {"source": "npz:x", "folds": 3}, "refit": True})

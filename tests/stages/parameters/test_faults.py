@@ -143,6 +143,12 @@ from stages.parameters import (
             "data.memory_budget: must be at most 65536; got 4000000000",
         ),
         ("{source: 'npz:x'}\nspecialists: {size: 1}", "specialists.size: must be at least 2; got 1"),
+        ("{source: 'npz:x'}\nepochs: 3", "did you mean generalist.epochs or specialists.epochs or student.epochs?"),
+        ("{source: 'npz:x'}\nstudent: {model: {name: cnn, epochs: 3}}", "got 'epochs'; did you mean student.epochs?"),
+        ("{source: 'npz:x'}\nstudent: {augment: none}", "did you mean data.augment or data.transfer.augment?"),
+        ("{source: 'npz:x'}\nspecialists: none", ", threads, warmup, weight_decay"),
+        ("{source: 'npz:x'}\nstudent: {model: {name: [cnn]}}", "student.model.name: must be text; got ['cnn']"),
+        ("{source: 'npz:x'}\nseeds: -3", "seeds: must be a list of seeds; got -3"),
         ("{source: 'npz:x'}\nspecialists: {fraction: 1}", "specialists.fraction: must be less than 1; got 1"),
         ("{source: 'npz:x'}\nstudent: {batch_size: 1}", "student.batch_size: must be at least 2; got 1"),
         (
