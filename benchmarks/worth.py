@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from benchmarks import harness, seeds
-from pipeline import runs
+from pipeline import heap, runs
 from pipeline.cli.kept import KeptRun
 from pipeline.recipe import derive_seed
 from pipeline.runs import RunFolder
@@ -128,9 +128,10 @@ def _scores(folder: RunFolder, parameters: TeacherParameters, seed: int, number:
     run = KeptRun(folder)
     work = Work(derive_seed(seed, "generalist", str(number) if number else ""), parameters.threads)
     augment = run.config.data.augment
-    net = generalist.train(dataset=run.artifact("data[train]"), generalist=parameters, augment=augment, work=work)
-    images = as_tensor(run.artifact("data[test]").arrays["images"]).to(training.device())
-    scores: NDArray[np.float64] = network.predict(net, images).double().log_softmax(1).numpy(force=True)
+    with heap.kept():  # as where a run's tasks are done
+        net = generalist.train(dataset=run.artifact("data[train]"), generalist=parameters, augment=augment, work=work)
+        images = as_tensor(run.artifact("data[test]").arrays["images"]).to(training.device())
+        scores: NDArray[np.float64] = network.predict(net, images).double().log_softmax(1).numpy(force=True)
     return scores
 
 
