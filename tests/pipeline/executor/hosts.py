@@ -117,7 +117,7 @@ class Hosts:
         self.spawn(index, ray, "start", "--block", "--num-cpus=1", "--disable-usage-stats", here, *options)
 
     def _wait_for(self, script: str) -> None:
-        until = time.monotonic() + 90
+        until = time.monotonic() + 240  # where others have the cores, 90 s did not do
         while self.run(sys.executable, "-c", script, cwd=Path("/")).returncode:
             if time.monotonic() > until:
                 raise TimeoutError(f"it must come about in time: {script}")
