@@ -63,9 +63,8 @@ def main() -> None:
     errors: dict[str, list[int]] = {}
     grids: list[dict[str, float]] = []
     for seed in options.seeds:
-        place = options.folder / f"seed-{seed}"
         results = {
-            name: harness.run(CONFIG, place, f"--set=seed={seed}", *common, *changes) for name, changes in RUNS.items()
+            name: harness.run_seed(CONFIG, options.folder, seed, *common, *changes) for name, changes in RUNS.items()
         }
         for name, count in _errors(results).items():
             errors.setdefault(name, []).append(count)

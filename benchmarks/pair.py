@@ -29,6 +29,7 @@ from ruamel.yaml import YAML
 from benchmarks import harness
 from pipeline.events import read_events
 from pipeline.runs import EVENTS
+from pipeline.stage import stage_of
 
 CONFIG = harness.ROOT / "benchmarks" / "configs" / "cifar100_gpu.yaml"
 PIECES = "pieces.jsonl"
@@ -105,7 +106,7 @@ def _show_tasks(folder: Path) -> None:
     """Print what each stage has taken so far."""
     seconds: dict[str, list[float]] = {}
     for task, event in _finished(folder).items():
-        seconds.setdefault(task.partition("[")[0], []).append(event["seconds"])
+        seconds.setdefault(stage_of(task), []).append(event["seconds"])
     for stage, values in seconds.items():
         print(f"{stage}: {len(values)} tasks, {sum(values):.1f} s")
 
@@ -128,7 +129,7 @@ def _figures(folder: Path) -> dict[str, Any]:
                 "busy_percent": _busy_while(event, pieces),
             }
             for task, event in finished.items()
-            if task.partition("[")[0] in {"generalist", "student"}
+            if stage_of(task) in {"generalist", "student"}
         },
         "results": {
             name: results[name]
@@ -149,7 +150,7 @@ def _figures(folder: Path) -> dict[str, Any]:
 def _images(task: str, folder: Path, results: dict[str, Any]) -> int:
     """Return how many images the training of a generalist or student has shown."""
     newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns).parent
-    stage = task.partition("[")[0]
+    stage = stage_of(task)
     config = YAML(typ="safe").load((newest / "config.yaml").read_text())
     epochs: int = config[stage]["epochs"]
     return epochs * results["data"]["transfer" if stage == "student" else "train"]

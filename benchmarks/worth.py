@@ -34,7 +34,7 @@ from pipeline import heap, runs
 from pipeline.cli.kept import KeptRun
 from pipeline.recipe import derive_seed
 from pipeline.runs import RunFolder
-from pipeline.stage import Artifact, Work
+from pipeline.stage import Artifact, Work, stage_of
 from specialists.dustbin import outside_draws
 from stages import comparison, generalist, network
 from stages.data import training_rows
@@ -94,7 +94,7 @@ def _controls(place: Path, seed: int) -> dict[str, Any]:
 
 def _kept_controls(run: KeptRun, seed: int, kept: Path) -> dict[str, Any]:
     """Return the figures of the controls; they are those of a file, as long as the teachers are the same."""
-    teachers = {name: key for name, key in run.keys.items() if name.partition("[")[0] in ("generalist", "specialist")}
+    teachers = {name: key for name, key in run.keys.items() if stage_of(name) in ("generalist", "specialist")}
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
         if found.get("teachers") == teachers:

@@ -15,7 +15,7 @@ from pipeline.amounts import rough_duration
 from pipeline.events import Listener, RunState, TaskState
 from pipeline.lines import Lines
 from pipeline.remaining import seconds_left
-from pipeline.stage import Json
+from pipeline.stage import Json, stage_of
 
 BAR = 12
 """Columns of a progress bar, so that a row fits into a terminal of 80."""
@@ -95,7 +95,7 @@ def _outlook(state: RunState, now: float) -> Iterator[str]:
 
 def _stages(state: RunState) -> list[str]:
     """Return the stages that have tasks or may get some, in order; what they read of others is no news."""
-    known = dict.fromkeys(name.split("[")[0] for name in state.tasks)
+    known = dict.fromkeys(stage_of(name) for name in state.tasks)
     if state.asked_for:  # runs of earlier versions did not tell
         known = {name: None for name in known if name in state.asked_for}
     ordered = dict.fromkeys([*state.stages, *known])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pipeline.errors import StoreError
-from pipeline.stage import Json
+from pipeline.stage import Json, stage_of
 
 Listener = Callable[[Mapping[str, Json]], None]
 
@@ -176,7 +176,7 @@ class RunState:
 
     def of_stage(self, stage: str) -> dict[str, TaskState]:
         """Return the known tasks of a stage."""
-        return {name: task for name, task in self.tasks.items() if name.split("[")[0] == stage}
+        return {name: task for name, task in self.tasks.items() if stage_of(name) == stage}
 
     def task(self, name: str) -> TaskState:
         """Return what is known of a task, which becomes known by this."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pipeline.errors import StageError
-from pipeline.stage import Task
+from pipeline.stage import Task, stage_of
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Faults:
     @property
     def stages(self) -> set[str]:
         """The stages of the tasks that the run ends with."""
-        return {name.partition("[")[0] for name in self.failed}
+        return {stage_of(name) for name in self.failed}
 
     def add(self, task: Task, fault: str, *, has_others: bool) -> bool:
         """Note a fault.

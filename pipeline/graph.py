@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.errors import DamagedError
 from pipeline.recipe import key_of, recipe
-from pipeline.stage import Facts, Json, Stage, Task, imported
+from pipeline.stage import Facts, Json, Stage, Task, imported, stage_of
 from pipeline.store import Manifest, Store
 
 
@@ -142,7 +142,7 @@ class Graph:
         for name, value in vars(self).items():
             if isinstance(value, dict | set):
                 setattr(further, name, copy(value))
-        open_stages = {name.partition("[")[0] for way in ways for name in way}
+        open_stages = {stage_of(name) for way in ways for name in way}
         for stage in self.stages.values():
             undecided = {name for name in stage.decided_by if not self.is_complete(name)}
             if not self.is_unfolded(stage.name) and undecided <= open_stages:

@@ -7,7 +7,7 @@ from rich.console import Console
 from pipeline import progress_words as words
 from pipeline.amounts import rough_duration, size
 from pipeline.events import RunState
-from pipeline.stage import Json
+from pipeline.stage import Json, stage_of
 
 LINE_EVERY = 10.0
 """Seconds between two lines of progress of one task."""
@@ -76,7 +76,7 @@ class Lines:
 
     def _awaited(self, event: Event) -> str:
         """Return what is told once of the tasks of a stage that another run does."""
-        stage = event["task"].partition("[")[0]
+        stage = stage_of(event["task"])
         if (stage, event["run"]) in self._awaiting:
             return ""
         self._awaiting.add((stage, event["run"]))

@@ -7,7 +7,7 @@ from itertools import chain
 from pipeline.config import changed
 from pipeline.graph import Graph
 from pipeline.recipe import plain
-from pipeline.stage import Json, Stage, Task
+from pipeline.stage import Json, Stage, Task, stage_of
 
 History = Callable[[str], Mapping[str, Json] | None]
 """Returns the recipe under which a task was last done, by its id: None if it never was, an empty one if it is lost."""
@@ -72,7 +72,7 @@ def _steps(
             continue
         # What it reads may be another task of an open stage, with a result that is kept, and so then is its own.
         read = task.input_ids if stage.kept else ()
-        open_stages = _union(deciding.get(name, deciding.get(name.partition("[")[0], ())) for name in read)
+        open_stages = _union(deciding.get(name, deciding.get(stage_of(name), ())) for name in read)
         action = "open" if open_stages else "run"
         reasons = (_decided(open_stages),) if open_stages else tuple(_reasons(graph, stage, task, fresh, history))
         yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers, open_stages)
@@ -154,7 +154,7 @@ def _some(names: Sequence[str]) -> str:
     """Return names of tasks as text: of many of a stage only how many they are."""
     stages: dict[str, list[str]] = {}
     for name in names:
-        stages.setdefault(name.partition("[")[0], []).append(name)
+        stages.setdefault(stage_of(name), []).append(name)
     return ", ".join(
         ", ".join(group) if len(group) < 3 else f"{stage} ({len(group)})" for stage, group in stages.items()
     )

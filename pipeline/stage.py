@@ -263,7 +263,7 @@ class TaskSummary:
     @property
     def stage(self) -> str:
         """The name of its stage."""
-        return self.id.split("[")[0]
+        return stage_of(self.id)
 
 
 @dataclass(frozen=True)
@@ -294,6 +294,11 @@ class RunSummary:
     def reused(self) -> list[str]:
         """The ids of the tasks whose results were there already."""
         return [task.id for task in self.tasks if task.ended is None]
+
+
+def stage_of(task_id: str) -> str:
+    """Return the name of the stage that a task is of, such as `student` of `student[hard]`."""
+    return task_id.partition("[")[0]
 
 
 def imported(name: str) -> Callable[..., Any]:

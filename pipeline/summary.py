@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.stage import RunSummary, TaskSummary
+from pipeline.stage import RunSummary, TaskSummary, stage_of
 from pipeline.store import Manifest
 
 
@@ -28,7 +28,7 @@ def summarise(
     ids: dict[str, str] = {}
     for task_id, manifest in results.items():
         ids.setdefault(manifest.digest, task_id)
-    ordered = sorted(results, key=lambda task_id: stages.index(task_id.split("[")[0]))
+    ordered = sorted(results, key=lambda task_id: stages.index(stage_of(task_id)))
     return RunSummary(name, seed, config, [_task(task, results[task], ids, ended.get(task)) for task in ordered])
 
 

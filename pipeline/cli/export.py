@@ -10,6 +10,7 @@ from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.runs import write_whole
+from pipeline.stage import stage_of
 
 STUDENT = "student-distilled"
 """The network that is written unless another is asked for."""
@@ -81,7 +82,7 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     """
     from stages.given import described_weights  # noqa: PLC0415  # brings torch
 
-    tasks = [task for stage in _NETWORKS for task in run.keys if task.partition("[")[0] == stage]
+    tasks = [task for stage in _NETWORKS for task in run.keys if stage_of(task) == stage]
     networks = {_network_name(task): task for task in tasks}
     if name not in networks:
         if not networks:

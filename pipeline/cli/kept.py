@@ -13,7 +13,7 @@ from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import read_events
 from pipeline.runs import CONFIG, EVENTS, RESULTS, RunFolder
-from pipeline.stage import Artifact, Facts, Stage, Task, imported
+from pipeline.stage import Artifact, Facts, Stage, Task, imported, stage_of
 from pipeline.store import Manifest, Store
 from pipeline.worker import load_inputs
 from stages import STAGES
@@ -103,7 +103,7 @@ class KeptRun:
         if manifest is None:
             where = self.store.location
             raise StoreError(f"{task_id} of {self.name} must be in {where}; got nothing: do the run again")
-        made, known = manifest.recipe["version"], _VERSIONS[task_id.partition("[")[0]]
+        made, known = manifest.recipe["version"], _VERSIONS[stage_of(task_id)]
         if made != known:
             rule = f"be of version {known} of its stage, which this program reads"
             raise StoreError(f"{task_id} of {self.name} must {rule}; got version {made}: do the run again")
@@ -136,7 +136,7 @@ class KeptRun:
         return dict(load_inputs(self.store, manifests))
 
     def _known(self, stage: Stage) -> dict[str, Facts]:
-        tasks = {name: [task_id for task_id in self.keys if task_id.split("[")[0] == name] for name in stage.decided_by}
+        tasks = {name: [task_id for task_id in self.keys if stage_of(task_id) == name] for name in stage.decided_by}
         # A stage may have no task at all; but then the run has got to its evaluation, which follows all of them.
         if not all(tasks.values()) and "evaluate" not in self.keys:
             raise self._unreached("end")
@@ -152,15 +152,16 @@ class KeptRun:
         return place if "://" in place else str(self.folder.path / place)
 
 
-def find(base: Path, run: str, place: str | None = None) -> KeptRun:
+def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS) -> KeptRun:
     """Return the run that a user names by its path, folder or name: of a name's the newest that reached its end.
 
     Args:
         base: The folder that holds the runs.
         run: What the user wrote.
         place: The store's location; None for where the run had it.
+        lacking: As `runs.find` takes it.
 
     Raises:
         ConfigError: There is no such run.
     """
-    return KeptRun(runs.find(base, run, having=RESULTS), place)
+    return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking), place)

@@ -11,7 +11,7 @@ from pipeline.config import dump, leaves
 from pipeline.errors import Fault, StoreError
 from pipeline.events import Events
 from pipeline.runs import CONFIG, RunFolder
-from pipeline.stage import Json
+from pipeline.stage import Json, stage_of
 from pipeline.store import Store
 from pipeline.tracking import Log, MlflowOptions, Tracking, missing_extras
 from stages.parameters import resolved
@@ -156,7 +156,7 @@ def _unreachable(wanted: MlflowOptions, fault: str) -> Fault:
 
 def _history(store: Store, task: str, key: str, warn: Callable[[str], None]) -> Sequence[Mapping[str, Json]]:
     """Return what was kept of each epoch of a training; nothing of what is no training."""
-    if task.partition("[")[0].removeprefix("refit-") not in TRAINED:
+    if stage_of(task).removeprefix("refit-") not in TRAINED:
         return ()
     try:
         manifest = store.find(key)

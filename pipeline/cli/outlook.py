@@ -14,7 +14,7 @@ from pipeline.executor import RayOptions, available_cpus
 from pipeline.forecast import Cost, Forecast, Past, foresee
 from pipeline.graph import Graph
 from pipeline.runs import RunFolder, newest_first
-from pipeline.stage import Effort, Facts, Json, Task
+from pipeline.stage import Effort, Facts, Json, Task, stage_of
 from stages import assumptions, estimates
 from stages.parameters import resolved
 
@@ -140,7 +140,7 @@ def _past(base: Path) -> Past:
     for folder in islice(newest_first(base), RUNS):
         for event in _endings(folder):
             if event.get("kind"):  # runs of earlier versions did not tell
-                stage = event["task"].partition("[")[0]
+                stage = stage_of(event["task"])
                 cost = Cost(stage, event["kind"], event["units"], event["seconds"], event["bytes"])
                 costs.setdefault(event["key"], cost)
     return Past(costs.values())

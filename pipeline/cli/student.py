@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.cli import kept
-from pipeline.errors import ConfigError
 from pipeline.runs import EVENTS
 
 if TYPE_CHECKING:
@@ -39,9 +38,4 @@ def _folder(run: Path, description: str, runs: Path) -> Path:
     """Return the folder with a student that is meant."""
     if (run / description).is_file():
         return run
-    try:
-        found = kept.find(runs, str(run))
-    except ConfigError as error:
-        is_named = str(error).endswith(f"a folder without {EVENTS}")
-        raise ConfigError(f"{error} or {description}" if is_named else str(error)) from error
-    return found.ended_folder()
+    return kept.find(runs, str(run), lacking=f"{EVENTS} or {description}").ended_folder()

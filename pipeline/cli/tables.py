@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
+from pipeline.stage import stage_of
 from stages.report.words import NO_CONTROLS, beside
 from stages.tables import told
 
@@ -151,7 +152,7 @@ def _folded(task_ids: Sequence[str]) -> str:
     """Return task ids by stage, so that a hundred shards are one word."""
     stages: dict[str, int] = {}
     for name in task_ids:
-        stage = name.split("[")[0]
+        stage = stage_of(name)
         stages[stage] = stages.get(stage, 0) + 1
     return ", ".join(stage if n == 1 else f"{stage} ({n})" for stage, n in stages.items())
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pipeline.stage import Facts, Task
+from pipeline.stage import Facts, Task, stage_of
 from stages import candidates
 from stages.learning.history import best_epoch
 from stages.parameters import Parameters
@@ -104,4 +104,4 @@ def _as_long(training: Any, first: Facts) -> Any:
 def _renamed(ids: str | Sequence[str]) -> str | list[str]:
     if not isinstance(ids, str):
         return [str(_renamed(one)) for one in ids]
-    return PREFIX + ids if ids.partition("[")[0] in _LISTS else ids
+    return PREFIX + ids if stage_of(ids) in _LISTS else ids
