@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from stages.learning.errors import LearningError
 from stages.learning.weight_headers import check
@@ -35,18 +35,21 @@ def header(text):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "tensors"),
     [
-        ("net.safetensors", TENSORS),
-        ("none.safetensors", save({})),
-        ("empty.safetensors", save({"none": np.zeros((0, 3))})),
-        *((f"net{ending}", saved()) for ending in (".pt", ".pth", ".bin")),
-        ("old.pt", saved(_use_new_zipfile_serialization=False)),
+        ("net.safetensors", TENSORS, list(STATE)),
+        ("none.safetensors", save({}), []),
+        ("empty.safetensors", save({"none": np.zeros((0, 3))}), ["none"]),
+        *((f"net{ending}", saved(), list(STATE)) for ending in (".pt", ".pth", ".bin")),
+        ("old.pt", saved(_use_new_zipfile_serialization=False), list(STATE)),
     ],
 )
-def test_files_of_weights_are_taken(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    check(tmp_path / name)
+def test_files_that_readers_read_are_taken(tmp_path, name, content, tensors):
+    path = tmp_path / name
+    path.write_bytes(content)
+    check(path)
+    read = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+    assert sorted(read) == sorted(tensors)
 
 
 SAFE = r"must be a whole file of safetensors; got "
