@@ -89,7 +89,7 @@ class Runner:
     run_name: str = field(default_factory=temporary_name)
     _started: float = field(default_factory=time.time)
     _executor: Executor | None = None
-    _submitted: set[str] = field(default_factory=set)
+    _submitted: dict[str, Job] = field(default_factory=dict)
     _made: dict[str, float] = field(default_factory=dict)
     _reused: set[str] = field(default_factory=set)
     _repairs: dict[str, int] = field(default_factory=dict)
@@ -139,8 +139,7 @@ class Runner:
                 self._awaited.pause()
                 continue
             for outcome in self._executor.wait():
-                self._submitted.discard(outcome.task.id)
-                self._receive(outcome)
+                self._receive(outcome, self._submitted.pop(outcome.task.id))
 
     def _take_kept(self) -> None:
         """Take what is in the store and can be relied on."""
@@ -211,22 +210,21 @@ class Runner:
             # It stays until there is another: a run that is stopped, or fails, has lost nothing.
             former = self.store.find(key_of(recipe))
             KeptCheckpoint(self.store, key_of(recipe), seconds=self.checkpoint_seconds).clear()
-        self._submitted.add(task.id)
-        self._executor.submit(
-            Job(
-                self.graph.stages[task.stage],
-                task,
-                recipe,
-                self.graph.inputs(task),
-                self.store.location,
-                self.seed,
-                self.checkpoint_seconds,
-                former,
-                self.run_name,
-            )
+        job = Job(
+            self.graph.stages[task.stage],
+            task,
+            recipe,
+            self.graph.inputs(task),
+            self.store.location,
+            self.seed,
+            self.checkpoint_seconds,
+            former,
+            self.run_name,
         )
+        self._submitted[task.id] = job
+        self._executor.submit(job)
 
-    def _receive(self, outcome: Outcome) -> None:
+    def _receive(self, outcome: Outcome, job: Job) -> None:
         task = outcome.task
         for message in outcome.warnings:
             self.events.tell("warning", message=message)
@@ -243,9 +241,16 @@ class Runner:
         elif outcome.lost:
             self.events.tell("task_lost", task=task.id)
             for key in outcome.lost:
-                self._repair(key, outcome.fault)
+                if not self._is_told(job, key):
+                    self._repair(key, outcome.fault)
         else:
             self._fail(outcome)
+
+    def _is_told(self, job: Job, key: str) -> bool:
+        """Return whether another job has told of this input's damage: of several that read it, the first to end does."""
+        given = (item for value in job.inputs.values() for item in (value if isinstance(value, list) else [value]))
+        read = [manifest for manifest in given if manifest.key == key]
+        return bool(read) and all(manifest not in self.graph.results.values() for manifest in read)
 
     def _is_wanted_still(self, manifest: Manifest, task: Task) -> bool:
         """Return whether a result was made from what its inputs are by now: one may have been lost, and made anew."""

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import StageError
+from pipeline.errors import StageError, StoreError
 from pipeline.events import Events
 from pipeline.executor import InlineExecutor
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
-from pipeline.runner import Runner, Scope
+from pipeline.runner import MAX_REPAIRS, Runner, Scope
 from pipeline.store import Store
 from pipeline.store.checkpoints import KeptCheckpoint
+from pipeline.store.manifest import Manifest, object_path
 from pipeline.store.work import WorkClaims
 from pipeline.worker import Job
 from tests.pipeline.fakes import CALLS, STAGES, Parameters
@@ -153,6 +154,48 @@ def test_damaged_object_is_made_again_and_the_result_is_the_same(tmp_path: Path,
     files = make_runner(tmp_path, Parameters(add=11)).run()
     assert files["page.txt"].startswith(b"69 ")
     assert make_runner(tmp_path).run()["page.txt"].startswith(b"66 ")
+
+
+def spoil(folder: Path, manifest: Manifest) -> None:
+    """Change the bytes of a result's arrays, not their number, which would be seen at the first look."""
+    arrays = manifest.object("arrays.safetensors")
+    assert arrays is not None
+    path = folder / object_path(arrays.sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"\0" * arrays.bytes)
+
+
+def test_damage_that_many_tasks_read_is_told_and_mended_once(tmp_path: Path) -> None:
+    numbers = tuple(range(MAX_REPAIRS + 2))
+    first = make_runner(tmp_path, Parameters(numbers=numbers))
+    first.run()
+    spoil(tmp_path, first.graph.results["base"])
+    runner = make_runner(tmp_path, Parameters(numbers=numbers, add=11))
+    runner.run()
+    assert CALLS.made.count("base") == 1
+    assert sum("made again" in event["message"] for event in events_of(runner, "warning")) == 1
+
+
+def test_store_that_keeps_spoiling_a_result_is_called_unreliable(tmp_path: Path) -> None:
+    runner = make_runner(tmp_path)
+    start = runner.start
+
+    def spoiling() -> InlineExecutor:
+        executor = start()
+        submit = executor.submit
+
+        def spoil_first(job: Job) -> None:
+            if job.task.stage == "parts":
+                spoil(tmp_path, runner.graph.results["base"])
+            submit(job)
+
+        executor.submit = spoil_first  # type: ignore[method-assign]
+        return executor
+
+    runner.start = spoiling
+    with pytest.raises(StoreError, match="for the 4th time: the store does not keep what it is given"):
+        runner.run()
+    assert CALLS.made.count("base") == MAX_REPAIRS + 1
 
 
 def test_result_that_is_saved_while_its_task_runs_is_not_called_reused(tmp_path: Path) -> None:
