@@ -247,7 +247,7 @@ class Runner:
             self._fail(outcome)
 
     def _is_told(self, job: Job, key: str) -> bool:
-        """Return whether another job has told of this input's damage: of several that read it, the first to end does."""
+        """Return whether another job has told of the damage of an input: of several readers, the first to end does."""
         given = (item for value in job.inputs.values() for item in (value if isinstance(value, list) else [value]))
         read = [manifest for manifest in given if manifest.key == key]
         return bool(read) and all(manifest not in self.graph.results.values() for manifest in read)

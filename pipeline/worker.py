@@ -19,6 +19,9 @@ ALONE = Team()
 CHECKPOINT_SECONDS = 60.0
 """How often a long task keeps what it has done so far, unless the config says otherwise."""
 
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before what could not be kept is written again."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -72,6 +75,10 @@ class Outcome:
     may_pass: bool = False
     elsewhere: str = ""
     is_new: bool = True
+
+
+class _NotKeptError(StoreError):
+    """What a stage has made could not be kept, though that was tried several times."""
 
 
 def perform(job: Job, progress: Progress, team: Team = ALONE) -> Outcome:
@@ -134,6 +141,8 @@ def failed(task: Task, error: Exception) -> Outcome:
 
 def _may_pass(error: Exception) -> bool:
     """Return whether an error is one of input or output, and not of what was asked for."""
+    if isinstance(error, _NotKeptError):
+        return False
     lasting = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, ImportError)
     if isinstance(error, StoreError):
         # It is raised from what the filesystem raised; object stores have errors of many kinds.
@@ -172,9 +181,25 @@ def _keep(store: Store, job: Job, progress: Progress, team: Team, warn: Callable
     )
     artifact, seconds = _call(store, job, progress, checkpoint, team, warn)
     seconds += checkpoint.spent
-    manifest = store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
+    manifest = _saved(store, job, artifact, seconds, _named(job.task, warn))
     checkpoint.clear()
     return manifest
+
+
+def _saved(store: Store, job: Job, artifact: Artifact, seconds: float, warn: Callable[[str], None]) -> Manifest:
+    """Keep what a stage has made; where storage fails, it is written again, for making it again may take hours."""
+    for pause in PAUSES:
+        try:
+            return store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
+        except Exception as error:
+            if not _may_pass(error):
+                raise
+            warn(f"{error}; what was made is written again in {pause:g} s")
+        time.sleep(pause)
+    try:
+        return store.save(job.recipe, artifact, seconds=seconds, instead_of=job.former)
+    except Exception as error:
+        raise _NotKeptError(str(error)) from error
 
 
 def _call(

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
 from specialists.ensemble import Ensemble, Prediction
@@ -62,6 +63,7 @@ def evaluate(
 
     Raises:
         SpecialistsError: The teachers' outputs cannot be combined; names the rows.
+        StageError: A model gives no probability at all to the class that an example has.
     """
     training.use_threads(work.threads)
     labels = np.asarray(test.arrays["labels"])
@@ -79,6 +81,8 @@ def evaluate(
         for variant, trained in of_variants.items()
     }
     names = test.facts["class_names"]
+    students_say = {f"student {variant}": one for variant, of_seeds in scores.items() for one in of_seeds}
+    _refuse_impossible({"generalist": alone, "ensemble": together, **students_say}, labels)
     facts: dict[str, Json] = {
         "generalist": comparison.measured(alone, labels) | _size(generalist, images),
         "specialists": [
@@ -109,6 +113,18 @@ def evaluate(
     }
     specialists_say = {f"specialist-{name}": said for name, said in asked.of_specialists(temperatures).items()}
     return Artifact(arrays | _by_student(scores, seeds) | specialists_say, facts)
+
+
+def _refuse_impossible(scores: Mapping[str, Scores], labels: Labels) -> None:
+    """Refuse a model with an infinite NLL: no table or interval can hold it."""
+    for model, log_probs in scores.items():
+        impossible = np.isneginf(metrics.label_log_probs(log_probs, labels)).sum()
+        if impossible:
+            got = f"got 0 for {impossible:,} of {len(labels):,} test examples"
+            raise StageError(
+                f"{model}: the class that an example has must have a probability above 0; {got}: training has diverged"
+                " where a network is as sure of what is wrong; a smaller learning rate may help, or combine.calibrate"
+            )
 
 
 def _by_student(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) -> dict[str, Scores]:

@@ -2,12 +2,15 @@
 
 from functools import partial
 
+import numpy as np
+
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import training_rows
 from stages.learning import models
 from stages.learning.objectives import labels_loss
 from stages.learning.sampling import balanced_epoch, log_priors
+from stages.learning.state import History
 from stages.parameters import GIB, MEMORY_BUDGET, AugmentParameters, TeacherParameters
 from stages.shown import Pixels
 
@@ -52,12 +55,13 @@ def train(
             shown = examples[fitting.permutation(len(examples), work, number)]
         return fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
 
+    holdout = fitting.Holdout.of(dataset)
     history = fitting.fit(
         model,
         pixels,
         epoch,
         partial(labels_loss, smoothing=generalist.label_smoothing),
-        fitting.Holdout.of(dataset),
+        holdout,
         parameters=generalist,
         work=work,
     )
@@ -65,4 +69,15 @@ def train(
         # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with
         # which it is combined, speak of the data as they are.
         models.shift_logits(model, log_priors(labels[examples], description["outputs"]))
+    else:
+        _warn_if_guessing(history, holdout, work)
     return network.to_artifact(model, description, {"history": history})
+
+
+def _warn_if_guessing(history: History, holdout: fitting.Holdout, work: Work) -> None:
+    """Tell of a network that has learnt nothing: whatever follows from it is worth nothing, however long it takes."""
+    shares = np.unique(holdout.labels, return_counts=True)[1] / len(holdout.labels)
+    if len(shares) > 1 and history[-1]["accuracy"] <= shares.max():
+        got = f"got {history[-1]['accuracy']:.1%} on the holdout, where the commonest class is {shares.max():.1%}"
+        what_to_do = "a smaller learning rate may help, or more epochs"
+        work.warn(f"a trained network must do better than guessing; {got}; {what_to_do}")

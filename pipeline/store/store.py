@@ -1,7 +1,8 @@
 """The store: artifacts by recipe, kept as immutable objects and a manifest that lists them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -284,8 +285,21 @@ def _contents(artifact: Artifact) -> dict[str, Chunks]:
     try:
         contents[FACTS] = [canonical(plain(artifact.facts))]
     except (TypeError, ValueError) as error:
-        raise StoreError(f"facts must be what JSON can hold; got {artifact.facts!r:.200}: {error}") from error
+        got = ", ".join(f"{where or 'facts'} = {value!r:.60}" for where, value in _unfit(plain(artifact.facts)))
+        raise StoreError(f"facts must be what JSON can hold; got {got or error}") from error
     return contents
+
+
+def _unfit(value: object, where: str = "") -> Iterator[tuple[str, object]]:
+    """Yield what JSON cannot hold in a value, and where it lies."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _unfit(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _unfit(item, f"{where}[{number}]")
+    elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+        yield where, value
 
 
 def _maker(manifest: Manifest) -> str:

@@ -9,7 +9,7 @@ from pipeline import worker
 from pipeline.errors import DamagedError, StoreError
 from pipeline.recipe import key_of, recipe
 from pipeline.stage import Artifact, Stage, Task, Team
-from pipeline.store import Store
+from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import CHECKPOINTS
 from pipeline.store.work import WorkClaims
 from pipeline.worker import Job, assist, failed, load_inputs, perform
@@ -28,6 +28,41 @@ def test_perform_keeps_the_result_and_passes_on_what_is_reported(tmp_path: Path)
     assert outcome.manifest is not None
     assert store.facts(outcome.manifest) == {"message": "hello"}
     assert told == [{"state": "running"}, {"message": "hello", "threads": 1}]
+
+
+def failing_saves(monkeypatch: pytest.MonkeyPatch, times: int) -> list[float]:
+    """Let so many saves find the disk full; returns the pauses that are made."""
+    pauses: list[float] = []
+    left = iter(range(times))
+    save = Store.save
+
+    def full(store: Store, *args: object, **options: object) -> Manifest:
+        if next(left, None) is not None:
+            raise StoreError("the store is full") from OSError(errno.ENOSPC, "No space left on device")
+        return save(store, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "save", full)
+    monkeypatch.setattr(worker.time, "sleep", pauses.append)
+    return pauses
+
+
+def test_what_could_not_be_kept_is_written_again_and_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = failing_saves(monkeypatch, 2)
+    told: list[object] = []
+    outcome = perform(job(Store.open(str(tmp_path)), "tell", "hello"), told.append)
+    assert outcome.manifest is not None
+    assert pauses == [1.0, 2.0]
+    assert outcome.warnings[0] == "ordered: the store is full; what was made is written again in 1 s"
+    assert told.count({"message": "hello", "threads": 1}) == 1
+
+
+def test_what_cannot_be_kept_is_a_fault_that_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = failing_saves(monkeypatch, 99)
+    outcome = perform(job(Store.open(str(tmp_path)), "tell", "hello"), lambda _: None)
+    assert (outcome.manifest, outcome.fault, outcome.may_pass) == (None, "the store is full", False)
+    assert pauses == list(worker.PAUSES)
 
 
 def test_perform_keeps_the_former_result_until_there_is_another(tmp_path: Path) -> None:

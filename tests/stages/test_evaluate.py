@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact
 from specialists.active import active_set
 from specialists.combine import combine as combine_full
@@ -199,6 +200,15 @@ def test_evaluate_needs_no_controls_and_no_second_specialist(measure, specialist
     assert list(found["students"]) == ["distilled"]
     assert len(found["specialists"]) == 1
     assert 0 < found["ensemble"]["mean_active"] <= 1
+
+
+def test_model_that_gives_a_label_no_probability_is_refused_by_name(measure, generalist_net, specialist_nets):
+    heads = {name: values for name, values in generalist_net.arrays.items() if name.startswith("head")}
+    sure = {name: values * np.float32(1e30) for name, values in heads.items()}
+    teacher = Artifact({**generalist_net.arrays, **sure}, generalist_net.facts)
+    rule = "the class that an example has must have a probability above 0; got 0 for"
+    with pytest.raises(StageError, match=f"^ensemble: {rule}"):
+        measure(teacher=teacher, specialists=specialist_nets[:1], variants=("distilled",))
 
 
 def test_evaluate_says_what_a_model_costs(evaluation, students):

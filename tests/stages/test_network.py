@@ -34,7 +34,8 @@ def nets(tmp_path, monkeypatch):
 
 def teach(dataset, name):
     wanted = TeacherParameters(epochs=1, batch_size=32, model=ModelParameters(name=name))
-    return generalist.train(dataset=dataset, generalist=wanted, augment=AugmentParameters(), work=Work(seed=5))
+    work = Work(seed=5, warn=print)  # one epoch need not do better than guessing
+    return generalist.train(dataset=dataset, generalist=wanted, augment=AugmentParameters(), work=work)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +123,14 @@ def test_balanced_generalist_speaks_of_the_data_as_they_are(dataset):
         network.to_artifact(model, net.facts["network"], {}), torch.from_numpy(dataset.arrays["images"])
     )
     assert np.bincount(logits.argmax(dim=1), minlength=5).min() > 15  # of 60: equal shares tell the rare ones
+
+
+@pytest.mark.parametrize(("rate", "n_warnings"), [(1e-9, 1), (0.1, 0)])
+def test_generalist_that_has_learnt_nothing_is_told(dataset, rate, n_warnings):
+    warned = []
+    wanted = TeacherParameters(epochs=3, batch_size=32, learning_rate=rate, model=ModelParameters(width=8))
+    work = Work(seed=5, warn=warned.append)
+    generalist.train(dataset=dataset, generalist=wanted, augment=AugmentParameters(), work=work)
+    assert [message.split(";")[0] for message in warned] == [
+        "a trained network must do better than guessing"
+    ] * n_warnings

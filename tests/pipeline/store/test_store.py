@@ -150,6 +150,12 @@ def test_save_refuses_facts_that_are_not_json(store, recipe, value):
     assert store.find(key_of(recipe)) is None
 
 
+def test_save_says_where_a_fact_is_that_is_not_json(store, recipe):
+    facts = {"students": [{"nll": 0.5}, {"nll": float("inf")}], "accuracy": float("nan"), "name": "x", "none": None}
+    with pytest.raises(StoreError, match=r"got students\[1\]\.nll = inf, accuracy = nan$"):
+        store.save(recipe, Artifact(facts=facts), seconds=1.0)
+
+
 def test_save_gives_up_on_a_disk_that_keeps_nothing(store, recipe, artifact):
     def link(source, target):
         raise FileExistsError
