@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from pipeline.errors import StoreError
 from pipeline.stage import Json, stage_of
@@ -100,6 +100,13 @@ def _parsed(line: str, path: Path, number: int) -> Mapping[str, Json]:
     return event
 
 
+class Epoch(NamedTuple):
+    """An epoch that a task has reported: when, in seconds since 1970, and its number, from 1."""
+
+    time: float
+    epoch: int
+
+
 @dataclass
 class TaskState:
     """What is known of one task.
@@ -110,6 +117,7 @@ class TaskState:
         started: When it began, in seconds since the epoch.
         seconds: How long it took; of a reused result, how long it took then.
         reported: The latest the task told of itself, such as its epoch.
+        first_epoch: The first one it reported since it began.
         fault: Why it failed.
         title: What people call it, where the id says little.
         run: The run that it is awaited from.
@@ -119,6 +127,7 @@ class TaskState:
     started: float = 0.0
     seconds: float = 0.0
     reported: dict[str, Json] = field(default_factory=dict)
+    first_epoch: Epoch | None = None
     fault: str = ""
     title: str = ""
     run: str = ""
@@ -224,6 +233,8 @@ def _task_progress(run: RunState, event: Mapping[str, Json]) -> None:
     task.state = "running"
     task.started = task.started or event["time"]
     task.reported.update({name: event[name] for name in event if name not in {"time", "event", "task", "state"}})
+    if "epoch" in event and (task.first_epoch is None or event["epoch"] < task.first_epoch.epoch):
+        task.first_epoch = Epoch(event["time"], event["epoch"])
 
 
 def _task_finished(run: RunState, event: Mapping[str, Json]) -> None:

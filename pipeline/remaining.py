@@ -4,6 +4,9 @@ from pipeline.events import RunState, TaskState
 
 _OVER = {"done", "reused", "dropped", "failed"}
 
+_STARTING = 30.0
+"""Seconds that a task may have taken to start, before its first epoch: one that ends within them tells nothing."""
+
 
 def seconds_left(state: RunState, now: float) -> float | None:
     """Return how long a run will go on; None where not all of its tasks could be timed.
@@ -17,7 +20,7 @@ def seconds_left(state: RunState, now: float) -> float | None:
     """
     if state.foreseen_seconds is None or state.status != "running":
         return None
-    left = {name: _left(state.tasks.get(name), seconds, now) for name, seconds in state.foreseen.items()}
+    left = {name: _left(state.tasks.get(name), seconds, now) or 0.0 for name, seconds in state.foreseen.items()}
     work = sum(state.foreseen.values())
     running = [left[name] for name, task in state.tasks.items() if task.state == "running" and name in left]
     side_by_side = state.foreseen_seconds / work if work else 0.0
@@ -26,19 +29,21 @@ def seconds_left(state: RunState, now: float) -> float | None:
 
 def task_seconds_left(state: RunState, name: str, now: float) -> float | None:
     """Return how long a task that runs will go on; None where nothing tells."""
-    task = state.tasks[name]
-    if "epochs" not in task.reported and name not in state.foreseen:
-        return None
-    return _left(task, state.foreseen.get(name), now)
+    return _left(state.tasks[name], state.foreseen.get(name), now)
 
 
-def _left(task: TaskState | None, foreseen: float | None, now: float) -> float:
+def _left(task: TaskState | None, foreseen: float | None, now: float) -> float | None:
     if task is not None and task.state in _OVER:
         return 0.0
     if task is None or task.state != "running":
-        return foreseen or 0.0
-    elapsed = now - task.started + float(task.reported.get("resumed", 0.0))
-    done = float(task.reported.get("epoch", 0))
-    if done:
-        return elapsed * (float(task.reported["epochs"]) - done) / done
-    return max(0.0, (foreseen or 0.0) - elapsed)
+        return foreseen
+    before = float(task.reported.get("resumed", 0.0))
+    elapsed = now - task.started + before
+    done, since = float(task.reported.get("epoch", 0)), task.first_epoch
+    if since is not None:
+        wanted = float(task.reported["epochs"]) - done
+        if done > since.epoch:
+            return (now - since.time) * wanted / (done - since.epoch)
+        if done and (before or elapsed > _STARTING or not wanted):
+            return elapsed * wanted / done
+    return None if foreseen is None else max(0.0, foreseen - elapsed)

@@ -83,9 +83,11 @@ def test_render_shows_stages_progress_time_left_and_faults() -> None:
     assert "reused" in text
     assert "the loss must be finite" in text
     assert "warning: objects/ab is damaged" in text
-    running = text_of(told(6), 107.0)
-    assert "epoch 3/12, accuracy 0.875" in running
-    assert "9 s left" in running
+    state = told(6)
+    assert "epoch 3/12, accuracy 0.875" in text_of(state, 107.0)
+    assert " left" not in text_of(state, 107.0)  # the first report has the start in it
+    state.apply({"time": 108.0, "event": "task_progress", "task": "student[a]", "epoch": 6, "epochs": 12})
+    assert "6 s left" in text_of(state, 108.0)
 
 
 def test_lines_print_what_matters_and_throttle_progress(tmp_path: Path) -> None:
@@ -159,6 +161,7 @@ NAMED: list[tuple[str, Mapping[str, Any]]] = [
         {"process": "7", "host": "here", "folder": "x", "stages": ["a", "b", "c"], "undecided": ["b", "c"]},
     ),
     ("tasks_known", {"tasks": ["c", "b[0-1]", "b[2-3]"], "titles": {"b[0-1]": "cat, dog", "b[2-3]": "2, 3"}}),
+    ("task_progress", {"task": "b[0-1]", "epoch": 8, "epochs": 20, "accuracy": 0.75}),
     ("task_progress", {"task": "b[0-1]", "epoch": 10, "epochs": 20, "accuracy": 0.875}),
 ]
 
@@ -175,7 +178,7 @@ def test_render_goes_by_the_order_of_the_stages_and_names_classes() -> None:
     assert [line.split()[0] for line in lines] == ["b", "0-1", "c"]
     assert "0-1 cat, dog" in lines[1]
     assert "epoch 10/20, accuracy 0.875" in lines[1]
-    assert "2 s left" in lines[1]
+    assert "10 s left" in lines[1]
     everything = text_of(state_of(NAMED), 104.0, width=80, everything=True)
     assert "  2-3  " in everything  # its classes' names are their ids
 

@@ -41,10 +41,20 @@ def test_work_that_is_left_goes_on_as_side_by_side_as_foreseen() -> None:
 
 
 def test_epochs_correct_what_was_foreseen() -> None:
-    state = state_of((100.0, "foreseen", FORESEEN), begun("b"), epoch("b", 120.0, 2, 10))
+    story = [(100.0, "foreseen", FORESEEN), begun("b"), epoch("b", 110.0, 1, 10), epoch("b", 120.0, 2, 10)]
+    state = state_of(*story)
     assert task_seconds_left(state, "b", 120.0) == 80
     # Nothing ends before its longest task.
     assert seconds_left(state, 120.0) == pytest.approx(max(80, (10 + 80 + 30) * 40 / 60))
+
+
+def test_first_epoch_which_has_the_start_in_it_tells_nothing_unless_it_was_long() -> None:
+    state = state_of(begun("a"), epoch("a", 105.0, 1, 60))
+    assert task_seconds_left(state, "a", 105.0) is None
+    assert task_seconds_left(state_of(begun("a"), epoch("a", 200.0, 1, 3)), "a", 200.0) == 200.0
+    assert task_seconds_left(state_of(begun("a"), epoch("a", 105.0, 1, 1)), "a", 105.0) == 0
+    later = state_of(begun("a"), epoch("a", 105.0, 1, 60), epoch("a", 105.1, 2, 60))
+    assert task_seconds_left(later, "a", 105.1) == pytest.approx(5.8)
 
 
 def test_task_that_takes_longer_than_foreseen_is_nearly_done() -> None:
@@ -55,7 +65,7 @@ def test_task_that_takes_longer_than_foreseen_is_nearly_done() -> None:
 def test_nothing_is_known_of_a_task_that_was_not_foreseen_and_tells_nothing() -> None:
     state = state_of(begun("x"), begun("y"), epoch("y", 100.0, 0, 5))
     assert task_seconds_left(state, "x", 130.0) is None
-    assert task_seconds_left(state, "y", 130.0) == 0
+    assert task_seconds_left(state, "y", 130.0) is None
     nothing = {"tasks": {}, "seconds": 0.0}
     assert seconds_left(state_of((100.0, "foreseen", nothing)), 101.0) == 0
 
