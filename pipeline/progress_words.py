@@ -8,7 +8,8 @@ from pipeline.remaining import task_seconds_left
 def reported(task: TaskState) -> list[str]:
     """Return what a task reported of itself, such as `epoch 3/20` and `accuracy 0.875` on the holdout."""
     told = task.reported
-    words = [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
+    words = [str(told["doing"])] if told.get("doing") else []
+    words += [f"epoch {told['epoch']}/{told['epochs']}"] if "epochs" in told else []
     # Not the loss: it is on another scale for every temperature.
     return words + ([f"accuracy {told['accuracy']:.3f}"] if "accuracy" in told else [])
 

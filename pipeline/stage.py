@@ -9,6 +9,7 @@ artifact; the runner does all reading and writing:
 import importlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -94,6 +95,11 @@ class Team:
     meet: Callable[[str], str] = _meet_nobody
 
 
+def _unshown(_: str) -> AbstractContextManager[None]:
+    """Show nothing while something is prepared."""
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Work:
     """What a stage function is given beside its inputs and parameters.
@@ -105,6 +111,8 @@ class Work:
         checkpoint: What a long task goes on from when it is begun again.
         warn: Called with what the user should know although the task goes on.
         team: Who does the task; but of the first, `progress` and `checkpoint` reach nobody.
+        preparing: Told in words what is done once on a machine or in a process, not for each task; within it the time
+            is not the task's.
     """
 
     seed: int = 0
@@ -113,6 +121,7 @@ class Work:
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
     warn: Callable[[str], None] = warnings.warn
     team: Team = field(default_factory=Team)
+    preparing: Callable[[str], AbstractContextManager[None]] = _unshown
 
 
 class Unrecorded:

@@ -2,7 +2,8 @@
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pipeline import heap
@@ -207,10 +208,35 @@ def _call(
 ) -> tuple[Artifact, float]:
     """Return what the stage's function makes, and how many seconds that took."""
     function = imported(job.task.function or job.stage.function)
-    work = Work(task_seed(job.task, job.seed), job.task.threads, progress, checkpoint, _named(job.task, warn), team)
+    preparing, seed = _Preparing(progress), task_seed(job.task, job.seed)
+    work = Work(seed, job.task.threads, progress, checkpoint, _named(job.task, warn), team, preparing.told)
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(**load_inputs(store, job.inputs), **job.task.arguments, work=work)
-    return artifact, time.perf_counter() - started
+    return artifact, time.perf_counter() - started - preparing.seconds
+
+
+@dataclass
+class _Preparing:
+    """How long a task has prepared what later ones of its process, or machine, find ready.
+
+    Attributes:
+        progress: Told what is done meanwhile, and of its end.
+        seconds: How long.
+    """
+
+    progress: Progress
+    seconds: float = 0.0
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Count what is done within as preparation."""
+        self.progress({"doing": what})
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
+            self.progress({"doing": ""})
 
 
 def _named(task: Task, warn: Callable[[str], None]) -> Callable[[str], None]:

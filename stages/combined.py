@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from pipeline.stage import Artifact, Work
 from specialists.active import active_set
@@ -12,12 +13,14 @@ from stages import soft_targets, tables
 from stages.learning import training
 from stages.learning.models import as_tensor
 
+_Divergence = Literal["forward", "reverse"]
+
 
 def combine(
     *,
     generalist: Artifact,
     specialists: Sequence[Artifact],
-    divergence: Literal["forward", "reverse"],
+    divergence: _Divergence,
     work: Work,
     calibrations: Sequence[Artifact] = (),
     imported: Sequence[Artifact] = (),
@@ -66,6 +69,7 @@ def combine(
         for m in range(len(specialists)):
             heard = active[rows[m], m]
             rows[m], probs[1 + m] = rows[m][heard], probs[1 + m][heard]
+    _prepare(probs, subsets, divergence, work)
     combination = combine_rows(probs[0], rows, probs[1:], subsets, divergence=divergence)
     log_q = combination.probs.log()
     k = None if bytes_per_row is None else tables.top_k_within(bytes_per_row, log_q.shape[1])
@@ -84,7 +88,21 @@ def combine(
     )
 
 
-def _subset(table: Artifact) -> torch.Tensor:
+_PREPARED: set[str] = set()
+"""The divergences whose kernels this process has."""
+
+
+def _prepare(probs: Sequence[Tensor], subsets: Sequence[Tensor], divergence: _Divergence, work: Work) -> None:
+    """Have the kernels compiled, or read, by combining one row of the generalist's alone."""
+    if divergence in _PREPARED:
+        return
+    with work.preparing("compiling the combination, once on a machine"):
+        nobody = [torch.zeros(0, dtype=torch.int64) for _ in subsets]
+        combine_rows(probs[0][:1], nobody, [given[:0] for given in probs[1:]], subsets, divergence=divergence)
+    _PREPARED.add(divergence)
+
+
+def _subset(table: Artifact) -> Tensor:
     """Return the classes before a table's last output; that of a table over all classes is a dustbin of one class."""
     subset = table.facts["subset"]
     return torch.arange(table.facts["classes"] - 1) if subset is None else torch.tensor(subset)

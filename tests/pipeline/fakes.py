@@ -127,6 +127,12 @@ def die(often: str, work: Work) -> Artifact:
     return Artifact(facts={"lives": lived + 1})
 
 
+def prepare(seconds: str, work: Work) -> Artifact:
+    with work.preparing(f"waiting {seconds} s"):
+        time.sleep(float(seconds))
+    return Artifact()
+
+
 def warn(message: str, work: Work) -> Artifact:
     work.warn(message)
     return Artifact()
@@ -215,6 +221,7 @@ ORDERS = {
     "fail": fail,
     "die": die,
     "warn": warn,
+    "prepare": prepare,
     "go on": go_on,
     "falter": falter,
     "gather": gather,

@@ -203,3 +203,11 @@ def raised(error: Exception, cause: Exception | None = None) -> Exception:
 )
 def test_only_faults_of_storage_and_network_may_pass(error: Exception, may_pass: bool) -> None:
     assert worker._may_pass(error) == may_pass
+
+
+def test_what_is_prepared_is_shown_and_not_counted(tmp_path: Path) -> None:
+    told: list[object] = []
+    outcome = perform(job(Store.open(str(tmp_path)), "prepare", "0.5"), told.append)
+    assert outcome.manifest is not None
+    assert outcome.manifest.seconds < 0.4
+    assert told == [{"state": "running"}, {"doing": "waiting 0.5 s"}, {"doing": ""}]

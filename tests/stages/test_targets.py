@@ -1,5 +1,7 @@
 """Scoring lazily, and combining what was scored."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -190,3 +192,18 @@ def test_both_divergences_are_minimised(generalist_tables, specialist_tables):
     )
     assert max(forward.facts["residual"], reverse.facts["residual"]) <= 1e-12
     assert not np.array_equal(forward.arrays["logits"], reverse.arrays["logits"])
+
+
+def test_kernels_are_prepared_once_in_a_process(monkeypatch, generalist_tables, specialist_tables):
+    monkeypatch.setattr(combined, "_PREPARED", set())
+    told = []
+
+    @contextmanager
+    def preparing(what):
+        told.append(what)
+        yield
+
+    for view in range(2):
+        teachers = {"generalist": generalist_tables[view], "specialists": specialist_tables[view]}
+        combined.combine(**teachers, divergence="forward", work=Work(preparing=preparing))
+    assert told == ["compiling the combination, once on a machine"]
