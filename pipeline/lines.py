@@ -23,6 +23,7 @@ class Lines:
         self._state = RunState()
         self._shown: dict[str, float] = {}
         self._awaiting: set[tuple[str, str]] = set()
+        self._doing: set[str] = {""}
         self._is_foreseen = False
         self._tellers: dict[str, Callable[[Event], str]] = {
             "run_started": lambda event: f"run in {event['folder']}",
@@ -64,7 +65,10 @@ class Lines:
         name = event["task"]
         if "resumed" in event:
             return words.resumed(name, self._state.tasks[name])
-        if "epoch" not in event or event["time"] - self._shown.get(name, self._state.started) < LINE_EVERY:
+        if event.get("doing", "") not in self._doing:
+            self._doing.add(event["doing"])
+            return f"{name}: {event['doing']}"
+        if "epoch" not in event or event["time"] - self._shown.get(name, self._state.tasks[name].started) < LINE_EVERY:
             return ""
         self._shown[name] = event["time"]
         told = [*words.reported(self._state.tasks[name]), words.time_left(self._state, name, event["time"])]

@@ -96,7 +96,7 @@ def _prepare(probs: Sequence[Tensor], subsets: Sequence[Tensor], divergence: _Di
     """Have the kernels compiled, or read, by combining one row of the generalist's alone."""
     if divergence in _PREPARED:
         return
-    with work.preparing("compiling the combination, once on a machine"):
+    with work.preparing("preparing kernels, which are compiled once on a machine"):
         nobody = [torch.zeros(0, dtype=torch.int64) for _ in subsets]
         combine_rows(probs[0][:1], nobody, [given[:0] for given in probs[1:]], subsets, divergence=divergence)
     _PREPARED.add(divergence)

@@ -302,3 +302,11 @@ def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
 def test_task_that_tells_nothing_shows_how_long_it_has_run() -> None:
     story = [NAMED[0], ("tasks_known", {"tasks": ["c"], "titles": {}}), ("task_progress", {"task": "c"})]
     assert text_of(state_of(story), 125.0).split() == ["c", "running", "for", "23", "s"]
+
+
+def test_lines_say_once_what_is_prepared(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as file:
+        lines = Lines(Console(file=file, width=200))
+        for time, (task, doing) in enumerate([("a", "preparing"), ("b", "preparing"), ("a", "")]):
+            lines({"time": float(time), "event": "task_progress", "task": task, "doing": doing})
+    assert [line.split("s  ")[1] for line in (tmp_path / "out").read_text().splitlines()] == ["a: preparing"]

@@ -206,4 +206,4 @@ def test_kernels_are_prepared_once_in_a_process(monkeypatch, generalist_tables, 
     for view in range(2):
         teachers = {"generalist": generalist_tables[view], "specialists": specialist_tables[view]}
         combined.combine(**teachers, divergence="forward", work=Work(preparing=preparing))
-    assert told == ["compiling the combination, once on a machine"]
+    assert told == ["preparing kernels, which are compiled once on a machine"]
