@@ -121,7 +121,7 @@ class Prune:
         # A run that ends is recorded before it gives its claim up: whoever reads in this order sees one of the two.
         claims, runs = self._catalog.claims(), self._catalog.runs()
         keys = [claim.keys for claim, version in claims.values() if self._holds(claim, version)]
-        keys += [run.keys for run, version in runs.values() if not self._is_forgotten(version)]
+        keys += [run.keys for run, version in runs.values() if self._counts(version)]
         return {manifest_path(key) for by_task in keys for key in by_task.values()}
 
     def _named_objects(self) -> set[str]:
@@ -130,7 +130,7 @@ class Prune:
     def _forgotten(self) -> dict[str, Version]:
         claims, runs = self._catalog.claims(), self._catalog.runs()
         dead = {path: version for path, (claim, version) in claims.items() if not self._holds(claim, version)}
-        return dead | {path: version for path, (_, version) in runs.items() if self._is_forgotten(version)}
+        return dead | {path: version for path, (_, version) in runs.items() if not self._counts(version)}
 
     def _spent_checkpoints(self, manifests: Collection[str]) -> dict[str, Version]:
         # Deleting one that a task would still go on from loses work, and nothing else.
@@ -146,6 +146,10 @@ class Prune:
     def _holds(self, claim: Claim, version: Version) -> bool:
         idle = (self._now - version.modified) / 1e9
         return not self._is_forgotten(version) or not is_abandoned(claim.process, idle)
+
+    def _counts(self, version: Version) -> bool:
+        """Return whether a run counts, by its record, which is a file like others: what is young stays."""
+        return not (self._is_forgotten(version) and self._is_old(version))
 
     def _is_old(self, version: Version) -> bool:
         return version.modified < self._young

@@ -47,6 +47,17 @@ def named(store):
     return manifest
 
 
+def test_run_of_which_nothing_is_old_yet_counts(store):
+    manifest = save(store, 1)
+    store.record_run("numbers-1", {"numbers": manifest.key})
+    prune = Prune(store, days=0, grace=1)
+    assert prune.doomed().bytes == 0
+    age(store, 2, paths_of(manifest))  # found by a later run, which was recorded a moment ago
+    assert prune.doomed().bytes == 0
+    age(store, 2)
+    assert {*prune.doomed().records, *prune.doomed().manifests, *prune.doomed().objects} >= kept(store)
+
+
 def test_doomed_is_what_no_run_names_and_nothing_changes(store, named):
     before = store.files.listing("")
     doomed = Prune(store, days=30, grace=1).doomed()
