@@ -139,7 +139,7 @@ def _confusion(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.specialists
-    return Effort(_like(sizes.classes, wanted.method, wanted.count), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
+    return Effort(_like(sizes.classes, wanted.method), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
 
 
 def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -194,7 +194,8 @@ def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     k = None if budget is None else tables.top_k_within(budget, sizes.classes)
     size = rows * tables.row_bytes(sizes.classes, k)
     memory = PROCESS_BYTES + 5 * 8 * rows * sizes.classes
-    return Effort(_like(sizes.classes, len(sizes.subsets), parameters.combine.divergence), rows, size, size, memory)
+    units = rows * (1 + len(sizes.subsets))
+    return Effort(_like(sizes.classes, parameters.combine.divergence), units, size, size, memory)
 
 
 def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -208,11 +209,12 @@ def _sweep(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 
 def _evaluate(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    kind = _like(sizes.digest, parameters.generalist.model, parameters.student.model, len(sizes.subsets))
+    kind = _like(sizes.digest, parameters.generalist.model, parameters.student.model)
     memory = PROCESS_BYTES + sizes.test * (2 * sizes.image_bytes + 6 * 8 * sizes.classes)
     n_scores = 2 + len(task.parameters["variants"]) * len(parameters.seeds)
     size = sizes.test * (_LABEL_BYTES + 4 * sizes.classes * n_scores)
-    return Effort(kind, sizes.test, size, size + 20 * sizes.classes**2, memory)
+    units = sizes.test * (1 + len(sizes.subsets))
+    return Effort(kind, units, size, size + 20 * sizes.classes**2, memory)
 
 
 def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *others: object, workers: int = 1) -> Effort:
