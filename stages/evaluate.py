@@ -16,8 +16,9 @@ from specialists.ensemble import Ensemble, Prediction
 from specialists.subsets import coverage
 from stages import changes, comparison, network, speed, teachers
 from stages.learning import metrics, training
-from stages.learning.models import as_tensor
-from stages.parameters import CombineParameters
+from stages.learning.prediction import Images
+from stages.parameters import GIB, MEMORY_BUDGET, CombineParameters
+from stages.shown import Pixels
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.floating[Any]]
@@ -34,6 +35,7 @@ def evaluate(
     combine: CombineParameters,
     work: Work,
     calibrations: Sequence[Artifact] = (),
+    memory_budget: float = MEMORY_BUDGET,
 ) -> Artifact:
     """Measure teachers, ensemble and students.
 
@@ -47,6 +49,7 @@ def evaluate(
         combine: How the ensemble is combined.
         work: Its seed draws the bootstrap; its threads.
         calibrations: The teachers' temperatures, the generalist's first; none where they are not calibrated.
+        memory_budget: What the images may take on the device, in GiB.
 
     Returns:
         Facts as results.json holds them: `generalist`, `specialists`, `ensemble`, `students`, `differences`,
@@ -67,7 +70,7 @@ def evaluate(
     """
     training.use_threads(work.threads)
     labels = np.asarray(test.arrays["labels"])
-    images = as_tensor(test.arrays["images"]).to(training.device())
+    images = Pixels.of(test, budget=memory_budget * GIB).show(np.arange(len(labels)))
     temperatures = [calibration.facts["temperature"] for calibration in calibrations]
     logits = network.predict(generalist, images, warn=work.warn).cpu()
     outputs = [network.predict(specialist, images, warn=work.warn).cpu() for specialist in specialists]
@@ -203,7 +206,7 @@ def _log_probs(logits: Tensor) -> NDArray[np.float32]:
     return logits.double().log_softmax(dim=1).float().numpy(force=True)
 
 
-def _size(model: Artifact, images: Tensor) -> dict[str, float]:
+def _size(model: Artifact, images: Images) -> dict[str, float]:
     """Return parameters, bytes of the weights, and how fast the network is."""
     return {
         "parameters": model.facts["parameters"],
@@ -212,7 +215,7 @@ def _size(model: Artifact, images: Tensor) -> dict[str, float]:
     }
 
 
-def _speed_of_ensemble(ensemble: Ensemble, images: Tensor) -> dict[str, float]:
+def _speed_of_ensemble(ensemble: Ensemble, images: Images) -> dict[str, float]:
     return speed.measured(lambda batch: ensemble(batch).probs, images)
 
 

@@ -26,7 +26,7 @@ class Pixels:
 
     Attributes:
         images: uint8 (examples, height, width, channels), perhaps mapped from a file.
-        mean: Of each channel, of pixels scaled to [0, 1].
+        mean: Of each channel, of pixels scaled to [0, 1]; none where the networks have their own, as for a test split.
         std: Of each channel.
         device: Where they are shown.
         resident: All of them on the device, if there is room.
@@ -43,13 +43,14 @@ class Pixels:
         """Return the images of a data set.
 
         Args:
-            dataset: The training half.
+            dataset: Either half.
             budget: Bytes that they may take on the device, to be shown more than once. A larger set is read batch by
                 batch, with the same pixels.
         """
         device, images = training.device(), dataset.arrays["images"]
         resident = as_tensor(images).to(device) if images.nbytes <= budget else None
-        return cls(images, dataset.facts["mean"], dataset.facts["std"], device, resident)
+        mean, std = (dataset.facts.get(name, []) for name in ("mean", "std"))
+        return cls(images, mean, std, device, resident)
 
     def show(self, examples: Ids, view: ViewParameters | None = None) -> "Shown":
         """Return examples as a view shows them, or as they are, to be had batch by batch."""

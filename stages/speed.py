@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline.stage import Json
 from stages.learning import hardware
+from stages.learning.prediction import Images
 
 BATCH_IMAGES = 256
 """Images in the batch on which throughput is measured."""
@@ -19,7 +20,7 @@ SINGLE_CALLS = 25
 """Calls with one image, of which the median is reported."""
 
 
-def measured(predict: Callable[[Tensor], Tensor], images: Tensor) -> dict[str, float]:
+def measured(predict: Callable[[Tensor], Tensor], images: Images) -> dict[str, float]:
     """Return how long a model takes for an image; building it does not count, nor does what only its first call does.
 
     Args:

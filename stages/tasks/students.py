@@ -87,6 +87,7 @@ def evaluate(parameters: Parameters, known: Known) -> list[Task]:
                 "seeds": parameters.seeds,
                 "combine": candidates.combination_of(parameters, students[0].settings),
             },
+            settings=memory(parameters),
         )
     ]
 

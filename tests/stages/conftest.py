@@ -191,6 +191,7 @@ def measure(test_half, generalist_net, specialist_nets, students):
         calibrations=(),
         seeds=(0,),
         trained=None,
+        **settings,
     ):
         return evaluate.evaluate(
             test=test,
@@ -202,6 +203,7 @@ def measure(test_half, generalist_net, specialist_nets, students):
             combine=CombineParameters(),
             work=Work(seed=13),
             calibrations=calibrations,
+            **settings,
         )
 
     return measure

@@ -249,3 +249,10 @@ def test_seeds_give_means_deviations_and_one_interval(measure, evaluation, stude
     assert difference["low"] <= difference["mean"] <= difference["high"]
     assert difference["method"] == "paired bootstrap over 2 seeds and test examples, 10000 resamples"
     assert found.facts["seeds"] == [0, 7]
+
+
+def test_test_split_that_exceeds_the_budget_is_read_batch_by_batch(measure, evaluation):
+    read = measure(memory_budget=0.0)
+    assert {name: (values == evaluation.arrays[name]).all() for name, values in read.arrays.items()} == dict.fromkeys(
+        evaluation.arrays, True
+    )
