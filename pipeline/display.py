@@ -16,6 +16,7 @@ from pipeline.events import Listener, RunState, TaskState
 from pipeline.lines import Lines
 from pipeline.remaining import seconds_left
 from pipeline.stage import Json, stage_of
+from pipeline.visible import visible, visible_lines
 
 BAR = 12
 """Columns of a progress bar, so that a row fits into a terminal of 80."""
@@ -77,9 +78,9 @@ def render(state: RunState, now: float, *, faults: bool = True, everything: bool
                 if task.state in {"running", "failed", "dropped"} or (everything and task.title):
                     table.add_row(*_task_row(state, name, now))
     told = [Text(line, style="dim") for line in _outlook(state, now)]
-    told += [Text(f"warning: {message}", style="yellow") for message in state.warnings]
+    told += [Text(f"warning: {visible_lines(message)}", style="yellow") for message in state.warnings]
     if faults:
-        told += [Text(line, style="red") for line in faults_of(state)]
+        told += [Text(visible_lines(fault), style="red") for fault in faults_of(state)]
     return Group(table, *told)
 
 
@@ -177,4 +178,5 @@ def _label(name: str, task: TaskState) -> str:
         label = task.title
     else:
         label = f"{identity} {task.title}"
+    label = visible(label)
     return label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."

@@ -8,6 +8,7 @@ from pipeline import progress_words as words
 from pipeline.amounts import rough_duration, size
 from pipeline.events import RunState
 from pipeline.stage import Json, stage_of
+from pipeline.visible import visible_lines
 
 LINE_EVERY = 10.0
 """Seconds between two lines of progress of one task."""
@@ -44,7 +45,8 @@ class Lines:
         teller = self._tellers.get(event["event"])
         line = teller(event) if teller else ""
         if line:
-            self._console.print(f"{event['time'] - self._state.started:7.1f} s  {line}", markup=False, soft_wrap=True)
+            told = f"{event['time'] - self._state.started:7.1f} s  {visible_lines(line)}"
+            self._console.print(told, markup=False, soft_wrap=True)
 
     def _starting(self, event: Event) -> str:
         n = event["reused"]

@@ -2,18 +2,20 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 from typer.main import get_command
 
 from pipeline.cli import main
 from pipeline.cli.app import app
 from pipeline.cli.reference import reference
 from pipeline.cli.schema import Config
+from pipeline.config import load
+from pipeline.errors import ConfigError
 from tests.pipeline.cli.conftest import make_project, newest
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,15 @@ NOT_RUN = "<!-- not run"
 """Stands above an example that needs what a test has not."""
 
 
+COUNTS = {  # of blocks, by file: those that run as Python, and those that are parts of a config
+    "README.md": (1, 1),
+    "cluster.md": (0, 4),
+    "extending.md": (0, 2),
+    "logging.md": (0, 1),
+    "soft_targets.md": (2, 0),
+}
+
+
 def blocks(text: str, language: str) -> list[str]:
     """Return the fenced blocks of a language, but for those that are said not to run."""
     found = re.findall(rf"(?:^|\n)([^\n]*)\n+```{language}\n(.*?)```", text, flags=re.DOTALL)
@@ -31,28 +42,37 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """Yield every line that calls the program, and where it is."""
+    """Yield what calls the program, in a block or in a sentence, and where it is."""
     for path in TEXTS:
         for number, line in enumerate(path.read_text().splitlines(), start=1):
-            found = re.match(r"\s*(?:\$ )?python -m pipeline( .*)", line)
-            if found:
+            for found in re.finditer(r"python -m pipeline( [^`]*)", line):
                 yield f"{path.name}:{number}", found[1].strip()
 
 
-def indented_configs() -> Iterator[tuple[str, Any]]:
-    """Yield every indented or fenced block that reads as a part of a config."""
+def overrides() -> Iterator[tuple[str, str]]:
+    """Yield every value that is given on a command line, and where it is."""
     for path in TEXTS:
-        text = path.read_text()
-        pieces = re.findall(r"(?:^|\n\n)((?:    [^\n]*\n)+)", text) + re.findall(
-            r"```yaml\n(.*?)```", text, flags=re.DOTALL
-        )
-        for piece in pieces:
-            try:
-                values = YAML(typ="safe").load(piece)
-            except Exception:  # noqa: BLE001  # then it is no config
-                continue
-            if isinstance(values, dict) and set(values) & set(Config.model_fields):
-                yield f"{path.name}: {', '.join(values)}", values
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            for found in re.finditer(r"--set\s+([^\s`\"]+)", line):
+                if found[1] != "a.b=c":
+                    yield f"{path.name}:{number}", found[1]
+
+
+def configs(text: str) -> list[str]:
+    """Return the indented or fenced blocks that are written as a config is: at the margin nothing but keys."""
+    indented = re.findall(r"(?:^|\n\n)((?:    [^\n]*\n)+)", text)
+    pieces = [textwrap.dedent(block) for block in [*indented, *blocks(text, "yaml")]]
+    return [piece for piece in pieces if all(map(_is_key, re.findall(r"^[^\s#].*", piece, flags=re.MULTILINE)))]
+
+
+def _is_key(line: str) -> bool:
+    return re.match(r"\w+:( \S|\s*(#|$))", line) is not None
+
+
+def anchors(text: str) -> set[str]:
+    """Return what links may name of a page: its headings, as GitHub writes them into addresses."""
+    titles = re.findall(r"^#+ (.*)", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +86,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_blocks_are_as_many_as_are_known_of() -> None:
+    texts = {path.name: path.read_text() for path in TEXTS}
+    counts = {name: (len(blocks(text, "python")), len(configs(text))) for name, text in texts.items()}
+    assert {name: found for name, found in counts.items() if any(found)} == COUNTS
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in TEXTS if COUNTS.get(path.name, (0, 0))[0]], ids=lambda path: path.name
+)
 def test_python_examples_run(path: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     names: dict[str, Any] = {"__name__": "example"}
@@ -76,8 +104,8 @@ def test_python_examples_run(path: Path, place: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("where", "line"), list(commands()), ids=lambda text: text)
 def test_commands_are_those_of_the_program(where: str, line: str) -> None:
-    line = re.split(r"\s{2,}|\s+#|\s*`|[;|)] ", line)[0]  # what stands beside a command is no part of it
-    words = shlex.split(re.sub(r"[\[\]]", " ", line))
+    line = re.split(r"\s{2,}|\s+#|[;|)] ", line)[0]  # what stands beside a command is no part of it
+    words = shlex.split(re.sub(r"[\[\]]", " ", line.rstrip('"')))
     group: Any = get_command(app)
     while hasattr(group, "commands"):
         if words and words[0].startswith("-"):
@@ -92,16 +120,56 @@ def test_commands_are_those_of_the_program(where: str, line: str) -> None:
     assert given <= known, where
 
 
-@pytest.mark.parametrize(("where", "values"), list(indented_configs()), ids=lambda value: str(value)[:60])
-def test_configs_are_right(where: str, values: dict[str, Any]) -> None:
-    Config.model_validate({"data": {"source": "npz:mine.npz"}} | values)
+@pytest.mark.parametrize(("where", "override"), list(overrides()), ids=lambda text: text)
+def test_values_on_command_lines_are_right(where: str, override: str, tmp_path: Path) -> None:
+    path = tmp_path / where.partition(":")[0]
+    path.write_text('data: {source: "npz:mine.npz"}')
+    load(path, Config, [override])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(path.name, text) for path in TEXTS for text in configs(path.read_text())],
+    ids=lambda text: text[:40],
+)
+def test_configs_are_right(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    load(tmp_path / name, Config, [] if re.search(r"\bsource:", text) else ["data.source=npz:mine.npz"])
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
-            assert (path.parent / target).exists(), target
+            name, _, anchor = target.partition("#")
+            there = path.parent / name if name else path
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there.read_text()), target
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("    generalsit: {epochs: 3}\n", "did you mean 'generalist'"),
+        ("    student:\n      epoch: 3\n", "did you mean 'epochs'"),
+        ("    student: {epochs: [3}\n", "must be YAML"),
+        ("    ray: {}\n    ray: {}\n", "must be given once"),
+    ],
+)
+def test_wrong_config_is_seen(wrong: str, told: str, tmp_path: Path) -> None:
+    (block,) = configs(f"Text:\n\n{wrong}\nText.\n")
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        test_configs_are_right("page.md", block, tmp_path)
+
+
+def test_what_is_no_config_is_not_taken_for_one() -> None:
+    formula = "    forward:  |q - a|\n    reverse:  |q|\n"
+    assert configs(f"Text:\n\n    q = a / g\n\nText:\n\n{formula}\nText:\n\n    .pipeline/\n      store.json\n") == []
+
+
+def test_anchors_are_written_as_github_does() -> None:
+    text = "# One, *two*: `three` - four\n\n```\n# no heading\n```\n\n## No examples to spare\n"
+    assert anchors(text) == {"one-two-three---four", "no-examples-to-spare"}
 
 
 def test_reference_of_the_config_is_current() -> None:

@@ -22,6 +22,7 @@ from pipeline.cli.options import (
     Until,
 )
 from pipeline.errors import PipelineError
+from pipeline.visible import visible_lines
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app(arguments)
     except PipelineError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(visible_lines(str(error)), file=sys.stderr)  # noqa: T201
         return error.exit_code
     except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
         return int(end.code or 0)

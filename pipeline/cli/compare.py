@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import say, table_of
+from pipeline.cli.tables import cell, say, table_of
 from pipeline.config import leaves
 from pipeline.errors import ConfigError, StageError, StoreError
 from pipeline.stage import Json
@@ -143,7 +143,7 @@ def _print(found: Comparison) -> None:
         say(f"{letter}: {name}")
     settings = table_of("setting", *letters)
     for path, values in found.settings.items():
-        settings.add_row(Text(path), *(Text(value) for value in values))
+        settings.add_row(cell(path), *map(cell, values))
     models = table_of("on the test split", *letters)
     for model in dict.fromkeys(model for run in found.runs for model in run.facts):
         for label, fact, form in (("accuracy", "accuracy", "{:.2%}"), ("NLL", "nll", "{:.4f}")):
@@ -156,7 +156,7 @@ def _print(found: Comparison) -> None:
         console.print("")
         grid = table_of(part.title, "accuracy", "NLL")
         for row in part.rows:
-            grid.add_row(*map(Text, row))
+            grid.add_row(*map(cell, row))
         console.print(grid)
         say(part.note)
     if found.unpaired:

@@ -18,6 +18,7 @@ from pipeline.cli.tables import say
 from pipeline.forecast import Estimate, Forecast
 from pipeline.planner import Step, listed
 from pipeline.progress_words import says_more
+from pipeline.visible import visible
 
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
@@ -96,7 +97,7 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     n_tasks = sum(estimate.tasks if estimate else 1 for estimate in estimates)
     name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
     if says_more(first.title, first.id):
-        name += f" {first.title}"
+        name += f" {visible(first.title)}"
     amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action != "reuse" else []
     line = Text(_columns(console.width, name, first.action, *amounts))
     start = _name_width(console.width) + 1
@@ -106,7 +107,7 @@ def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> N
     if len(reasons) > 3:
         reasons = [*reasons[:2], f"and {len(reasons) - 2} reasons more"]
     for reason in reasons:
-        told = textwrap.fill(reason, max(40, console.width), initial_indent="    ", subsequent_indent="    ")
+        told = textwrap.fill(visible(reason), max(40, console.width), initial_indent="    ", subsequent_indent="    ")
         console.print(Text(told, style="dim"))
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.console import Console
-from rich.text import Text
 
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import table_of, warn
+from pipeline.cli.tables import cell, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
 
@@ -185,5 +184,5 @@ def _print(seen: Sequence[Seen]) -> None:
     table = table_of("image", "class", "probability")
     for found in seen:
         for rank, (name, probability) in enumerate(found.classes):
-            table.add_row(Text(found.image if rank == 0 else ""), Text(name), f"{100 * probability:.2f} %")
+            table.add_row(cell(found.image if rank == 0 else ""), cell(name), f"{100 * probability:.2f} %")
     Console().print(table)

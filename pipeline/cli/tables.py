@@ -11,6 +11,7 @@ from rich.text import Text
 from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
 from pipeline.stage import stage_of
+from pipeline.visible import visible, visible_lines
 from stages.report.words import NO_CONTROLS, beside
 from stages.tables import told
 
@@ -64,7 +65,7 @@ def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: 
     table = table_of(heading, *(name for name, _ in columns))
     table.columns[0].max_width = max(NAME, *map(len, rows))  # a data set's name may be long: it is broken
     for name, model in rows.items():
-        table.add_row(Text(name), *(told(model) for _, told in columns))
+        table.add_row(cell(name), *(told(model) for _, told in columns))
     return table
 
 
@@ -125,7 +126,7 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
     for specialist in results["specialists"]:
         table.add_row(
-            Text(_listed(specialist["names"])),
+            cell(_listed(list(map(visible, specialist["names"])))),
             _percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
             _percent(specialist["generalist_conditional_accuracy"]),
             _percent(specialist["dustbin_recall"]),
@@ -184,11 +185,16 @@ def table_of(*headings: str) -> Table:
     return table
 
 
+def cell(text: str) -> Text:
+    """Return what stands in a cell of a table: names in it must neither break the row nor steer the terminal."""
+    return Text(visible(text))
+
+
 def warn(line: str) -> None:
     """Print a line beside what a script reads."""
-    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(visible_lines(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
     """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    Console().print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    Console().print(visible_lines(line), markup=False, emoji=False, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipeline.cli.store import opened
-from pipeline.cli.tables import say
+from pipeline.cli.tables import cell, say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
 from stages import tables
@@ -62,7 +62,7 @@ def show(location: str, key: str, *, as_json: bool) -> None:
     grid.add_column()
     grid.add_column(overflow="fold")
     for name, value in _told(description).items():
-        grid.add_row(Text(name, style="bold"), Text(value))
+        grid.add_row(Text(name, style="bold"), cell(value))
     console.print(grid)
 
 
@@ -84,12 +84,10 @@ def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> No
 
     write(SoftTargets.open(location, table.key), description, to, cast("Literal['npy', 'parquet']", form))
     files = sorted(path.name for path in to.iterdir())
-    console = Console()
     if as_json:
-        console.print_json(data={"folder": str(to), "files": files, "rows": description["rows"]})
+        Console().print_json(data={"folder": str(to), "files": files, "rows": description["rows"]})
         return
-    line = f"{to}: {description['rows']:,} rows of {table.key} in {', '.join(files)}"
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(f"{to}: {description['rows']:,} rows of {table.key} in {', '.join(files)}")
 
 
 def _summary(store: Store, shared: Sequence[tables.Table]) -> dict[str, Any]:

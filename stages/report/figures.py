@@ -1,6 +1,6 @@
 """The figures of the report, each from plain values to one drawing. Colours are of classes that the page's style has.
 
-Series differ in dashes or marks as well as in colour (Okabe and Ito's, which colour-blind people tell apart).
+Series differ in dashes or marks, too: of six colours some are alike to those who cannot tell red from green.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,15 @@ from markupsafe import Markup
 
 from stages.learning.metrics import Reliability
 from stages.report import svg
+from stages.report.counted import counted
 from stages.report.words import percent, points
 
 WIDTH = 420.0
 """Of a figure, in its own pixels: what a phone shows without much shrinking."""
 LABELS = 130.0
 """Of that, the columns of names at the left."""
+GAP = 10.0
+"""Between a name and what is drawn right of it, half a mark included."""
 
 
 def intervals(rows: Sequence[tuple[str, Mapping[str, float]]], *, label: str, unit: float = 100.0) -> Markup:
@@ -35,7 +38,7 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, float]]], *, label: str, un
         mean, ends = unit * value["mean"], [unit * value["low"], unit * value["high"]]
         tip = f"{name}: {_signed(mean)} ({_signed(ends[0])} to {_signed(ends[1])})"
         parts += [
-            svg.text(0, y + 4, svg.shortened(name, 22)),
+            _row_name(name, y),
             svg.line(x(ends[0]), y, x(ends[1]), y, "interval s1"),
             svg.element("circle", cx=x(mean), cy=y, r=5, class_="dot s1", data_tip=tip),
         ]
@@ -55,7 +58,7 @@ def dumbbells(rows: Sequence[tuple[str, float | None, float | None]], *, label: 
     parts = [svg.x_axis(x, svg.ticks(low, high, 4), 4, bottom, lambda v: f"{v:g} %")]
     for i, (name, before, after) in enumerate(rows):
         y = 24.0 * i + 18
-        parts.append(svg.text(0, y + 4, svg.shortened(name, 21), data_tip=name))
+        parts.append(_row_name(name, y))
         if before is None or after is None:
             parts.append(svg.text(LABELS + 4, y + 4, "no test examples", class_="small"))
             continue
@@ -81,7 +84,8 @@ def gains(by_cover: Sequence[Mapping[str, Any]]) -> Markup:
     for i, row in enumerate(by_cover):
         gained, x = row["gained"], left + i * step + 0.2 * step
         relative = "" if row["relative"] is None else f", {points(row['relative'])} % of the generalist's right answers"
-        tip = f"{row['specialists']} specialists: {gained:+d} of {row['examples']} examples{relative}"
+        of_how_many = f"{gained:+d} of {counted(row['examples'], 'example')}{relative}"
+        tip = f"{counted(row['specialists'], 'specialist')}: {of_how_many}"
         from_, to = sorted((y(0), y(gained)))
         colour = "s1" if gained >= 0 else "s2"
         rectangle = {"x": x, "y": from_, "width": 0.6 * step, "height": max(to - from_, 1.0)}
@@ -117,7 +121,7 @@ def reliability(name: str, found: Reliability, ece: float) -> Markup:
         if not n:
             continue
         sure, correct = float(confidence / n), float(hits / n)
-        tip = f"{int(n)} examples: {percent(sure, 1)} sure, {percent(correct, 1)} right"
+        tip = f"{counted(int(n), 'example')}: {percent(sure, 1)} sure, {percent(correct, 1)} right"
         parts += [
             svg.line(x(sure), y(sure), x(sure), y(correct), "interval s2"),
             svg.element("circle", cx=x(sure), cy=y(correct), r=2.5 + 5 * float((n / most) ** 0.5), class_="dot s1",
@@ -150,28 +154,30 @@ def curves(series: Mapping[str, Sequence[Mapping[str, float]]], fact: str, *, la
     ]
     for i, (name, history) in enumerate(series.items()):
         where = [(x(number), y(epoch[fact])) for number, epoch in enumerate(history, start=1)]
-        tip = f"{name}: {shown(round(history[-1][fact], 4))} after {len(history)} epochs"
-        style = _style(i, len(series))
+        tip = f"{name}: {shown(round(history[-1][fact], 4))} after {counted(len(history), 'epoch')}"
+        style = _style(i)
         parts += [svg.polyline(where, f"curve {style}"), _end_mark(where[-1], style, tip)]
     axis = svg.text(right, bottom + 30, "epoch", class_="end") + svg.text(left, bottom + 30, label)
     return svg.figure(WIDTH, bottom + 36, *parts, axis, label=label)
 
 
 def legend(names: Sequence[str]) -> Markup:
-    """Return what tells the lines of `curves` apart, or nothing where there are too many to tell apart."""
-    if len(names) > 18:
-        return Markup("")
+    """Return what tells the lines of `curves` apart."""
     entries = []
     for i, name in enumerate(names):
-        style = _style(i, len(names))
-        swatch = svg.element("svg", svg.line(0, 5, 26, 5, f"curve {style}"), viewBox="0 0 26 10", class_="swatch")
+        swatch = svg.element("svg", svg.line(0, 5, 44, 5, f"curve {_style(i)}"), viewBox="0 0 44 10", class_="swatch")
         entries.append(svg.element("li", swatch, " ", name))
     return svg.element("ul", *entries, class_="legend")
 
 
-def _style(i: int, n: int) -> str:
-    """Return colour and dashes of a line, no two alike among the first 18."""
-    return f"s{i % 6} d{i // 6 % 3 if n > 6 else i % 3}"
+def _style(i: int) -> str:
+    """Return colour, dashes and strength of a line: each six differ in colour and in dashes, 72 in something."""
+    return f"s{i % 6} d{(i + i // 6) % 6}{' strong' if i // 36 % 2 else ''}"
+
+
+def _row_name(name: str, y: float) -> Markup:
+    """Return what stands left of a row: as much of a name as there is room for, and all of it under the pointer."""
+    return svg.text(0, y + 4, svg.fitted(name, LABELS - GAP), class_="name", data_tip=name)
 
 
 def _end_mark(where: tuple[float, float], style: str, tip: str) -> Markup:

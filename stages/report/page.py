@@ -8,6 +8,7 @@ from markupsafe import Markup
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
 from stages.learning import metrics
 from stages.report import confusion, examples, figures, words
+from stages.report.counted import counted
 from stages.report.timeline import timeline
 from stages.tables import told
 
@@ -23,6 +24,8 @@ METHODS = {
     "manual": "listed in the config",
 }
 """How subsets are found, by the name of the method."""
+FAVOURED = ("confusion", "covariance")
+"""Methods that find subsets by the very predictions whose share of the confusion is shown."""
 HOLDOUT = "the holdout"
 FOLDS = "the fold that it was not trained on"
 
@@ -68,6 +71,7 @@ def write_page(
         cover=words.cover(results["subsets"]["cover"]),
         method=METHODS[results["subsets"]["method"]].format(judged=judged),
         judged=judged,
+        is_favoured=results["subsets"]["method"] in FAVOURED,
         subset_rows=_subset_rows(results),
         dumbbells=_dumbbells([one for one in results["specialists"] if one["state"] != "dropped"]),
         dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
@@ -98,7 +102,16 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (words.percent, words.points, words.times, words.size, words.duration, words.model_name, told):
+    for function in (
+        words.percent,
+        words.points,
+        words.times,
+        words.size,
+        words.duration,
+        words.model_name,
+        told,
+        counted,
+    ):
         environment.filters[function.__name__] = function
     return environment
 
@@ -113,7 +126,7 @@ def _models(results: Mapping[str, Any], specialists: Sequence[Facts]) -> list[di
     return [
         *({"name": words.model_name(variant), "main": variant == "distilled"} | model for variant, model in rows),
         {"name": "generalist", "main": False} | results["generalist"],
-        {"name": f"generalist and {len(specialists)} specialists", "main": False} | ensemble,
+        {"name": f"generalist and {counted(len(specialists), 'specialist')}", "main": False} | ensemble,
     ]
 
 

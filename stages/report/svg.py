@@ -1,6 +1,7 @@
 """SVG as text: elements whose every word is escaped, scales, and the axes of a figure."""
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup, escape
@@ -101,6 +102,31 @@ def polyline(points: Sequence[tuple[float, float]], class_: str, **attributes: o
 def shortened(words: str, n: int) -> str:
     """Return text of at most n characters, cut with an ellipsis."""
     return words if len(words) <= n else f"{words[: n - 1]}…"
+
+
+def fitted(words: str, width: float) -> str:
+    """Return as much of a text of 12 pixels as surely fits into a width, cut with an ellipsis."""
+    if width_of(words) <= width:
+        return words
+    room = width - width_of("…")
+    n = next(n for n in range(len(words), -1, -1) if width_of(words[:n]) <= room)
+    return f"{words[:n]}…"
+
+
+def width_of(words: str) -> float:
+    """Return the width that a text of 12 pixels has at most, in any of the usual fonts without serifs."""
+    return sum(_letter_width(letter) for letter in words)
+
+
+def _letter_width(letter: str) -> float:
+    # Of DejaVu Sans, which is the widest of them.
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 12.5
+    if letter in " !'(),.:;I[]ijl|ftr-":
+        return 5.0
+    if letter in "…%@MWmw&":
+        return 12.2
+    return 9.5 if letter.isupper() else 7.8
 
 
 def _shown(value: object) -> str:

@@ -31,12 +31,11 @@ document.addEventListener("pointermove", show);
 document.addEventListener("pointerdown", show);
 
 let zoom = 1;
-const natural = matrix && matrix.style.maxWidth;
 for (const button of document.querySelectorAll(".zoom button")) {
   button.addEventListener("click", () => {
     zoom = Math.min(8, Math.max(1, zoom * Number(button.dataset.by)));
-    matrix.style.maxWidth = zoom > 1 ? "none" : natural;
-    matrix.style.width = `${100 * zoom}%`;
+    matrix.classList.toggle("zoomed", zoom > 1); // on paper it stays as it was: the style's zoom is of screens
+    matrix.style.setProperty("--zoom", zoom);
   });
 }
 // A printed page has nothing to unfold.

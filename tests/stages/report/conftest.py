@@ -25,7 +25,7 @@ def tables(generalist_tables, specialist_tables, combined_tables):
 def write(dataset, test_half, generalist_net, specialist_nets, tables, students):
     """Return the function that writes a run's files for an evaluation, naming the classes as told."""
 
-    def write(evaluation, *, names=None, subsets=([0, 1], [2, 3]), run=RUN, sweep=None, imports=()):
+    def write(evaluation, *, names=None, subsets=([0, 1], [2, 3]), run=RUN, sweep=None, imports=(), method="confusion"):
         known = dataset.facts | ({"class_names": names} if names else {})
         return report.write(
             dataset=Artifact(facts=known),
@@ -33,7 +33,7 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
             generalist=generalist_net,
             subsets=Artifact(
                 facts={
-                    "method": "confusion",
+                    "method": method,
                     "subsets": [{"classes": classes, "mass": 0.4} for classes in subsets],
                     "cover": [1, 1, 1, 1, 0],
                 }

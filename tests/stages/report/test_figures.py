@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from markupsafe import Markup
 
 from stages.learning.metrics import reliability
 from stages.report import confusion, figures, svg
+from stages.report.counted import counted
 
 COUNTS = np.array([[5, 1, 0, 0], [0, 6, 0, 0], [2, 0, 4, 0], [0, 0, 0, 6]])
 NAMES = ["a", "b", "c", "<d>"]
@@ -69,6 +71,21 @@ def test_shortened():
     assert [svg.shortened("abcd", n) for n in (4, 3)] == ["abcd", "ab…"]
 
 
+@pytest.mark.parametrize(
+    "words", ["S1: 0, 1, 2, 3, 8", "W" * 30, "i" * 30, "\u6f22" * 30, "S12: grandfather clock, iguana", ""]
+)
+def test_fitted_text_is_no_wider_than_its_room(words):
+    found = svg.fitted(words, 120)
+    assert svg.width_of(found) <= 120
+    assert found == words or (found.endswith("…") and words.startswith(found[:-1]) and svg.width_of(words) > 120)
+    assert svg.fitted(words, 1e9) == words
+
+
+def test_counted():
+    assert [counted(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
+    assert [counted(n, "specialist") for n in (1, 2)] == ["1 specialist", "2 specialists"]
+
+
 def test_intervals_reach_from_low_to_high_around_zero():
     rows = [("x", {"mean": 0.01, "low": -0.01, "high": 0.03}), ("y", {"mean": -0.02, "low": -0.03, "high": -0.01})]
     drawing = figures.intervals(rows, label="points")
@@ -105,7 +122,7 @@ def test_gains_go_up_and_losses_down():
     _, up, down = of_class(drawing, "bar")
     assert float(up.get("y")) + float(up.get("height")) == pytest.approx(zero, abs=0.02)
     assert float(down.get("y")) == pytest.approx(zero, abs=0.02)
-    assert up.get("data-tip") == "1 specialists: +4 of 9 examples, +50.00 % of the generalist's right answers"
+    assert up.get("data-tip") == "1 specialist: +4 of 9 examples, +50.00 % of the generalist's right answers"
 
 
 def test_reliability_has_a_dot_for_each_bin_that_has_examples():
@@ -113,18 +130,34 @@ def test_reliability_has_a_dot_for_each_bin_that_has_examples():
     found = reliability(log_probs, np.array([0, 1, 0]))
     drawing = figures.reliability("student", found, 0.25)
     tips = {one.get("data-tip") for one in of_class(drawing, "dot")}
-    assert tips == {"2 examples: 90.0 % sure, 50.0 % right", "1 examples: 60.0 % sure, 100.0 % right"}
+    assert tips == {"2 examples: 90.0 % sure, 50.0 % right", "1 example: 60.0 % sure, 100.0 % right"}
     assert "ECE 0.2500" in str(drawing)
 
 
 def test_curves_have_a_point_an_epoch_and_differ_in_style():
-    histories = {f"net {i}": [{"accuracy": 0.5 + 0.01 * e} for e in range(3 + i)] for i in range(18)}
+    histories = {f"net {i}": [{"accuracy": 0.5 + 0.01 * e} for e in range(3 + i)] for i in range(72)}
     drawing = figures.curves(histories, "accuracy", label="accuracy")
     lines = of_class(drawing, "curve")
-    assert [len(one.get("points").split()) for one in lines] == [3 + i for i in range(18)]
-    assert len({one.get("class") for one in lines}) == 18
-    assert figures.legend(list(histories)).count("<li>") == 18
-    assert figures.legend([*histories, "one more"]) == ""
+    assert [len(one.get("points").split()) for one in lines] == [3 + i for i in range(72)]
+    assert len({one.get("class") for one in lines}) == 72
+    legend = figures.legend(list(histories))
+    assert [one.get("class") for one in of_class(legend, "curve")] == [one.get("class") for one in lines]
+
+
+@pytest.mark.parametrize("n", [2, 6, 7, 12, 61])
+def test_each_six_curves_differ_in_dashes_as_in_colour(n):
+    styles = [one.get("class").split() for one in of_class(figures.legend([f"net {i}" for i in range(n)]), "curve")]
+    for start in range(0, n, 6):
+        row = styles[start : start + 6]
+        assert len({dashes for _, _, dashes, *_ in row}) == len({colour for _, colour, *_ in row}) == len(row)
+
+
+def test_style_has_all_colours_and_dashes_of_curves():
+    css = files("stages.report").joinpath("templates/style.css").read_text()
+    patterns = [re.search(rf"\.d{i} {{ stroke-dasharray: ([\d. ]+); }}", css)[1] for i in range(1, 6)]
+    assert len(set(patterns)) == 5
+    assert ".d0" not in css
+    assert all(f".s{i} {{" in css for i in range(6))
 
 
 def test_curves_of_one_epoch_are_drawn():

@@ -97,6 +97,14 @@ def test_page_is_written_without_controls_and_with_one_specialist(write, measure
     assert "cannot be said" in page
     assert "control: " not in page
     assert ">S2<" not in page
+    assert "generalist and 1 specialist<" in page
+    assert not re.search(r"\b1 (more )?(specialists|examples|epochs)\b", page)
+
+
+@pytest.mark.parametrize(("method", "is_told"), [("confusion", True), ("random", False), ("manual", False)])
+def test_page_says_what_the_subsets_were_found_by_where_they_were_found(write, evaluation, method, is_told):
+    page = write(evaluation, method=method)["report.html"].decode()
+    assert ("found by these very predictions" in page) == is_told
 
 
 def test_page_of_a_run_that_did_nothing_says_so(write, evaluation):

@@ -1,0 +1,12 @@
+"""Numbers of things in words."""
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return how many there are of something, such as `1 specialist` or `1,024 classes`.
+
+    Args:
+        n: How many.
+        one: What one is called.
+        many: What several are called; with an `s` at its end if empty.
+    """
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
