@@ -1,13 +1,14 @@
 """The report as one page: puts what was measured into words, tables and figures."""
 
 from collections.abc import Mapping, Sequence
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
 from stages.learning import metrics
-from stages.report import confusion, examples, figures, words
+from stages.report import by_class, confusion, examples, figures, words
 from stages.report.counted import counted
 from stages.report.timeline import timeline
 from stages.tables import told
@@ -64,10 +65,13 @@ def write_page(
         harm=words.harm(results["differences"]),
         beside=words.beside(results.get("imported", ())),
         models=_models(results, nets),
+        grid=_grid(results.get("sweep", {}).get("grid", {})),
         differences=_differences(results["differences"]),
         matrix=confusion.matrix(counts, names, classes),
         hover=confusion.hover_data(counts, names, classes),
         mistakes=confusion.largest(counts, names, classes),
+        class_rows=by_class.rows(results),
+        class_models=by_class.models(results),
         cover=words.cover(results["subsets"]["cover"]),
         method=METHODS[results["subsets"]["method"]].format(judged=judged),
         judged=judged,
@@ -128,6 +132,17 @@ def _models(results: Mapping[str, Any], specialists: Sequence[Facts]) -> list[di
         {"name": "generalist", "main": False} | results["generalist"],
         {"name": f"generalist and {counted(len(specialists), 'specialist')}", "main": False} | ensemble,
     ]
+
+
+def _grid(grid: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the settings that a sweep tried, with the `deviation` over seeds where there are several."""
+    return {variant: [{**point, **_deviation(point["seeds"])} for point in points] for variant, points in grid.items()}
+
+
+def _deviation(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    if len(seeds) == 1:
+        return {}
+    return {"deviation": {name: stdev(seed[name] for seed in seeds) for name in seeds[0]}}
 
 
 def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:

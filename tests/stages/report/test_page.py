@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.stage import Artifact, RunSummary, TaskSummary
-from stages.report import examples, words
+from stages.report import by_class, examples, words
 from stages.report.timeline import timeline
 from tests.stages.report.conftest import RUN, TASKS
 
@@ -201,3 +201,27 @@ def test_verdict_needs_the_control():
 )
 def test_numbers_in_words(words_of, value, expected):
     assert words_of(value) == expected
+
+
+def test_classes_are_listed_with_what_every_model_gets_right(files, page):
+    results = json.loads(files["results.json"])
+    listed = by_class.rows(results)
+    shares = [row.shares[0] for row in listed]
+    assert shares == sorted(shares)
+    assert sum(row.examples for row in listed) == results["data"]["test"]
+    assert {row.name: row.cover for row in listed} == dict(
+        zip(results["data"]["classes"], [1, 1, 1, 1, 0], strict=True)
+    )
+    models = [results["generalist"], results["ensemble"], *results["students"].values()]
+    for position, accuracy in enumerate(model["accuracy"] for model in models):
+        right = sum(row.examples * row.shares[position] for row in listed)
+        assert right / results["data"]["test"] == pytest.approx(accuracy)
+    body = page.partition("Class by class")[2].partition("</table>")[0]
+    assert body.count("<tr>") == 1 + len(listed)
+    assert words.percent(shares[0]) in body
+
+
+def test_classes_without_examples_come_last_and_have_no_share():
+    per_class = {"examples": [0, 2], "generalist": [None, 0.5], "ensemble": [None, 1.0], "students": {}}
+    listed = by_class.rows({"per_class": per_class, "subsets": {"cover": [0, 1]}, "data": {"classes": ["a", "b"]}})
+    assert [(row.name, row.shares) for row in listed] == [("b", (0.5, 1.0)), ("a", (None, None))]

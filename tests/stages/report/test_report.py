@@ -123,7 +123,10 @@ def test_page_says_where_there_is_nothing_to_divide_by(write, evaluation):
 def test_sweep_and_seeds_are_in_results_and_on_the_page(write, measure, students, train_student):
     trained = {"distilled": [students["distilled"], students["generalist"]]}
     evaluation = measure(variants=("distilled",), seeds=(0, 4), trained=trained)
-    points = [{"settings": {"temperature": t}, "accuracy": 0.5 + t / 10, "nll": 1.0, "seeds": []} for t in (2.0, 4.0)]
+    seeds = [{"accuracy": 0.5, "nll": 1.0}, {"accuracy": 0.75, "nll": 1.0}]
+    points = [
+        {"settings": {"temperature": t}, "accuracy": 0.5 + t / 10, "nll": 1.0, "seeds": seeds} for t in (2.0, 4.0)
+    ]
     facts = {"measure": "accuracy", "grid": {"distilled": points}, "chosen": {"distilled": {"temperature": 4.0}}}
     files = write(evaluation, sweep=Artifact(facts=facts))
     results, page = json.loads(files["results.json"]), files["report.html"].decode()
@@ -132,6 +135,7 @@ def test_sweep_and_seeds_are_in_results_and_on_the_page(write, measure, students
     assert set(results["students"]["distilled"]) == MODEL | SIZE | {"agreement", "deviation", "seeds"}
     assert "Settings that were tried" in page
     assert page.count("<td>chosen</td>") == 1
+    assert page.count("± 17.68") == 2  # the holdout's accuracy at each temperature
     deviation = 100 * results["students"]["distilled"]["deviation"]["accuracy"]
     assert f"± {deviation:.2f}" in page
     assert "over 2 seeds of the students" in page
