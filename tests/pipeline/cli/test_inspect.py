@@ -139,6 +139,36 @@ def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: C
     assert lines[-1] == "what is done is kept: the command that began it goes on from there"
 
 
+@pytest.mark.parametrize("option", ["--until", "--only"])
+def test_status_of_a_part_says_as_far_as_what_was_asked_for(finished: Path, command: Command, option: str) -> None:
+    assert command("run", "tiny.yaml", option, "subsets").code == 0
+    lines = command("status", newest(finished / "runs").name).out.splitlines()
+    assert lines[0].endswith(": done, as far as was asked for: subsets")
+    assert lines[-1] == "what is done is kept: the same command without --until or --only goes on from there"
+    assert command("status", "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("running", "got one that still goes on: wait for it, or name another"),
+        ("failed", "got one that failed before that: the command that began it goes on from there, as a new run: "),
+        ("interrupted", "got one that was interrupted before that: the command that began it goes on from there, "),
+    ],
+)
+def test_report_of_a_run_without_an_end_says_why_and_what_to_do(
+    finished: Path, command: Command, status: str, told: str
+) -> None:
+    run = newest(finished / "runs")
+    *before, _ = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    before = [line for line in before if '"task": "evaluate"' not in line]
+    ended = [json.dumps({"time": time.time(), "event": "run_ended", "status": status, "fault": ""}) + "\n"]
+    (run / "events.jsonl").write_text("".join([*before, *(ended if status != "running" else [])]))
+    done = command("report", "tiny")
+    assert done.code == 2
+    assert f"{run.name} must have reached its end; {told}" in done.err
+
+
 def test_damaged_log_of_a_run_is_told_and_stops_no_other(finished: Path, command: Command) -> None:
     events = newest(finished / "runs") / "events.jsonl"
     events.write_text(events.read_text().replace("{", "", 1))
