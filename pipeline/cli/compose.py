@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline.config import Loaded
 from pipeline.errors import ConfigError, Fault, Location, MisfitError, StoreError, did_you_mean
 from pipeline.executor import Needs, by_stage, check_options
 from pipeline.graph import Graph
+from pipeline.planner import Former
 from pipeline.runs import newest_first
 from pipeline.stage import Facts, Json
 from pipeline.store import Store
@@ -86,17 +87,14 @@ class Composition:
         """What is known before the first stage, by name."""
         return {"source": self.data.facts, "models": self.models, "imported": self.imported}
 
-    def history(self, task_id: str) -> Mapping[str, Json] | None:
-        """Return the recipe of a task in the newest run of this name that made or reused it.
+    def history(self, task_id: str) -> list[Former]:
+        """Return the results that runs of this name made or reused of a task, each once.
 
-        Returns:
-            None where no run did; an empty one where the result is not in the store any more.
+        Those of runs with this seed come first; otherwise the newest.
         """
-        key = self._former_keys.get(task_id)
-        if key is None:
-            return None
-        manifest = self.store.find(key)
-        return manifest.recipe if manifest else {}
+        formers = self._former_seeds.get(task_id, {}).items()
+        ordered = sorted(formers, key=lambda item: item[1] != self.config.seed)
+        return [Former(key, seed, partial(self._former_recipe, key)) for key, seed in ordered]
 
     def needs(self, stages: Collection[str]) -> Needs:
         """Return what these stages need of the machines that do them."""
@@ -122,15 +120,23 @@ class Composition:
         except MisfitError as error:
             raise self.loaded.error(error.faults) from error
 
+    def _former_recipe(self, key: str) -> Mapping[str, Json] | None:
+        manifest = self.store.find(key)
+        return manifest.recipe if manifest else None
+
     @cached_property
-    def _former_keys(self) -> dict[str, str]:
-        keys: dict[str, str] = {}
+    def _former_seeds(self) -> dict[str, dict[str, int | None]]:
+        """By task id and key of a result, the seed of the newest run of this name that has it; the newest first."""
+        seeds: dict[str, dict[str, int | None]] = {}
         for folder in newest_first(Path(self.config.runs), self.config.name):
             try:
-                keys = {**folder.keys(), **keys}
+                keys, seed = folder.keys(), folder.seed()
             except StoreError as error:  # it only tells what changed since then
                 warn(f"warning: {error}")
-        return keys
+                continue
+            for task_id, key in keys.items():
+                seeds.setdefault(task_id, {}).setdefault(key, seed)
+        return seeds
 
 
 def compose(
