@@ -13,6 +13,7 @@ from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
 from pipeline.config import Loaded
+from pipeline.config_source import Source
 from pipeline.errors import ConfigError, Fault, Location, MisfitError, StoreError, did_you_mean
 from pipeline.executor import Needs, by_stage, check_options
 from pipeline.graph import Graph
@@ -22,7 +23,14 @@ from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
-from stages.parameters import check_classes, check_holdout, check_images, check_refit, resolved
+from stages.parameters import (
+    check_classes,
+    check_holdout,
+    check_images,
+    check_refit,
+    check_unfit_subsets,
+    resolved,
+)
 from stages.tasks import refit
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
@@ -30,6 +38,10 @@ REFIT_STAGES = tuple(name for name in STAGE_NAMES if name.startswith(refit.PREFI
 
 OUR_PACKAGES = ("pipeline", "specialists", "stages")
 """What tasks import of ours."""
+
+
+DATA_OPTIONS = frozenset({"data.root", "data.download", "data.size", "data.test"})
+"""What decides, beside its source, how the data set is read."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +169,8 @@ def compose(
     """
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
-    def check(config: Config) -> list[Fault]:
+    def check(config: Config, source: Source) -> list[Fault]:
+        told = {fault.path for fault in source.faults}
         faults: list[Fault] = check_options(config.ray, STAGES, _threads(config), _workers(config))
         faults += check_holdout(config) + check_refit(config)
         faults += logged.faults_of(config, reach=reach)
@@ -171,11 +184,17 @@ def compose(
         try:
             data = dataset.find(config, store, load=load)
         except LearningError as error:
+            if told & DATA_OPTIONS:  # a default stands in for what was written, and may be what is wrong here
+                return faults
             return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
         imported, missing = imports.find(config, store, data)
         faults += missing
         found.append((store, data, networks, imported))
-        faults += check_classes(config, data.classes, data.class_names) if data.classes else []
+        if data.classes:
+            faults += check_classes(config, data.classes, data.class_names)
+            if any(path.startswith("specialists.subsets") for path in told):
+                subsets = source.values["specialists"].get("subsets")
+                faults += check_unfit_subsets(subsets, data.classes, data.class_names)
         faults += check_images(config, data.contents.image_shape) if data.contents else []
         if not faults and data.contents:
             there, contents = networks.get("given", {}), data.contents
