@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Model = TypeVar("Model", bound=BaseModel)
-Check = Callable[[Model], Sequence[Fault]]
+Check = Callable[[Model, Source], Sequence[Fault]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def load(
         schema: The model that the file must fit.
         overrides: Texts such as `student.epochs=30`, each put in place of what the file says. The value is
             YAML; a section given as a whole replaces the whole section; the last of equal overrides wins.
-        checks: Called with a model that fits, for rules that the schema cannot know. Returns location and
+        checks: Called with a model that fits, for rules that the schema cannot know, and with what was written: of
+            values that do not fit, which are among its faults, the model has the defaults. Returns location and
             message of every fault, such as `(("student", "epochs"), "must be at most 9; got 30")`.
 
     Returns:
@@ -68,7 +69,7 @@ def load(
     model = None if source.values is None else _fitted(source, schema)
     if model is not None and checks is not None:
         told = {fault.path for fault in source.faults}
-        for location, message in checks(model):
+        for location, message in checks(model, source):
             # Beside other faults only of what was written: a default may stand in for a value that does not fit.
             if not told or (location in source.places and dotted(location) not in told):
                 source.faults.append(_placed(source, location, message))
@@ -88,7 +89,8 @@ def _placed(source: Source, location: Location, message: str) -> config_source.F
 def _fitted(source: Source, schema: type[Model]) -> Model | None:
     """Return the values as a model; those that do not fit are among the faults, and left out.
 
-    Returns None where what is left does not make a model.
+    Where what is left of their sections does not fit either, the whole sections are left out. Returns None where even
+    the others do not make a model.
     """
     unreadable = {fault.path for fault in source.faults}
     try:
@@ -99,10 +101,13 @@ def _fitted(source: Source, schema: type[Model]) -> Model | None:
         location = detail["loc"]
         if dotted(location) not in unreadable:
             source.faults.append(_placed(source, location, describe(detail, schema)))
-    try:
-        return schema.model_validate(_without(source.values, {detail["loc"] for detail in details}))
-    except ValidationError:
-        return None
+    left_out = {detail["loc"] for detail in details}
+    for _ in range(2):
+        try:
+            return schema.model_validate(_without(source.values, left_out))
+        except ValidationError as error:
+            left_out |= {detail["loc"][:1] for detail in error.errors(include_url=False)}
+    return None
 
 
 def _without(values: Any, locations: Collection[Location], above: Location = ()) -> Any:

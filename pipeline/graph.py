@@ -36,7 +36,7 @@ class Graph:
         self.tasks: dict[str, Task] = {}
         self.results: dict[str, Manifest] = {}
         self._parameters = parameters
-        self._seed = seed
+        self.seed = seed
         self._store = store
         self._known = dict(known)
         self._empty = frozenset(empty)
@@ -84,7 +84,7 @@ class Graph:
             name: self.results[ids].digest if isinstance(ids, str) else [self.results[i].digest for i in ids]
             for name, ids in task.inputs.items()
         }
-        return recipe(self.stages[task.stage], task, seed=self._seed, inputs=digests)
+        return recipe(self.stages[task.stage], task, seed=self.seed, inputs=digests)
 
     def inputs(self, task: Task) -> dict[str, Manifest | list[Manifest]]:
         """Return the manifests that a task reads, by argument name."""

@@ -6,14 +6,34 @@ from itertools import chain
 
 from pipeline.config import changed
 from pipeline.graph import Graph
-from pipeline.recipe import plain
+from pipeline.recipe import key_of, recipe
 from pipeline.stage import Json, Stage, Task, stage_of
 
-History = Callable[[str], Mapping[str, Json] | None]
-"""Returns the recipe under which a task was last done, by its id: None if it never was, an empty one if it is lost."""
+COMPARED = 8
+"""So many former results of a task are looked at for the one most like it: each is a file to be read."""
 
+LOST = "its result is not in the store any more"
 WRITTEN = "written by every run"
 """Why a stage is done whose result is not kept."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """A result that a task had in an earlier run.
+
+    Attributes:
+        key: Its key.
+        seed: The seed of that run; None where it is not known.
+        recipe: Returns what it was made from; None where it is not in the store any more.
+    """
+
+    key: str
+    seed: int | None
+    recipe: Callable[[], Mapping[str, Json] | None]
+
+
+History = Callable[[str], Sequence[Former]]
+"""Returns the results that a task had before, by its id: those that are compared first, should there be many, first."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]
     Args:
         graph: The tasks; results that are there are taken into it.
         fresh: Stages that are to be done again whatever is there.
-        history: What each task was made from the last time.
+        history: What each task was made from before; of that, what is most like this run tells what has changed.
 
     Returns:
         The steps. What depends on results that are not there yet is one step for each stage.
@@ -104,27 +124,46 @@ def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], hist
     if stage.name in fresh:
         yield "asked for with --force"
     waits = [name for name in task.input_ids if name not in graph.results]
-    former = history(task.id)
-    if former is None:
-        yield "never done before"
-    elif not former:
-        yield "its result is not in the store any more"
-    else:
-        yield from changed(former["parameters"], plain(task.parameters))
-        if not waits:
-            yield from _other_changes(graph, task, former)
+    formers = history(task.id)
+    yield from _changes(graph, task, formers, waits=bool(waits)) if formers else ["never done before"]
     if waits:
         yield f"follows {_some(waits)}"
 
 
-def _other_changes(graph: Graph, task: Task, former: Mapping[str, Json]) -> Iterator[str]:
-    """Yield what else a recipe holds and is not as before, for a task whose inputs are all there."""
-    now = graph.recipe(task)
-    yield from _other_inputs(task, former["inputs"], now["inputs"])
-    for name in ("seed", "threads", "version"):
-        if now[name] != former[name]:
-            yield f"{name} {former[name]} -> {now[name]}"
-    yield from changed(former["packages"], now["packages"])
+def _changes(graph: Graph, task: Task, formers: Sequence[Former], *, waits: bool) -> Sequence[str]:
+    """Return in what a task differs from the former result that is most like it: fewest changes, then the first.
+
+    Args:
+        graph: The tasks.
+        task: One that is to be done.
+        formers: The results that it had before; one at least.
+        waits: Whether it waits for inputs; what else has changed is told of these then.
+    """
+    now = recipe(graph.stages[task.stage], task, seed=graph.seed, inputs={}) if waits else graph.recipe(task)
+    same = None if waits else next((former for former in formers if former.key == key_of(now)), None)
+    if same is not None:
+        return [] if same.recipe() else [LOST]  # it may be there, and be made again all the same
+    found: list[tuple[list[str], list[str]]] = []
+    for former in formers[:COMPARED]:
+        before = former.recipe()
+        if before is not None:
+            inputs = [] if waits else list(_other_inputs(task, before["inputs"], now["inputs"]))
+            others = [*inputs, *_other_changes(before, now, (former.seed, graph.seed))]
+            found.append((changed(before["parameters"], now["parameters"]), others))
+    if not found:
+        return [LOST]
+    parameters, others = min(found, key=lambda both: sum(map(len, both)))
+    return parameters if waits else [*parameters, *others]
+
+
+def _other_changes(before: Mapping[str, Json], now: Mapping[str, Json], seeds: tuple[int | None, int]) -> Iterator[str]:
+    """Yield what recipes hold beside parameters and inputs and is not the same; of runs with these seeds."""
+    if now["seed"] != before["seed"]:  # a task's own, which nobody has written
+        yield "seed {} -> {}".format(*seeds) if seeds[0] not in {None, seeds[1]} else "its seed is another"
+    for name in ("threads", "version"):
+        if now[name] != before[name]:
+            yield f"{name} {before[name]} -> {now[name]}"
+    yield from changed(before["packages"], now["packages"])
 
 
 def _other_inputs(task: Task, before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[str]:

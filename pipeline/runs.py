@@ -75,6 +75,15 @@ class RunFolder:
         """Return the recipe keys of the tasks that have a result, by task id."""
         return {event["task"]: event["key"] for event in self.endings()}
 
+    def seed(self) -> int | None:
+        """Return the run's seed; None where its config does not tell."""
+        with suppress(OSError):
+            # A resolved config has a line for it. To read YAML would take longer than a plan does otherwise.
+            text = (self.path / CONFIG).read_text("utf-8", "replace")
+            found = re.search(r"^seed: (\d+)$", text, re.MULTILINE)
+            return int(found[1]) if found else None
+        return None
+
     def endings(self) -> Iterator[Mapping[str, Json]]:
         """Yield the events that tell of a result, made or reused, and what it took to make."""
         events = read_events(self.path / EVENTS, but="task_progress")

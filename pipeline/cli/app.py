@@ -1,6 +1,7 @@
 """The commands. Each only says what it takes; what it does lies in the module that it imports when called."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,12 @@ from pipeline.cli.options import (
     StorePath,
     Until,
 )
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigError, PipelineError
 from pipeline.visible import visible_lines
+
+_INSTALLED = "specialist-distillation"
+"""The command that installing the package leaves beside Python."""
+_COMPLETION = ("--install-completion", "--show-completion")
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -41,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
     """
     try:
+        _check_completion(sys.argv[1:] if arguments is None else arguments, Path(sys.argv[0]).name)
         app(arguments)
     except PipelineError as error:
         print(visible_lines(str(error)), file=sys.stderr)  # noqa: T201
@@ -48,6 +54,22 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
         return int(end.code or 0)
     return 0
+
+
+def _check_completion(arguments: Sequence[str], program: str) -> None:
+    """Check that completion is asked of a command that a shell can complete.
+
+    Args:
+        arguments: Of the command line.
+        program: The file that runs: `__main__.py` where it is `python -m pipeline`.
+
+    Raises:
+        ConfigError: It is asked of `python -m pipeline`: a shell completes by the first word, and that is Python's.
+    """
+    asked = [option for option in _COMPLETION if option in arguments[:1]]
+    if asked and program == "__main__.py":
+        rule = f"be given to `{_INSTALLED}`, the same program as a command of its own"
+        raise ConfigError(f"{asked[0]}: must {rule}; got `python -m pipeline`: run `{_INSTALLED} {asked[0]}`")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
@@ -67,6 +89,8 @@ def common(
     """Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.
 
     Exit codes: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
+
+    `specialist-distillation` is the same program; for Tab to complete it: specialist-distillation --install-completion
 
     Example: python -m pipeline run pipeline.yaml
     """
@@ -182,6 +206,8 @@ def compare(
     as_json: AsJson = None,
 ) -> None:
     """Show which settings of runs differ, and by how much their models do, with the uncertainty of that.
+
+    Of several, those that have not reached their end are named and left out.
 
     Example: python -m pipeline compare runs/digits-* --html compared.html
     """

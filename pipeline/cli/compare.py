@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import cell, say, table_of
+from pipeline.cli.tables import cell, say, table_of, warn
 from pipeline.config import leaves
 from pipeline.errors import ConfigError, StageError, StoreError
+from pipeline.planner import listed
 from pipeline.stage import Json
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> None:
-    """Print how runs differ.
+    """Print how runs differ. Where two or more have reached their end, those that have not are named and left out.
 
     Args:
         runs: Two runs or more; the others are compared with the first.
@@ -62,6 +63,11 @@ def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> Non
         raise ConfigError(f"--html: must be a file; got the folder {page}")
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ConfigError(f"RUN...: must be two different runs or more; got {', '.join(names)}")
+    ended = [run for run in runs if run.is_ended]
+    if 2 <= len(ended) < len(runs):
+        left_out = [run.name for run in runs if not run.is_ended]
+        warn(f"left out, for {'it has' if len(left_out) == 1 else 'they have'} not reached an end: {listed(left_out)}")
+        runs = ended
     found = compared(runs)
     if page is not None:
         _write_page(found, page)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,24 @@ from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
 from pipeline.cli.tables import warn
 from pipeline.config import Loaded
+from pipeline.config_source import Source
 from pipeline.errors import ConfigError, Fault, Location, MisfitError, StoreError, did_you_mean
 from pipeline.executor import Needs, by_stage, check_options
 from pipeline.graph import Graph
+from pipeline.planner import Former
 from pipeline.runs import newest_first
 from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
-from stages.parameters import check_classes, check_holdout, check_images, check_refit, resolved
+from stages.parameters import (
+    check_classes,
+    check_holdout,
+    check_images,
+    check_refit,
+    check_unfit_subsets,
+    resolved,
+)
 from stages.tasks import refit
 
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
@@ -29,6 +38,10 @@ REFIT_STAGES = tuple(name for name in STAGE_NAMES if name.startswith(refit.PREFI
 
 OUR_PACKAGES = ("pipeline", "specialists", "stages")
 """What tasks import of ours."""
+
+
+DATA_OPTIONS = frozenset({"data.root", "data.download", "data.size", "data.test"})
+"""What decides, beside its source, how the data set is read."""
 
 
 @dataclass(frozen=True)
@@ -86,17 +99,14 @@ class Composition:
         """What is known before the first stage, by name."""
         return {"source": self.data.facts, "models": self.models, "imported": self.imported}
 
-    def history(self, task_id: str) -> Mapping[str, Json] | None:
-        """Return the recipe of a task in the newest run of this name that made or reused it.
+    def history(self, task_id: str) -> list[Former]:
+        """Return the results that runs of this name made or reused of a task, each once.
 
-        Returns:
-            None where no run did; an empty one where the result is not in the store any more.
+        Those of runs with this seed come first; otherwise the newest.
         """
-        key = self._former_keys.get(task_id)
-        if key is None:
-            return None
-        manifest = self.store.find(key)
-        return manifest.recipe if manifest else {}
+        formers = self._former_seeds.get(task_id, {}).items()
+        ordered = sorted(formers, key=lambda item: item[1] != self.config.seed)
+        return [Former(key, seed, partial(self._former_recipe, key)) for key, seed in ordered]
 
     def needs(self, stages: Collection[str]) -> Needs:
         """Return what these stages need of the machines that do them."""
@@ -122,15 +132,23 @@ class Composition:
         except MisfitError as error:
             raise self.loaded.error(error.faults) from error
 
+    def _former_recipe(self, key: str) -> Mapping[str, Json] | None:
+        manifest = self.store.find(key)
+        return manifest.recipe if manifest else None
+
     @cached_property
-    def _former_keys(self) -> dict[str, str]:
-        keys: dict[str, str] = {}
+    def _former_seeds(self) -> dict[str, dict[str, int | None]]:
+        """By task id and key of a result, the seed of the newest run of this name that has it; the newest first."""
+        seeds: dict[str, dict[str, int | None]] = {}
         for folder in newest_first(Path(self.config.runs), self.config.name):
             try:
-                keys = {**folder.keys(), **keys}
+                keys, seed = folder.keys(), folder.seed()
             except StoreError as error:  # it only tells what changed since then
                 warn(f"warning: {error}")
-        return keys
+                continue
+            for task_id, key in keys.items():
+                seeds.setdefault(task_id, {}).setdefault(key, seed)
+        return seeds
 
 
 def compose(
@@ -151,7 +169,8 @@ def compose(
     """
     found: list[tuple[Store, DataSet, Facts, Mapping[str, Facts]]] = []
 
-    def check(config: Config) -> list[Fault]:
+    def check(config: Config, source: Source) -> list[Fault]:
+        told = {fault.path for fault in source.faults}
         faults: list[Fault] = check_options(config.ray, STAGES, _threads(config), _workers(config))
         faults += check_holdout(config) + check_refit(config)
         faults += logged.faults_of(config, reach=reach)
@@ -165,11 +184,17 @@ def compose(
         try:
             data = dataset.find(config, store, load=load)
         except LearningError as error:
+            if told & DATA_OPTIONS:  # a default stands in for what was written, and may be what is wrong here
+                return faults
             return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
         imported, missing = imports.find(config, store, data)
         faults += missing
         found.append((store, data, networks, imported))
-        faults += check_classes(config, data.classes, data.class_names) if data.classes else []
+        if data.classes:
+            faults += check_classes(config, data.classes, data.class_names)
+            if any(path.startswith("specialists.subsets") for path in told):
+                subsets = source.values["specialists"].get("subsets")
+                faults += check_unfit_subsets(subsets, data.classes, data.class_names)
         faults += check_images(config, data.contents.image_shape) if data.contents else []
         if not faults and data.contents:
             there, contents = networks.get("given", {}), data.contents

@@ -1,18 +1,25 @@
 """`evaluate`: measures all models of a run, on its test split or on another labelled set."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import models_table, say
+from pipeline.cli.sizes import Size, scaled
+from pipeline.cli.tables import models_table, say, warn
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
 from pipeline.stage import Artifact, Work, imported
 from stages import STAGES
 
+if TYPE_CHECKING:
+    from stages.labelled import Labelled
+
 PARTS = ("train", "test", "all")
+_SHOWN = 5
+"""How many classes or files are named."""
 
 
 def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, as_json: bool) -> None:
@@ -32,13 +39,23 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
     _check(source, part)
     task = run.task("evaluate")
     inputs = run.inputs(task)
-    if source is not None:
-        inputs["test"] = _other_set(inputs["generalist"], run, source, root, part)
+    found = None if source is None else _other_set(inputs["generalist"], run, source, root, part)
+    if found is not None:
+        inputs["test"] = found.artifact
     stage = next(stage for stage in STAGES if stage.name == task.stage)
     work = Work(seed=task_seed(task, run.config.seed), threads=task.threads)
     facts = dict(imported(stage.function)(**inputs, **task.arguments, work=work).facts)
     measured_on = facts.pop("measured_on")
     facts["data"] = {"source": source or "the run's test split", "examples": len(inputs["test"].arrays["labels"])}
+    if found is not None:
+        taken = _taken(inputs["generalist"])
+        facts["data"] |= {
+            "scaled": sum(size != taken for size in found.sizes),
+            "classes_without_examples": found.lacking,
+            "left_out": found.left_out,
+        }
+        for told in _told(found, taken):
+            warn(told)
     if as_json:
         Console().print_json(data=facts | {"measured_on": measured_on})
         return
@@ -55,10 +72,31 @@ def _check(source: str | None, part: str | None) -> None:
         raise ConfigError("--split: must come with --data; of its own data a run is measured on the test split")
 
 
-def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> Artifact:
+def _taken(generalist: Artifact) -> Size:
+    """Return the height and width of the images that the networks take."""
+    height, width = generalist.facts["network"]["image_size"]
+    return height, width
+
+
+def _told(found: "Labelled", taken: Size) -> Iterator[str]:
+    """Yield what became of another set where that is not what its owner may expect."""
+    if told := scaled(found.sizes, taken):
+        yield told
+    if found.lacking:
+        yield f"without an example: {_some(found.lacking, 'class', 'classes')}"
+    if found.left_out:
+        yield f"left out, for no image of a class's folder: {_some(found.left_out, 'file', 'files')}"
+
+
+def _some(names: Sequence[str], one: str, many: str) -> str:
+    """Return how many there are, and the first of them."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)} {one if len(names) == 1 else many} ({', '.join(names[:_SHOWN])}{more})"
+
+
+def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> "Labelled":
     from stages.labelled import Part, Wanted, load  # noqa: PLC0415  # brings numpy
 
-    network: dict[str, Any] = generalist.facts["network"]
-    height, width = network["image_size"]
-    wanted = Wanted(run.facts("data[train]")["class_names"], (height, width), network["channels"])
+    channels = generalist.facts["network"]["channels"]
+    wanted = Wanted(run.facts("data[train]")["class_names"], _taken(generalist), channels)
     return load(source, root, cast("Part | None", part), wanted)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline import runs
+from pipeline.cli import kept
 from pipeline.cli.compose import compose
 from pipeline.cli.tables import say
 from pipeline.display import faults_of, render
@@ -32,9 +33,12 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     if as_json:
         console.print_json(data={"folder": str(folder.path), **asdict(state)})
         return
-    say(f"{folder.path}: {state.status}")
+    part = kept.part_of(state) if state.status == "done" else ""
+    say(f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}")
     console.print(render(state, time.time(), faults=False, everything=True))
     for fault in faults_of(state):
         say(fault)
     if state.status == "interrupted":
         say("what is done is kept: the command that began it goes on from there")
+    if part:
+        say("what is done is kept: the same command without --until or --only goes on from there")

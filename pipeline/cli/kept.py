@@ -11,7 +11,7 @@ from pipeline.cli.schema import Config
 from pipeline.cli.store import opened
 from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
-from pipeline.events import read_events
+from pipeline.events import RunState, read_events
 from pipeline.runs import CONFIG, EVENTS, RESULTS, RunFolder
 from pipeline.stage import Artifact, Facts, Stage, Task, imported, stage_of
 from pipeline.store import Manifest, Store
@@ -19,6 +19,8 @@ from pipeline.worker import load_inputs
 from stages import STAGES
 
 _VERSIONS = {stage.name: stage.version for stage in STAGES}
+_ENDED = {"failed": "failed before that", "interrupted": "was interrupted before that"}
+"""How a run ended that has not reached its end."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class KeptRun:
 
     folder: RunFolder
     place: str | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it has been evaluated, after which a run has all its results."""
+        return "evaluate" in self.keys
 
     @property
     def name(self) -> str:
@@ -138,13 +145,22 @@ class KeptRun:
     def _known(self, stage: Stage) -> dict[str, Facts]:
         tasks = {name: [task_id for task_id in self.keys if stage_of(task_id) == name] for name in stage.decided_by}
         # A stage may have no task at all; but then the run has got to its evaluation, which follows all of them.
-        if not all(tasks.values()) and "evaluate" not in self.keys:
+        if not all(tasks.values()) and not self.is_ended:
             raise self._unreached("end")
         return {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
 
     def _unreached(self, name: str) -> ConfigError:
-        rule = f"have reached its {name}; got one that has not, or not yet"
-        return ConfigError(f"{self.name} must {rule}: do it to its end with the command that began it, or name another")
+        state = self.folder.state()
+        part = part_of(state)
+        if state.status == "running":
+            got, advice = "one that still goes on", "wait for it, or name another"
+        elif part:
+            got = f"one that was asked for no more than {part}"
+            advice = "run its config without --until or --only, and name that run, or another"
+        else:
+            got = f"one that {_ENDED.get(state.status, 'has not')}"
+            advice = "the command that began it goes on from there, as a new run: name that, or another"
+        return ConfigError(f"{self.name} must have reached its {name}; got {got}: {advice}")
 
     def _recorded_place(self) -> str:
         started = next(read_events(self.folder.path / EVENTS), {})
@@ -165,3 +181,9 @@ def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENT
         ConfigError: There is no such run.
     """
     return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking), place)
+
+
+def part_of(state: RunState) -> str:
+    """Return the last stage that a run was asked for by --until or --only; nothing where it was asked for all."""
+    asked_for = state.asked_for  # nothing in the events of an early version
+    return asked_for[-1] if asked_for and STAGES[-1].name not in asked_for else ""

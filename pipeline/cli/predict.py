@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
+from pipeline.cli.sizes import Size, scaled
 from pipeline.cli.tables import cell, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
@@ -24,10 +24,6 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 STDIN = "-"
 BATCH = 256
 """Pictures that are in memory at a time."""
-
-Size = tuple[int, int]
-_SHOWN = 3
-"""Sizes that are named where there are many."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def predict(
         Console().print_json(data=[_as_json(found, model.image_size) for found in seen])
     elif seen:
         _print(seen)
-    if told := _scaled([found.size for found in seen], model.image_size):
+    if told := scaled([found.size for found in seen], model.image_size):
         warn(told)
     if faults:
         raise StageError("\n".join(faults))
@@ -86,22 +82,6 @@ def _as_json(found: Seen, taken: Size) -> Json:
         "scaled_to": taken if found.size != taken else None,
         "classes": [{"name": name, "probability": probability} for name, probability in found.classes],
     }
-
-
-def _scaled(sizes: Sequence[Size], taken: Size) -> str:
-    """Return how many images were not of the size that the network takes, and of which they were."""
-    others = Counter(size for size in sizes if size != taken)
-    if not others:
-        return ""
-    named = [_pixels(size) for size, _ in others.most_common(_SHOWN)]
-    more = f" and {len(others) - len(named)} more" if len(others) > len(named) else ""
-    number = f"{others.total()} of {len(sizes)} images {'was' if others.total() == 1 else 'were'}"
-    rule = f"scaled to the network's {_pixels(taken)} pixels, and cut to its shape"
-    return f"{number} {rule}; got {', '.join(named)}{more} (width x height)"
-
-
-def _pixels(size: Size) -> str:
-    return f"{size[1]} x {size[0]}"
 
 
 def _expanded(images: Sequence[str]) -> Iterator[str]:

@@ -95,6 +95,26 @@ def check_classes(parameters: Parameters, classes: int, names: Sequence[str] | N
     return faults + _transfer_faults(parameters, classes, names) + _encoding_faults(parameters, classes)
 
 
+def check_unfit_subsets(values: Any, classes: int, names: Sequence[str] | None = None) -> list[Fault]:
+    """Check the classes of listed subsets that do not fit otherwise, so that all that is wrong is told at once.
+
+    Args:
+        values: What a config has for specialists.subsets, whatever it is.
+        classes: Number of classes of the data set.
+        names: Their names, where they are known.
+
+    Returns:
+        Location in the config and message of every fault.
+    """
+    listed = {
+        i: subset
+        for i, subset in enumerate(values if isinstance(values, list) else ())
+        if isinstance(subset, list) and all(type(member) in {int, str} for member in subset)
+    }
+    places, found = list(listed), manual.faults_of(list(listed.values()), classes, names)
+    return [(("specialists", "subsets", places[subset], *member), message) for (subset, *member), message in found]
+
+
 def check_images(parameters: Parameters, image_shape: Sequence[int]) -> list[Fault]:
     """Check what cannot be checked before the size of the images is known. A rotation leaves something of each.
 

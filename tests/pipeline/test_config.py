@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.config import changed, dump, load
 from pipeline.errors import ConfigError
@@ -355,7 +355,7 @@ def test_load_follows_aliases(tmp_path):
 
 
 def test_load_reports_what_only_a_check_can_know(tmp_path):
-    def check(model):
+    def check(model, source):
         return [
             (("student", "epochs"), f"must differ from the seed; got {model.seed}"),
             (("student", "rate"), "no"),
@@ -368,7 +368,7 @@ def test_load_reports_what_only_a_check_can_know(tmp_path):
 
 
 def test_load_checks_what_fits_beside_what_does_not(tmp_path):
-    def check(model):
+    def check(model, source):
         return [
             (("seed",), "must be odd; got 2"),
             (("name",), "must be new; got 'digits'"),
@@ -382,8 +382,41 @@ def test_load_checks_what_fits_beside_what_does_not(tmp_path):
     ]
 
 
+def test_load_checks_with_defaults_where_what_is_left_of_a_section_does_not_fit(tmp_path):
+    seen = []
+
+    def check(model, source):
+        seen.append((model, source.values["inner"]))
+        return [(("name",), "must be new; got 'a'")]
+
+    class Inner(Section):
+        many: int = 1
+        listed: tuple[int, ...] | None = Field(default=None, strict=False, validate_default=True)
+
+        @field_validator("listed")
+        @classmethod
+        def _as_many(cls, listed, info):
+            if len(listed or ()) != info.data["many"] - 1:
+                raise ValueError("must be one less than many")
+            return listed
+
+    class Outer(Section):
+        name: str
+        inner: Inner = Inner(many=1)
+
+    path = tmp_path / "run.yaml"
+    path.write_text("name: a\ninner: {many: 2, listed: [x]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, Outer, [], check)
+    assert [line.partition("run.yaml:")[2] for line in str(caught.value).splitlines()] == [
+        "1: name: must be new; got 'a'",
+        "2: inner.listed[0]: must be an integer; got 'x'",
+    ]
+    assert seen == [(Outer(name="a"), {"many": 2, "listed": ["x"]})]
+
+
 def test_load_does_not_check_where_nothing_fits(tmp_path):
-    def check(model):
+    def check(model, source):
         raise AssertionError
 
     assert faults(tmp_path, "seed: none", checks=check) == [

@@ -1,11 +1,12 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.graph import Graph
-from pipeline.planner import Step, listed, plan
+from pipeline.planner import COMPARED, LOST, Former, Step, listed, plan
 from pipeline.store import Store
 from tests.pipeline.fakes import STAGES, Parameters
 from tests.pipeline.test_runner import make_runner
@@ -16,15 +17,18 @@ def plan_of(
     parameters: Parameters | None = None,
     *,
     seed: int = 0,
-    former: Graph | None = None,
+    former: Graph | Sequence[Graph] = (),
     **kwargs: Any,
 ) -> dict[str, Step]:
-    def history(task_id: str) -> Mapping[str, Any] | None:
-        if former is None or task_id not in former.results:
-            return None
-        manifest = store.find(former.results[task_id].key)
-        return manifest.recipe if manifest else {}
+    def recipe(key: str) -> Mapping[str, Any] | None:
+        manifest = store.find(key)
+        return manifest.recipe if manifest else None
 
+    def history(task_id: str) -> list[Former]:
+        keys = [(run.results[task_id].key, run.seed) for run in formers if task_id in run.results]
+        return [Former(key, of_run, partial(recipe, key)) for key, of_run in keys]
+
+    formers = [former] if isinstance(former, Graph) else former
     store = Store.open(str(folder))
     graph = Graph(STAGES, parameters or Parameters(), seed=seed, store=store, known={})
     return {step.id: step for step in plan(graph, fresh=kwargs.get("fresh", frozenset()), history=history)}
@@ -62,8 +66,33 @@ def test_plan_names_the_changed_parameter_with_both_values(tmp_path: Path) -> No
 def test_plan_names_the_seed(tmp_path: Path) -> None:
     former = make_runner(tmp_path)
     former.run()
-    (reason,) = plan_of(tmp_path, seed=1, former=former.graph)["base"].reasons
-    assert reason.startswith("seed ")
+    assert plan_of(tmp_path, seed=1, former=former.graph)["base"].reasons == ("seed 0 -> 1",)
+    former.graph.seed = None  # type: ignore[assignment]  # no config tells
+    assert plan_of(tmp_path, seed=1, former=former.graph)["base"].reasons == ("its seed is another",)
+
+
+def test_plan_names_what_differs_from_the_former_result_most_like_it(tmp_path: Path) -> None:
+    formers = []
+    for seed, add in ((0, 10), (1, 10), (0, 30), (1, 30)):
+        runner = make_runner(tmp_path, Parameters(add=add), seed=seed)
+        runner.run()
+        formers.insert(0, runner.graph)  # the newest first
+    reasons = {name: step.reasons for name, step in plan_of(tmp_path, Parameters(add=12), former=formers).items()}
+    assert reasons["parts[2]"] == ("parts.add 30 -> 12",)
+    changed = plan_of(tmp_path, Parameters(numbers=(1, 2), add=30), seed=1, former=formers)
+    assert changed["base"].reasons == ("numbers [1, 2, 3] -> [1, 2]",)
+
+
+def test_plan_looks_at_few_of_many_former_results(tmp_path: Path) -> None:
+    looked: list[int] = []
+
+    def history(_: str) -> list[Former]:
+        return [Former(str(n), 0, lambda n=n: looked.append(n)) for n in range(3 * COMPARED)]  # type: ignore[misc]
+
+    graph = Graph(STAGES, Parameters(), seed=0, store=Store.open(str(tmp_path)), known={})
+    (base, *_) = plan(graph, fresh=frozenset(), history=history)
+    assert base.reasons == (LOST,)
+    assert looked == list(range(COMPARED))
 
 
 def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
@@ -98,7 +127,8 @@ def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any
     store.discard(manifest, "a test")
     graph = Graph(STAGES, Parameters(), seed=0, store=store, known={})
     former = {**manifest.recipe, "inputs": inputs}
-    steps = {step.id: step for step in plan(graph, fresh=frozenset(), history=lambda _: former)}
+    planned = plan(graph, fresh=frozenset(), history=lambda _: [Former("key", 0, lambda: former)])
+    steps = {step.id: step for step in planned}
     assert steps["total"].reasons == told
 
 

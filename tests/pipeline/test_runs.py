@@ -33,6 +33,14 @@ def test_folders_of_one_millisecond_are_told_apart(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"digits-\d{8}-\d{6}-\d{3}", name) for name in names)
 
 
+@pytest.mark.parametrize(("text", "seed"), [("name: a\nseed: 12\n", 12), ("data:\n  seed: 1\n", None), (None, None)])
+def test_seed_is_that_of_the_config(tmp_path: Path, text: str | None, seed: int | None) -> None:
+    folder = RunFolder.create(tmp_path, "digits")
+    if text is not None:
+        folder.write("config.yaml", text)
+    assert folder.seed() == seed
+
+
 def test_write_leaves_no_unfinished_file(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "digits")
     folder.write("results.json", "{}")

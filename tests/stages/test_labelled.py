@@ -34,29 +34,30 @@ def write_folder(folder):
 def test_classes_are_matched_by_name(tmp_path):
     images = write(tmp_path)
     found = load("npz:other.npz", tmp_path, None, WANTED)
-    assert found.arrays["labels"].tolist() == [0, 2, 0]
-    assert found.arrays["labels"].dtype == np.int64
-    assert np.array_equal(found.arrays["images"][..., 0], images[5:])
-    assert found.facts == {"class_names": ["cat", "dog", "owl"], "test": 3}
+    assert found.artifact.arrays["labels"].tolist() == [0, 2, 0]
+    assert found.artifact.arrays["labels"].dtype == np.int64
+    assert np.array_equal(found.artifact.arrays["images"][..., 0], images[5:])
+    assert found.artifact.facts == {"class_names": ["cat", "dog", "owl"], "test": 3}
 
 
 @pytest.mark.parametrize(("part", "labels"), [("train", [2, 0, 2, 0, 0]), ("all", [2, 0, 2, 0, 0, 0, 2, 0])])
 def test_other_parts_may_be_taken(tmp_path, part, labels):
     write(tmp_path)
-    assert load("npz:other.npz", tmp_path, part, WANTED).arrays["labels"].tolist() == labels
+    assert load("npz:other.npz", tmp_path, part, WANTED).artifact.arrays["labels"].tolist() == labels
 
 
 def test_images_are_scaled_and_converted(tmp_path):
     images = write(tmp_path, shape=(12, 10, 3))
-    found = load("npz:other.npz", tmp_path, None, WANTED).arrays["images"]
-    assert np.array_equal(found[1], pictures.array_pixels(images[6], (6, 6), 1))
+    found = load("npz:other.npz", tmp_path, None, WANTED)
+    assert np.array_equal(found.artifact.arrays["images"][1], pictures.array_pixels(images[6], (6, 6), 1))
+    assert found.sizes == [(12, 10)] * 3
 
 
 def test_folder_without_halves_is_taken_whole(tmp_path):
     write_folder(tmp_path / "photos")
     found = load("folder:photos", tmp_path, None, WANTED)
-    assert sorted(found.arrays["labels"].tolist()) == [0, 0, 0, 2]
-    assert found.arrays["images"].shape == (4, 6, 6, 1)
+    assert sorted(found.artifact.arrays["labels"].tolist()) == [0, 0, 0, 2]
+    assert found.artifact.arrays["images"].shape == (4, 6, 6, 1)
     (tmp_path / "photos" / "cat" / "broken.png").write_text("no image")
     with pytest.raises(ConfigError, match=r"--data: folder:photos must be .*\n  cat/broken.png must be a picture"):
         load("folder:photos", tmp_path, "all", WANTED)
@@ -65,6 +66,22 @@ def test_folder_without_halves_is_taken_whole(tmp_path):
         load("folder:empty", tmp_path, None, WANTED)
     with pytest.raises(ConfigError, match="--split: must be all for a folder without train and test; got test"):
         load("folder:photos", tmp_path, "test", WANTED)
+
+
+def test_what_is_not_measured_of_a_folder_is_told(tmp_path):
+    for half in ("train", "test"):
+        write_folder(tmp_path / "photos" / half)
+        (tmp_path / "photos" / half / "dog").mkdir()
+    Image.new("L", (6, 6)).save(tmp_path / "photos/test/cat/3.png")
+    for name in ("classless.png", "cat/notes.txt", "cat/.hidden.txt", "train/cat/other.txt"):
+        (tmp_path / "photos" / ("" if "train" in name else "test") / name).write_text("no image")
+    found = load("folder:photos", tmp_path, None, WANTED)
+    assert sorted(found.artifact.arrays["labels"].tolist()) == [0, 0, 0, 0, 2]
+    assert sorted(found.sizes) == [(6, 6), *[(7, 9)] * 4]
+    assert (found.lacking, found.left_out) == (["dog"], ["test/cat/notes.txt", "test/classless.png"])
+    everything = load("folder:photos", tmp_path, "all", WANTED)
+    assert len(everything.artifact.arrays["labels"]) == 9
+    assert everything.left_out == ["train/cat/other.txt", *found.left_out]
 
 
 @pytest.mark.parametrize("half", ["train", "test"])
@@ -78,16 +95,16 @@ def test_folder_with_a_half_beside_classes_is_refused(tmp_path, half):
 
 def test_folder_may_have_the_asked_for_half_alone(tmp_path):
     write_folder(tmp_path / "photos" / "test")
-    expected = load("folder:photos/test", tmp_path, None, WANTED).arrays
+    expected = load("folder:photos/test", tmp_path, None, WANTED).artifact.arrays
     for part in (None, "test", "all"):
-        found = load("folder:photos", tmp_path, part, WANTED).arrays
+        found = load("folder:photos", tmp_path, part, WANTED).artifact.arrays
         assert found["labels"].tolist() == expected["labels"].tolist()
         assert np.array_equal(found["images"], expected["images"])
     rule = "must be test or all for folder:photos, which has test/ alone; got train"
     with pytest.raises(ConfigError, match=f"^--split: {rule}$"):
         load("folder:photos", tmp_path, "train", WANTED)
     (tmp_path / "photos" / "test").rename(tmp_path / "photos" / "train")
-    assert len(load("folder:photos", tmp_path, "train", WANTED).arrays["labels"]) == len(expected["labels"])
+    assert len(load("folder:photos", tmp_path, "train", WANTED).artifact.arrays["labels"]) == len(expected["labels"])
     rule = "must be train or all for folder:photos, which has train/ alone; got nothing, which means test"
     with pytest.raises(ConfigError, match=f"^--split: {rule}$"):
         load("folder:photos", tmp_path, None, WANTED)
@@ -120,12 +137,12 @@ def test_half_that_is_not_asked_for_may_be_absent_or_wrong(tmp_path):
     images = RNG.integers(0, 255, (3, 6, 6), dtype=np.uint8)
     arrays = {"x_test": images, "y_test": np.array([1, 1, 0]), "class_names": np.array(["owl", "cat"])}
     np.savez(tmp_path / "half.npz", **arrays)
-    assert load("npz:half.npz", tmp_path, None, WANTED).arrays["labels"].tolist() == [0, 0, 2]
+    assert load("npz:half.npz", tmp_path, None, WANTED).artifact.arrays["labels"].tolist() == [0, 0, 2]
     for part in ("train", "all"):
         with pytest.raises(ConfigError, match=r"\n  x_train must be there\n  y_train must be there$"):
             load("npz:half.npz", tmp_path, part, WANTED)
     np.savez(tmp_path / "half.npz", **arrays, x_train=images / 255, y_train=np.zeros(9))
-    assert len(load("npz:half.npz", tmp_path, "test", WANTED).arrays["labels"]) == 3
+    assert len(load("npz:half.npz", tmp_path, "test", WANTED).artifact.arrays["labels"]) == 3
 
 
 @pytest.mark.parametrize("half", ["train", "test"])
@@ -155,6 +172,6 @@ def test_function_may_return_the_asked_for_half_alone(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     wanted = Wanted(("0", "1"), (6, 6), 1)
     source = "python:halves_of_a_function:make"
-    assert load(source, tmp_path, None, wanted).arrays["labels"].tolist() == [0, 1]
+    assert load(source, tmp_path, None, wanted).artifact.arrays["labels"].tolist() == [0, 1]
     with pytest.raises(ConfigError, match="  x_train must be there"):
         load(source, tmp_path, "train", wanted)

@@ -89,6 +89,21 @@ def test_shell_is_told_what_tab_offers(finished: Path) -> None:
     assert done.stdout.split() == ["evaluate"]
 
 
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_completion_of_python_itself_is_refused(tmp_path: Path, option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", option],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{option}: must be given to `specialist-distillation`")
+    assert done.stderr.endswith(f"run `specialist-distillation {option}`\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_env_tells_versions_devices_and_the_store(finished: Path, command: Command) -> None:
     found = json.loads(command("env", "--store", "store", "--json").out)
     assert set(found) == {"program", "packages", "devices", "store", "environment"}

@@ -80,6 +80,30 @@ def test_compare_wants_two_runs(three_runs: Path, command: Command) -> None:
     assert done.err.startswith("RUN...: must be two different runs or more; got first-")
 
 
+@pytest.fixture
+def unfinished(three_runs: Path, command: Command) -> Iterator[str]:
+    """The name of a run, beside the three, that was asked for a part alone."""
+    assert command("run", "tiny.yaml", "--until", "subsets", "--set", "name=half").code == 0
+    (folder,) = (three_runs / "runs").glob("half-*")
+    yield folder.name
+    shutil.rmtree(folder)
+
+
+def test_compare_leaves_out_and_names_what_has_not_ended(three_runs: Path, command: Command, unfinished: str) -> None:
+    done = command("compare", "half", "first", "longer", "--json")
+    assert (done.code, done.err) == (0, f"left out, for it has not reached an end: {unfinished}\n")
+    assert [run["letter"] for run in json.loads(done.out)["runs"]] == ["A", "B"]
+
+
+def test_compare_without_two_that_ended_says_what_to_do(three_runs: Path, command: Command, unfinished: str) -> None:
+    done = command("compare", "first", "half")
+    assert done.code == 2
+    rule = "must have reached its end; got one that was asked for no more than subsets"
+    assert done.err == (
+        f"{unfinished} {rule}: run its config without --until or --only, and name that run, or another\n"
+    )
+
+
 def test_comparison_is_not_written_over_a_folder(finished: Path, command: Command) -> None:
     done = command("compare", "tiny", "tiny", "--html", "runs")
     assert (done.code, done.err) == (2, "--html: must be a file; got the folder runs\n")

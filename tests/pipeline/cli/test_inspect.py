@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.store import Store
 from stages import STAGES
@@ -47,6 +48,61 @@ def test_validate_lists_all_faults_at_once(project: Path, command: Command) -> N
 NAMES = np.array(["cat", "dog", "car", "truck"])
 MISSPELT = "specialists={method: manual, subsets: [[cat, dgo], [car, truck]]}"
 MISFIT = f"--set {MISSPELT}: specialists.subsets[0][1]: must be the name of a class; got 'dgo'; did you mean 'dog'?\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            ("specialists.method=manual", "specialists.subsets=[[cat, dgo], [car, car], [dog]]", "data.views=0"),
+            [
+                "subsets[2]: must list at least two classes; got ['dog']",
+                "subsets[0][1]: must be the name of a class; got 'dgo'; did you mean 'dog'?",
+                "subsets[1][1]: must be listed once in its subset; got 'car' again",
+                "data.views: must be at least 1; got 0",
+            ],
+        ),
+        (
+            ("specialists.subsets=[[cat, dgo]]", "specialists.method=confusion", "data.transfer.omit=[foo]"),
+            [
+                "subsets: must be given with method manual, and with no other; got ",
+                "subsets[0][1]: must be the name of a class; got 'dgo'; did you mean 'dog'?",
+                "omit[0]: must be the name of a class; got 'foo'",
+            ],
+        ),
+        (
+            ("specialists={count: 2, method: manual}", "data.transfer.omit=[foo]"),
+            [
+                "subsets: must be given with method manual, and with no other; got nothing",
+                "omit[0]: must be the name of a class; got 'foo'",
+            ],
+        ),
+    ],
+)
+def test_validate_tells_faults_of_classes_beside_those_of_their_lists(
+    project: Path, command: Command, changes: tuple[str, ...], told: list[str]
+) -> None:
+    np.savez(project / "tiny.npz", class_names=NAMES, **make_arrays())
+    done = command("validate", "tiny.yaml", *(word for change in changes for word in ("--set", change)))
+    lines = done.err.splitlines()
+    assert done.code == 2
+    assert len(lines) == len(told)
+    assert all(part in line for part, line in zip(told, lines, strict=True))
+
+
+@pytest.mark.parametrize("share", ["0.99", "0", "half"])
+def test_validate_of_a_share_that_does_not_fit_tells_no_fault_that_follows(
+    project: Path, command: Command, share: str
+) -> None:
+    for number in range(6):
+        path = project / "photos" / f"class{number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(path)
+    changes = ("--set", "data.source=folder:photos", "--set", f"data.test={share}", "--set", "student.epochs=0")
+    lines = command("validate", "tiny.yaml", *changes).err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"--set data.test={share}: data.test: must be ")
+    assert lines[1].startswith("--set student.epochs=0: student.epochs: must be ")
 
 
 def test_validate_loads_the_data_to_know_its_class_names(project: Path, command: Command) -> None:
@@ -137,6 +193,36 @@ def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: C
     lines = command("status").out.splitlines()
     assert lines[0].endswith(": interrupted")
     assert lines[-1] == "what is done is kept: the command that began it goes on from there"
+
+
+@pytest.mark.parametrize("option", ["--until", "--only"])
+def test_status_of_a_part_says_as_far_as_what_was_asked_for(finished: Path, command: Command, option: str) -> None:
+    assert command("run", "tiny.yaml", option, "subsets").code == 0
+    lines = command("status", newest(finished / "runs").name).out.splitlines()
+    assert lines[0].endswith(": done, as far as was asked for: subsets")
+    assert lines[-1] == "what is done is kept: the same command without --until or --only goes on from there"
+    assert command("status", "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("running", "got one that still goes on: wait for it, or name another"),
+        ("failed", "got one that failed before that: the command that began it goes on from there, as a new run: "),
+        ("interrupted", "got one that was interrupted before that: the command that began it goes on from there, "),
+    ],
+)
+def test_report_of_a_run_without_an_end_says_why_and_what_to_do(
+    finished: Path, command: Command, status: str, told: str
+) -> None:
+    run = newest(finished / "runs")
+    *before, _ = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    before = [line for line in before if '"task": "evaluate"' not in line]
+    ended = [json.dumps({"time": time.time(), "event": "run_ended", "status": status, "fault": ""}) + "\n"]
+    (run / "events.jsonl").write_text("".join([*before, *(ended if status != "running" else [])]))
+    done = command("report", "tiny")
+    assert done.code == 2
+    assert f"{run.name} must have reached its end; {told}" in done.err
 
 
 def test_damaged_log_of_a_run_is_told_and_stops_no_other(finished: Path, command: Command) -> None:

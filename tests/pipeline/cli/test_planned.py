@@ -48,6 +48,17 @@ def test_plan_says_what_changed(finished: Path, command: Command) -> None:
     }
 
 
+def test_plan_tells_seeds_as_configs_have_them_and_of_several_runs_the_one_most_alike(
+    finished: Path, command: Command
+) -> None:
+    other = ("--set", "seed=7")
+    assert reasons(command("plan", "tiny.yaml", *other, "--json").out)["data[train]"] == "seed 0 -> 7"
+    assert command("run", "tiny.yaml", "--until", "generalist", *other).code == 0
+    changed = reasons(command("plan", "tiny.yaml", "--set", "data.holdout=0.2", "--json").out)
+    assert changed["data[train]"] == "data.holdout 0.15 -> 0.2"
+    assert [reason for reason in changed.values() if "seed" in reason] == []
+
+
 def test_plan_reuses_what_is_the_same_whatever_the_subsets_will_be(finished: Path, command: Command) -> None:
     changes = ("--set", "specialists.method=random", "--set", "controls=[generalist]")
     assert command("run", "tiny.yaml", "--set", "controls=[generalist]").code == 0

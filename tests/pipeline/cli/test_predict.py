@@ -140,7 +140,8 @@ def test_commands_say_the_same_of_a_run_that_has_not_reached_its_end(project: Pa
     command("run", "tiny.yaml", "--until", "data", "--set", "name=other")
     command("run", "tiny.yaml", "--until", "generalist")
     Image.new("L", (8, 8)).save(project / "a.png")
-    rule = "have reached its end; got one that has not, or not yet: do it to its end with the command that began it"
-    expected = f"{kept.find(project / 'runs', 'tiny').name} must {rule}, or name another\n"
+    rule = "have reached its end; got one that was asked for no more than generalist"
+    advice = "run its config without --until or --only, and name that run, or another"
+    expected = f"{kept.find(project / 'runs', 'tiny').name} must {rule}: {advice}\n"
     told = {name: command(name.split()[0], "tiny", *arguments) for name, arguments in COMMANDS.items()}
     assert told == dict.fromkeys(COMMANDS, Done(2, "", expected))

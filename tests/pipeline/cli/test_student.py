@@ -36,7 +36,9 @@ def test_load_student_says_what_is_wrong_with_a_run(finished: Path, command: Com
         ConfigError, match=r"^the run must be .* \(half, tiny\), or a folder .*; did you mean 'tiny'\?$"
     ):
         load_student("tinny")
-    with pytest.raises(ConfigError, match=r"^half-.* must have reached its end; got one that has not, or not yet"):
+    with pytest.raises(
+        ConfigError, match=r"^half-.* must have reached its end; got one that was asked for no more than data: run its"
+    ):
         load_student("half")
     with pytest.raises(
         ConfigError, match=r"refit\.json must be there; got No such file or directory: a run with refit"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.cli import kept
 from tests.pipeline.cli.conftest import Command, make_arrays, newest, without_times
@@ -24,14 +25,32 @@ def test_evaluate_on_another_set(finished: Path, command: Command) -> None:
     flipped = arrays | {"x_test": 255 - arrays["x_test"][:20], "y_test": arrays["y_test"][:20]}
     np.savez(finished / "other.npz", **flipped)
     done = command("evaluate", "tiny", "--data", "npz:other.npz")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "without an example: 2 classes (2, 3)\n")
     assert "on npz:other.npz" in done.out
     assert "20 examples; times measured on " in done.out
     train = json.loads(command("evaluate", "tiny", "--data", "npz:other.npz", "--split", "train", "--json").out)
-    assert train["data"] == {"source": "npz:other.npz", "examples": 160}
+    whole = {"scaled": 0, "classes_without_examples": [], "left_out": []}
+    assert train["data"] == {"source": "npz:other.npz", "examples": 160} | whole
     own = json.loads(command("evaluate", "tiny", "--data", "npz:tiny.npz", "--json").out)
     results = json.loads((newest(finished / "runs") / "results.json").read_text())
     assert without_times(own["students"]) == without_times(results["students"])
+
+
+def test_evaluate_on_a_folder_tells_what_was_scaled_and_what_is_not_in_it(finished: Path, command: Command) -> None:
+    for number in range(8):
+        path = finished / "photos" / str(number % 2) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (10, 8) if number else (8, 8), number).save(path)
+        (finished / "photos" / f"{number}.txt").write_text("no image")
+    done = command("evaluate", "tiny", "--data", "folder:photos", "--json")
+    assert done.err.splitlines() == [
+        "7 of 8 images were scaled to the network's 8 x 8 pixels, and cut to its shape; got 10 x 8 (width x height)",
+        "without an example: 2 classes (2, 3)",
+        "left out, for no image of a class's folder: 8 files (0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 3 more)",
+    ]
+    told = json.loads(done.out)["data"]
+    assert (told["examples"], told["scaled"], told["classes_without_examples"]) == (8, 7, ["2", "3"])
+    assert told["left_out"] == [f"{number}.txt" for number in range(8)]
 
 
 @pytest.mark.parametrize(
