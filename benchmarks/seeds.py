@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+
+from stages.learning.metrics import student_interval
 
 
 def over_seeds(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -32,9 +33,7 @@ def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]
     mean, n = float(differences.mean()), len(differences)
     if n < 2:
         return {"mean": mean}
-    deviation = float(differences.std(ddof=1))
-    half = float(stats.t.ppf(0.975, n - 1)) * deviation / n**0.5
-    return {"mean": mean, "deviation": deviation, "low": mean - half, "high": mean + half}
+    return {"deviation": float(differences.std(ddof=1)), **student_interval(differences)._asdict()}
 
 
 def spread(values: Sequence[float], digits: int) -> list[str]:

@@ -137,7 +137,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
-        version=5,
+        version=6,
         decided_by=("subsets", "sweep"),
         packages=("torch", "numpy"),
         gpu=1.0,

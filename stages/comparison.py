@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Json
 from stages.learning import metrics
-from stages.learning.metrics import Labels
+from stages.learning.metrics import Interval, Labels
 
 Scores = NDArray[np.floating[Any]]
 
@@ -93,15 +93,26 @@ def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed:
         By control `mean`, `low` and `high` of the accuracy, the same of the `nll`, and the `method`.
     """
     (_, distilled), *controls = scores.items()
-    over = "test examples" if len(distilled) == 1 else f"{len(distilled)} seeds and test examples"
+    n = len(distilled)
+    over_seeds = f"Student's over {n} seeds and test examples, paired, Satterthwaite's degrees of freedom"
     return {
         control: {
-            **metrics.paired_bootstrap(right(distilled, labels), right(others, labels), seed=seed)._asdict(),
-            "nll": metrics.bootstrap_mean(losses(distilled, labels) - losses(others, labels), seed=seed)._asdict(),
-            "method": f"paired bootstrap over {over}, 10000 resamples",
+            **lead(distilled, others, labels, seed=seed)._asdict(),
+            "nll": lead_in_nll(distilled, others, labels, seed=seed)._asdict(),
+            "method": over_seeds if n > 1 else "paired bootstrap over test examples, 10000 resamples",
         }
         for control, others in controls
     }
+
+
+def lead(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:
+    """Return how much more accurate trainings are than others, each than its pair, as `metrics.mean_interval` does."""
+    return metrics.mean_interval(right(scores, labels).astype(np.float64) - right(others, labels), seed=seed)
+
+
+def lead_in_nll(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:
+    """Return by how much the NLL of trainings is above that of others, likewise."""
+    return metrics.mean_interval(losses(scores, labels) - losses(others, labels), seed=seed)
 
 
 def right(scores: Sequence[Scores], labels: Labels) -> NDArray[np.bool_]:

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json
-from stages.comparison import losses, right
+from stages.comparison import lead, lead_in_nll
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
 from stages.report.words import NO_CONTROLS
@@ -27,8 +26,8 @@ class Scored:
         setting: What it shares with the runs that differ from it in the seed alone.
         test: The digest of its test split.
         labels: int64 (examples,).
-        log_probs: By model, (examples, classes) for each training: one of the `generalist` and the `ensemble`, of the
-            students one for each seed.
+        log_probs: By model, (examples, classes) of each training by its seed; of the `generalist` and the `ensemble`
+            there is one, by 0.
         facts: What was measured of each, means over its seeds.
     """
 
@@ -37,16 +36,19 @@ class Scored:
     setting: str
     test: str
     labels: Labels
-    log_probs: Mapping[str, Sequence[Scores]]
+    log_probs: Mapping[str, Mapping[int, Scores]]
     facts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
 def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) -> Scored:
     """Return what the models of a run say, from what stage `evaluate` returned."""
     arrays, facts = evaluation.arrays, evaluation.facts
-    variants, others = facts["variants"], facts["seeds"][1:]
+    variants, (first, *others) = facts["variants"], facts["seeds"]
     students = {
-        student_name(variant): [arrays[f"student-{variant}"], *(arrays[f"student-{variant}/{seed}"] for seed in others)]
+        student_name(variant): {
+            first: arrays[f"student-{variant}"],
+            **{seed: arrays[f"student-{variant}/{seed}"] for seed in others},
+        }
         for variant in variants
     }
     measured = {student_name(variant): facts["students"][variant] for variant in variants}
@@ -57,7 +59,7 @@ def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) 
         setting,
         test,
         np.asarray(arrays["labels"]),
-        students | {teacher: [arrays[teacher]] for teacher in teachers},
+        students | {teacher: {0: arrays[teacher]} for teacher in teachers},
         measured | {teacher: facts[teacher] for teacher in teachers},
     )
 
@@ -77,6 +79,8 @@ class Difference:
         accuracy: The run's less the other's, over the same test examples.
         nll: The same of the NLL.
         same: Whether both say exactly the same, as two uses of one network do.
+        seeds: The seeds whose trainings are compared, each with its like.
+        is_part: Whether the run, or the other, has more of them.
     """
 
     run: str
@@ -84,10 +88,14 @@ class Difference:
     accuracy: Interval
     nll: Interval
     same: bool = False
+    seeds: Sequence[int] = (0,)
+    is_part: bool = False
 
 
 def differences(runs: Sequence[Scored]) -> list[Difference]:
-    """Return how each run differs from the first, model by model: paired over test examples, by bootstrap.
+    """Return how each run differs from the first, model by model: paired over test examples, and by seed.
+
+    Students that have no seed in common are paired in their order.
 
     Raises:
         StageError: The runs have not the same test split; names those that differ from the first.
@@ -100,15 +108,19 @@ def differences(runs: Sequence[Scored]) -> list[Difference]:
 
 
 def _difference(run: Scored, first: Scored, model: str) -> Difference:
-    # Students of as many seeds as both have.
-    pairs = list(zip(run.log_probs[model], first.log_probs[model], strict=False))
-    ours, theirs = ([pair[i] for pair in pairs] for i in range(2))
+    ours, theirs = run.log_probs[model], first.log_probs[model]
+    common = [seed for seed in ours if seed in theirs]
+    seeds = list(zip(common, common, strict=True)) or list(zip(ours, theirs, strict=False))
+    pairs = [(ours[our], theirs[their]) for our, their in seeds]
+    left, right = [one for one, _ in pairs], [other for _, other in pairs]
     return Difference(
         run.name,
         model,
-        metrics.paired_bootstrap(right(ours, run.labels), right(theirs, run.labels), seed=BOOTSTRAP_SEED),
-        metrics.bootstrap_mean(losses(ours, run.labels) - losses(theirs, run.labels), seed=BOOTSTRAP_SEED),
+        lead(left, right, run.labels, seed=BOOTSTRAP_SEED),
+        lead_in_nll(left, right, run.labels, seed=BOOTSTRAP_SEED),
         all(np.array_equal(*pair) for pair in pairs),
+        [our for our, _ in seeds],
+        len(seeds) < max(len(ours), len(theirs)),
     )
 
 
@@ -118,20 +130,21 @@ class OverSeeds:
 
     Attributes:
         runs: Their names.
-        means: By model, accuracy and NLL, each a mean over the seeds with its interval.
+        means: By model, `mean` and `deviation` over the seeds of accuracy and NLL. An interval of a mean over two or
+            three seeds would reach beyond what either can be.
         leads: By control, by how much the student's accuracy and NLL are more, paired by seed.
     """
 
     runs: Sequence[str]
-    means: Mapping[str, Mapping[str, Interval]]
+    means: Mapping[str, Mapping[str, Mapping[str, float]]]
     leads: Mapping[str, Mapping[str, Interval]]
 
 
 def over_seeds(runs: Sequence[Scored]) -> list[OverSeeds]:
     """Return what runs say together that differ in the seed alone, for every two or more of them.
 
-    The intervals are Student's, over seeds: they hold what another seed would change, which those over test examples
-    do not.
+    The intervals of the leads are Student's, over seeds: they hold what another seed would change, which those over
+    test examples do not.
     """
     groups: dict[str, dict[int, Scored]] = {}
     for run in runs:
@@ -148,23 +161,17 @@ def _over_seeds(runs: Sequence[Scored]) -> OverSeeds:
     return OverSeeds(
         [run.name for run in runs],
         {
-            model: {fact: student_interval(numbers) for fact, numbers in facts.items()}
+            model: {
+                fact: {"mean": float(numbers.mean()), "deviation": float(numbers.std(ddof=1))}
+                for fact, numbers in facts.items()
+            }
             for model, facts in values.items()
         },
         {
             control: {
-                fact: student_interval(values["student"][fact] - values[control][fact]) for fact in values[control]
+                fact: metrics.student_interval(values["student"][fact] - values[control][fact])
+                for fact in values[control]
             }
             for control in controls
         },
     )
-
-
-def student_interval(values: NDArray[np.float64]) -> Interval:
-    """Return the mean of two values or more with Student's 95 % interval."""
-    from scipy.special import stdtrit  # noqa: PLC0415  # only several seeds want it
-
-    n = len(values)
-    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
-    mean = float(values.mean())
-    return Interval(mean, mean - half, mean + half)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
 """Settings that can change no result."""
-DATA = "(test split)"
-"""Stands among the settings for the data itself, which a setting's path does not tell."""
+DATA, TEST = "(data)", "(test split)"
+"""Stand among the settings for the digests of the data themselves, which a setting's path does not tell."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,10 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
     """Return how runs differ."""
     from stages.side_by_side import differences, over_seeds, scored  # noqa: PLC0415  # brings numpy
 
-    settings = [leaves(run.settings) for run in runs]
-    tests = [run.manifest("data[test]").digest for run in runs]
+    settings = [leaves(run.settings) | _digests(run) for run in runs]
     results = [
-        scored(run.name, int(one["seed"]), _setting(one), test, run.artifact("evaluate"))
-        for run, one, test in zip(runs, settings, tests, strict=True)
+        scored(run.name, int(one["seed"]), _setting(one), one[TEST], run.artifact("evaluate"))
+        for run, one in zip(runs, settings, strict=True)
     ]
     unpaired = ""
     try:
@@ -96,12 +95,18 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
         found, unpaired = [], str(error)
     return Comparison(
         {run.name: _letter(i) for i, run in enumerate(runs)},
-        _differing([one | {DATA: test[:12]} for one, test in zip(settings, tests, strict=True)]),
+        _differing(settings),
         results,
         found,
         unpaired,
         over_seeds(results),
     )
+
+
+def _digests(run: KeptRun) -> dict[str, str]:
+    """Return the beginnings of the digests of a run's data, all of it and its test split."""
+    whole = run.manifest("data[train]").recipe["parameters"]["data.digest"]
+    return {DATA: whole[:12], TEST: run.manifest("data[test]").digest[:12]}
 
 
 def _letter(number: int) -> str:
@@ -125,16 +130,23 @@ def _as_json(found: Comparison) -> Json:
         "runs": [{"name": run.name, "letter": found.letters[run.name], "models": run.facts} for run in found.runs],
         "settings": found.settings,
         "differences": [
-            {"run": one.run, "model": one.model, "accuracy": one.accuracy._asdict(), "nll": one.nll._asdict()}
+            {
+                "run": one.run,
+                "model": one.model,
+                "accuracy": one.accuracy._asdict(),
+                "nll": one.nll._asdict(),
+                "seeds": list(one.seeds),
+            }
             for one in found.differences
         ],
         "unpaired": found.unpaired,
         "seeds": [
             {
                 "runs": group.runs,
-                **{
-                    name: {model: {fact: i._asdict() for fact, i in facts.items()} for model, facts in of_group.items()}
-                    for name, of_group in (("means", group.means), ("leads", group.leads))
+                "means": group.means,
+                "leads": {
+                    control: {fact: interval._asdict() for fact, interval in facts.items()}
+                    for control, facts in group.leads.items()
                 },
             }
             for group in found.seeds
@@ -189,33 +201,48 @@ def parts(found: Comparison) -> list[Part]:
     made: list[Part] = []
     if found.differences:
         first = next(iter(found.letters.values()))
-        rows = [(f"{found.letters[one.run]} {one.model}", *_difference(one)) for one in found.differences]
-        note = (
-            "points and nats, with 95 % intervals over test examples (paired bootstrap); another seed may change more"
-        )
-        made.append(Part(f"minus {first}", rows, note))
+        rows = [(f"{found.letters[one.run]} {_compared(one)}", *_difference(one)) for one in found.differences]
+        made.append(Part(f"minus {first}", rows, _note(found.differences)))
     for group in found.seeds:
         names = ", ".join(found.letters[name] for name in group.runs)
-        means = [(model, _share(facts["accuracy"]), _span(facts["nll"])) for model, facts in group.means.items()]
+        means = [(model, _share(facts["accuracy"]), _value(facts["nll"])) for model, facts in group.means.items()]
         leads = [
             (f"minus {control}", _points(facts["accuracy"]), _nats(facts["nll"]))
             for control, facts in group.leads.items()
         ]
-        note = f"means with 95 % intervals over {len(group.runs)} seeds (Student's); differences are paired by seed"
+        note = (
+            f"means and standard deviations over {len(group.runs)} seeds; differences are paired by seed, with"
+            " Student's 95 % intervals"
+        )
         made.append(Part(f"seeds: {names}", means + leads, note))
     return made
+
+
+def _compared(one: "Difference") -> str:
+    """Return a model's name, with the seeds that are compared where these are not all that there are."""
+    if not one.is_part:
+        return one.model
+    return f"{one.model} (seed{'' if len(one.seeds) == 1 else 's'} {', '.join(map(str, one.seeds))} alone)"
+
+
+def _note(differences: "Sequence[Difference]") -> str:
+    """Return what the intervals are over."""
+    over = "points and nats, with 95 % intervals over test examples (paired bootstrap)"
+    if all(len(one.seeds) == 1 for one in differences):
+        return f"{over}; another seed may change more"
+    return f"{over}, of students also over their seeds (Student's)"
 
 
 def _difference(one: "Difference") -> tuple[str, str]:
     return ("same network", "") if one.same else (_points(one.accuracy), _nats(one.nll))
 
 
-def _share(interval: "Interval") -> str:
-    return f"{100 * interval.mean:.2f} % ({100 * interval.low:.2f} to {100 * interval.high:.2f})"
+def _share(found: Mapping[str, float]) -> str:
+    return f"{100 * found['mean']:.2f} % ± {100 * found['deviation']:.2f}"
 
 
-def _span(interval: "Interval") -> str:
-    return f"{interval.mean:.4f} ({interval.low:.4f} to {interval.high:.4f})"
+def _value(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.4f} ± {found['deviation']:.4f}"
 
 
 def _points(interval: "Interval") -> str:

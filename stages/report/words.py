@@ -10,7 +10,7 @@ Difference = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the specialists earned their cost.
+    """What the specialists did to the student.
 
     Attributes:
         answer: `yes`, `no` or `open`.
@@ -34,14 +34,19 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
     if "generalist" not in differences:
         return Verdict(
             "open",
-            f"Whether the {who} earned their cost cannot be said.",
+            f"What the {who} did to the student cannot be said.",
             "Nothing was trained to compare with: list `generalist` under `controls`, the same student taught by the"
             " generalist alone.",
         )
     found = differences["generalist"]
     compared = f"the same student taught by the generalist alone: {told(found)}"
     if found["low"] > 0:
-        return Verdict("yes", f"The {who} earned their cost.", f"The student is more often right than {compared}.")
+        return Verdict(
+            "yes",
+            f"The {who} made the student better.",
+            f"It is more often right than {compared}. Whether another use of their cost would do more, such as training"
+            " the generalist for longer, is not measured here.",
+        )
     if found["high"] < 0:
         return Verdict("no", f"The {who} did harm.", f"The student is less often right than {compared}.")
     nll = found["nll"]
@@ -60,7 +65,7 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
         )
     return Verdict(
         "open",
-        f"This run does not show that the {who} earned their cost.",
+        f"This run does not show that the {who} made the student better.",
         f"Against {compared}; {nats}. Both intervals hold zero: the difference may be chance.",
     )
 

@@ -247,7 +247,9 @@ def test_seeds_give_means_deviations_and_one_interval(measure, evaluation, stude
     difference = found.facts["differences"]["hard"]
     assert difference["mean"] == pytest.approx(np.mean(leads[0]) - np.mean(leads[1]))
     assert difference["low"] <= difference["mean"] <= difference["high"]
-    assert difference["method"] == "paired bootstrap over 2 seeds and test examples, 10000 resamples"
+    assert (
+        difference["method"] == "Student's over 2 seeds and test examples, paired, Satterthwaite's degrees of freedom"
+    )
     assert found.facts["seeds"] == [0, 7]
 
 

@@ -81,10 +81,46 @@ def test_students_of_several_seeds_are_compared_seed_by_seed():
         for name, skill in (("a", 0.5), ("b", 4.0))
     ]
     found = {one.model: one for one in side_by_side.differences(two)}
-    expected = [metrics.accuracy(run.log_probs["student"][1], labels) for run in two]
+    expected = [metrics.accuracy(run.log_probs["student"][7], labels) for run in two]
     assert found["student"].accuracy.mean == pytest.approx((expected[1] - expected[0]) / 2)
     assert not found["student"].same
     assert found["generalist"].same
+
+
+STUDENTS = {seed: log_probs(1 + seed) for seed in range(4)}
+
+
+def run_of(name, *seeds):
+    """Return a run with students of some seeds, each the same in every run."""
+    first, *others = seeds
+    arrays = {"student-distilled": STUDENTS[first]} | {f"student-distilled/{seed}": STUDENTS[seed] for seed in others}
+    arrays |= {"generalist": STUDENTS[0], "ensemble": STUDENTS[0], "labels": LABELS}
+    teachers = {"generalist": {}, "ensemble": {}}
+    facts = {"students": {"distilled": {}}, "variants": ["distilled"], "seeds": list(seeds), **teachers}
+    return side_by_side.scored(name, 0, "", "t", Artifact(arrays, facts))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "compared", "is_part"),
+    [
+        ((0, 1), (1, 0), [0, 1], False),
+        ((0, 2, 3), (0, 1), [0], True),
+        ((0,), (0, 1, 2), [0], True),
+        ((2, 0), (0, 1, 2), [2, 0], True),
+    ],
+)
+def test_students_are_paired_by_their_seeds_and_not_by_their_places(ours, theirs, compared, is_part):
+    found = side_by_side.differences([run_of("a", *theirs), run_of("b", *ours)])[0]
+    assert (found.model, found.seeds, found.is_part) == ("student", compared, is_part)
+    assert found.same
+    assert found.accuracy == (0, 0, 0)
+
+
+def test_students_without_a_seed_in_common_are_paired_in_their_order():
+    found = side_by_side.differences([run_of("a", 0, 1), run_of("b", 2, 3)])[0]
+    accuracies = [metrics.accuracy(STUDENTS[seed], LABELS) for seed in range(4)]
+    assert found.accuracy.mean == pytest.approx((accuracies[2] + accuracies[3] - accuracies[0] - accuracies[1]) / 2)
+    assert (found.seeds, found.is_part, found.same) == ([2, 3], False, False)
 
 
 def test_runs_on_other_examples_are_not_paired():
@@ -97,7 +133,8 @@ def test_over_seeds_takes_runs_that_differ_in_the_seed_alone():
     (group,) = side_by_side.over_seeds(runs)
     assert group.runs == ["a", "b", "e"]  # of one seed the last: it is the same run again
     accuracies = [one.facts["student"]["accuracy"] for one in (runs[0], runs[1], runs[4])]
-    assert group.means["student"]["accuracy"].mean == pytest.approx(np.mean(accuracies))
+    found = group.means["student"]["accuracy"]
+    assert found == pytest.approx({"mean": np.mean(accuracies), "deviation": np.std(accuracies, ddof=1)})
     leads = [one.facts["student"]["nll"] - one.facts["control hard"]["nll"] for one in (runs[0], runs[1], runs[4])]
     assert group.leads["control hard"]["nll"].mean == pytest.approx(np.mean(leads))
 
@@ -105,7 +142,7 @@ def test_over_seeds_takes_runs_that_differ_in_the_seed_alone():
 def test_student_interval_is_students():
     values = RNG.normal(0, 1, 5)
     low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
-    assert side_by_side.student_interval(values) == pytest.approx((values.mean(), low, high))
+    assert metrics.student_interval(values) == pytest.approx((values.mean(), low, high))
 
 
 def test_page_escapes_what_it_shows():

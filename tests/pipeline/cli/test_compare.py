@@ -74,6 +74,19 @@ def test_runs_on_another_test_split_are_not_subtracted(three_runs: Path, command
     assert "bootstrap" not in done.out
 
 
+def test_runs_on_other_training_images_at_the_same_place_are_no_seeds_of_one(
+    three_runs: Path, command: Command
+) -> None:
+    arrays = make_arrays()
+    for seed, n in ((0, 160), (1, 150)):
+        np.savez(three_runs / "changing.npz", **arrays | {name: arrays[name][:n] for name in ("x_train", "y_train")})
+        places = ("--set", "data.source=npz:changing.npz", "--set", f"name=on{n}", "--set", f"seed={seed}")
+        assert command("run", "tiny.yaml", *places).code == 0
+    done = command("compare", "on160", "on150")
+    assert "(data)" in done.out
+    assert "seeds:" not in done.out
+
+
 def test_compare_wants_two_runs(three_runs: Path, command: Command) -> None:
     done = command("compare", "first", "first")
     assert done.code == 2

@@ -85,20 +85,15 @@ def test_agreement_compares_most_probable_classes():
     assert metrics.agreement(PROBS, PROBS[[0, 0, 2, 3]]) == 0.75
 
 
-def test_paired_bootstrap_agrees_with_resampled_examples():
+def test_interval_of_one_training_agrees_with_resampled_examples():
     generator = np.random.default_rng(0)
     correct_a, correct_b = generator.random(300) < 0.8, generator.random(300) < 0.7
-    interval = metrics.paired_bootstrap(correct_a, correct_b, seed=1)
-    rows = generator.integers(0, 300, (4000, 300))
-    means = (correct_a.astype(int) - correct_b.astype(int))[rows].mean(axis=1)
+    values = correct_a.astype(int) - correct_b.astype(int)
+    interval = metrics.mean_interval(values[None], seed=1)
+    means = values[generator.integers(0, 300, (4000, 300))].mean(axis=1)
     assert interval.mean == pytest.approx(correct_a.mean() - correct_b.mean())
     assert np.percentile(means, [2.5, 97.5]) == pytest.approx([interval.low, interval.high], abs=0.008)
-    assert interval == metrics.paired_bootstrap(correct_a, correct_b, seed=1)
-
-
-def test_paired_bootstrap_of_equal_predictions_is_zero():
-    right = np.array([True, False, True])
-    assert metrics.paired_bootstrap(right, right, seed=0, resamples=100) == (0, 0, 0)
+    assert interval == metrics.mean_interval(values[None], seed=1)
 
 
 def test_reliability_counts_each_bin():
@@ -113,36 +108,46 @@ def test_confusion_counts_by_true_and_predicted_class():
     assert metrics.confusion_counts(PROBS, LABELS).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 1]]
 
 
-def test_bootstrap_mean_is_near_the_normal_interval():
-    values = np.random.default_rng(1).normal(0.3, 1, 3000)
-    found = metrics.bootstrap_mean(values, seed=2)
-    half = 1.96 * values.std() / np.sqrt(len(values))
+def test_interval_of_one_training_is_near_the_normal_one():
+    values = np.random.default_rng(1).normal(0.3, 1, (1, 3000))
+    found = metrics.mean_interval(values, seed=2)
+    half = 1.96 * values.std() / np.sqrt(values.size)
     assert found.mean == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half), abs=0.1 * half)
-    assert found == metrics.bootstrap_mean(values, seed=2)
-    assert found != metrics.bootstrap_mean(values, seed=3)
+    assert found != metrics.mean_interval(values, seed=3)
 
 
-def test_bootstrap_mean_of_flags_agrees_with_the_paired_one():
-    rng = np.random.default_rng(0)
-    a, b = rng.random(500) < 0.8, rng.random(500) < 0.7
-    found = metrics.bootstrap_mean(a.astype(float) - b.astype(float), seed=4)
-    assert found == pytest.approx(metrics.paired_bootstrap(a, b, seed=4), abs=0.004)
+@pytest.mark.parametrize("n_trainings", [1, 3])
+def test_interval_of_equal_values_has_no_width(n_trainings):
+    assert metrics.mean_interval(np.full((n_trainings, 9), 0.25), seed=0) == (0.25, 0.25, 0.25)
 
 
-def test_bootstrap_mean_of_equal_values_has_no_width():
-    assert metrics.bootstrap_mean(np.full(9, 0.25), seed=0) == (0.25, 0.25, 0.25)
+def test_interval_of_trainings_for_which_examples_are_alike_is_students():
+    of_trainings = np.array([0.1, 0.3, 0.8])
+    found = metrics.mean_interval(np.repeat(of_trainings[:, None], 50, axis=1), seed=0)
+    assert found == pytest.approx(metrics.student_interval(of_trainings))
+    assert metrics.mean_interval(of_trainings[:, None], seed=0) == pytest.approx(found)
 
 
-def test_bootstrap_over_trainings_holds_their_spread():
-    """All examples are alike: the trainings alone vary, and half of all draws of two have the same one twice."""
-    values = np.stack([np.full(50, 1.0), np.full(50, -1.0)])
-    assert metrics.bootstrap_mean(values, seed=0) == (0.0, -1.0, 1.0)
+def test_interval_of_trainings_that_agree_is_that_over_examples():
+    values = np.random.default_rng(0).normal(size=(1, 400))
+    one, three = metrics.mean_interval(values, seed=1), metrics.mean_interval(np.repeat(values, 3, axis=0), seed=2)
+    assert three == pytest.approx(one, abs=0.01)
 
 
-def test_bootstrap_over_trainings_that_agree_is_that_over_examples():
-    values = np.random.default_rng(0).normal(size=400)
-    one = metrics.bootstrap_mean(values, seed=1)
-    three = metrics.bootstrap_mean(np.stack([values] * 3), seed=2)
-    assert three.mean == pytest.approx(one.mean)
-    assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=0.01)
+@pytest.mark.parametrize("n_trainings", [2, 3, 5])
+@pytest.mark.parametrize(
+    ("of_trainings", "of_examples", "of_both"), [(1, 0, 0), (0, 1, 0), (0.05, 0.7, 0.7), (0, 0, 1)]
+)
+def test_interval_over_trainings_holds_the_mean_as_often_as_it_says(n_trainings, of_trainings, of_examples, of_both):
+    """Half of all intervals of the bootstrap over two trainings do not, where these are what varies."""
+    random, n_examples, n_trials = np.random.default_rng(5), 200, 1500
+    held = 0
+    for _ in range(n_trials):
+        values = of_trainings * random.normal(size=(n_trainings, 1)) + of_examples * random.normal(size=(1, n_examples))
+        values = values + of_both * random.normal(size=(n_trainings, n_examples))
+        interval = metrics.mean_interval(values, seed=0)
+        held += interval.low <= 0 <= interval.high
+    # The standard error of the share is 0.006; what is in both terms makes the interval wider by up to a half.
+    assert held / n_trials > 0.93
+    assert held / n_trials < (0.97 if of_both == 0 else 1)

@@ -150,7 +150,7 @@ def test_examples_say_what_the_models_say(evaluation, specialist_nets):
 @pytest.mark.parametrize(
     ("accuracy", "nll", "answer", "headline"),
     [
-        ((0.01, 0.03), (-1, 1), "yes", "The specialists earned their cost."),
+        ((0.01, 0.03), (-1, 1), "yes", "The specialists made the student better."),
         ((-0.03, -0.01), (-1, -0.5), "no", "The specialists did harm."),
         ((-0.01, 0.03), (-0.2, -0.1), "yes", "better, its answers not for certain"),
         ((-0.01, 0.03), (0.1, 0.2), "no", "worse"),
