@@ -12,13 +12,14 @@ from typing import TypedDict
 from pipeline.errors import Fault, Location
 from pipeline.stage import Facts, Json
 from stages import manual
+from stages.learning import files
 from stages.learning.errors import LearningError
 from stages.parameters import Parameters
 
 GENERALIST: Location = ("generalist", "from")
 
 _NEEDED = ("model", "outputs", "channels", "image_size", "mean", "std", "class_names")
-_OPTIONAL = ("inside", "subset", "prior_correction")
+_OPTIONAL = ("inside", "code", "subset", "prior_correction")
 
 
 class Given(TypedDict):
@@ -50,7 +51,7 @@ def described(weights: Path) -> dict[str, Json] | None:
     """Return what is said beside a file of weights: of a network, its classes and its input; None where nothing is.
 
     Raises:
-        LearningError: Something else is said there.
+        LearningError: Something else is said there, or the weights have not the `sha256` that is said.
     """
     path = weights.with_suffix(".json")
     try:
@@ -62,6 +63,9 @@ def described(weights: Path) -> dict[str, Json] | None:
     missing = [name for name in _NEEDED if name not in found] if isinstance(found, Mapping) else list(_NEEDED)
     if missing:
         raise LearningError(f"{path} must describe the network of {weights.name}; got nothing of {', '.join(missing)}")
+    noted = found.get("sha256")
+    if noted is not None and (got := files.digest(weights)) != noted:
+        raise LearningError(f"{weights} must have the SHA-256 that {path.name} names, {noted[:12]}; got {got[:12]}")
     return {name: found[name] for name in (*_NEEDED, *_OPTIONAL) if name in found}
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 LEFT_BY = {"student": "a run that reached its end", "refit": "a run with refit: true that reached its end"}
 """The students that have files in a run's folder, and by which runs."""
-"""In a run's folder: what rebuilds its student."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import folded
 from stages.learning import model_files, models, views
@@ -23,7 +24,8 @@ class Description(TypedDict):
     """What rebuilds a network and prepares its input.
 
     `mean` and `std` are of each channel, of pixels scaled to [0, 1]. Where `inside` is given, so many of the outputs
-    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin.
+    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin. Of a
+    user's own network `code` is the SHA-256 of the text that it was trained with, as `model_files.digest` has it.
     """
 
     model: dict[str, Json]
@@ -33,12 +35,14 @@ class Description(TypedDict):
     mean: list[float]
     std: list[float]
     inside: NotRequired[int]
+    code: NotRequired[str]
 
 
 def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Description:
     """Return the description of a network for a data set."""
     height, width, channels = dataset.arrays["images"].shape[1:]
-    return {
+    code = model_files.digest(model.name, None)
+    description: Description = {
         "model": {"name": model.name} | model.model_dump(exclude={"weights"}, exclude_defaults=True),
         "outputs": outputs,
         "channels": channels,
@@ -46,6 +50,7 @@ def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Desc
         "mean": dataset.facts["mean"],
         "std": dataset.facts["std"],
     }
+    return description | {"code": code} if code else description
 
 
 def build(description: Description, *, seed: int) -> nn.Module:
@@ -134,10 +139,28 @@ def to_artifact(network: nn.Module, description: Description, facts: Mapping[str
 
 
 def from_artifact(artifact: Artifact) -> nn.Module:
-    """Return the trained network that an artifact holds."""
-    network = build(artifact.facts["network"], seed=0)
-    models.arrays_to_state(network, artifact.arrays)
+    """Return the trained network that an artifact holds.
+
+    Raises:
+        StageError: It is a user's own, and its module is not there, or not what it was.
+    """
+    description = artifact.facts["network"]
+    try:
+        _check_code(description)
+        network = build(description, seed=0)
+        models.arrays_to_state(network, artifact.arrays)
+    except LearningError as error:
+        raise StageError(str(error)) from error
     return network
+
+
+def _check_code(description: Description) -> None:
+    name = description["model"]["name"]
+    found = model_files.digest(name, None)
+    if found != description.get("code", found):  # networks trained before this was noted have none
+        rule = f"be what the network was trained with, with the digest {description['code'][:12]}"
+        what_to_do = "restore its text, or train the network again"
+        raise LearningError(f"module {name.split(':')[1]} must {rule}; got {str(found)[:12]}: {what_to_do}")
 
 
 def predict(artifact: Artifact, images: Images, *, warn: Warn = warnings.warn) -> Tensor:

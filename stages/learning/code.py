@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, cast
 
-from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.errors import LearningError, did_you_mean, first_line
 
 
 def module_file(module: str) -> Path:
@@ -30,9 +30,13 @@ def function(module: str, name: str) -> Callable[..., Any]:
     """Return a function of a module, which is imported now.
 
     Raises:
-        LearningError: The module has no such function.
+        LearningError: The module cannot be imported, or has no such function.
     """
-    loaded = importlib.import_module(module)
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:
+        rule = "be one that Python can import"
+        raise LearningError(f"module {module} must {rule}; got {first_line(error)}") from error
     found = getattr(loaded, name, None)
     if not callable(found):
         raise LearningError(f"module {module} must have a function {name}; got none{did_you_mean(name, vars(loaded))}")

@@ -184,10 +184,27 @@ def _train_step(run: _Run, batch: Batch) -> None:
 def _judge_epoch(run: _Run, validate: Validate | None) -> None:
     """Add what is known of an epoch to the history, and keep its weights where they are the best so far."""
     losses = _finite_losses(run)
+    _refuse_infinite_weights(run)
     facts = {"epoch": run.state.epoch + 1, "loss": math.fsum(losses) / len(losses)}
     with run.state.judged():
-        facts |= run.ranks.of_first(lambda: dict(validate() if validate else {}))
-        run.state.end_epoch(facts)
+        judged = run.ranks.of_first(lambda: dict(validate() if validate else {}))
+        for name, value in judged.items():
+            if not math.isfinite(value):
+                raise TrainingError(f"{name} on the holdout must be finite; got {value} {_after_epoch(run)}")
+        run.state.end_epoch(facts | judged)
+
+
+def _refuse_infinite_weights(run: _Run) -> None:
+    """Refuse what the last step of an epoch has done: a step's loss is that of the weights before it."""
+    weights = [weight.detach() for weight in run.state.model.parameters()]
+    if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+        raise TrainingError(f"weights must be finite; got others {_after_epoch(run)}")
+
+
+def _after_epoch(run: _Run) -> str:
+    settings = run.settings
+    where = f"epoch {run.state.epoch + 1} of {settings.epochs}, step {settings.steps_per_epoch}, its last"
+    return f"after {where}; a smaller learning rate may help"
 
 
 def _keep_if_due(run: _Run) -> None:

@@ -15,7 +15,16 @@ from stages.learning.errors import LearningError
 from stages.learning.origins.origin import Half, Options, Origin, Raw
 from stages.learning.source_names import VISION_SETS
 
-_DAMAGED = (RuntimeError, ValueError, KeyError, OSError, EOFError, pickle.UnpicklingError)
+_DAMAGED = (
+    RuntimeError,
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    AssertionError,
+    TypeError,
+)
 """What torchvision raises for files that are not what they must be."""
 
 
@@ -124,7 +133,7 @@ def read(library: Any, name: str, root: Path, halves: Sequence[Half]) -> Raw:
 
 def _told(error: Exception) -> str:
     """Return what torchvision says of damage, without its advice, which is of its own options."""
-    return str(error).partition(". You can")[0]
+    return str(error).partition(". You can")[0] or f"{type(error).__name__}, without a word of why"
 
 
 def _upright(name: str, made: Any) -> tuple[Any, Any, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from tests.pipeline.cli.conftest import Command, newest, without_times
 
@@ -172,6 +173,15 @@ def test_description_that_is_none_is_told(teachers: Path, command: Command) -> N
         assert done.code == 2
         assert "generalist.json must describe the network of generalist.safetensors; " in done.err
         assert told in done.err
+
+
+def test_weights_that_are_not_those_of_their_description_are_told(teachers: Path, command: Command) -> None:
+    arrays = load_file(teachers / "generalist.safetensors")
+    save_file({name: np.full_like(values, 0.5) for name, values in arrays.items()}, teachers / "generalist.safetensors")
+    done = command("validate", "tiny.yaml", *settings(generalist={"from": "generalist.safetensors"}))
+    assert done.code == 2
+    assert "generalist.from: " in done.err
+    assert "must have the SHA-256 that generalist.json names, " in done.err
 
 
 def test_export_of_weights_says_what_there_is(finished: Path, command: Command) -> None:

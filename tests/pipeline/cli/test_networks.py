@@ -35,6 +35,10 @@ def test_a_run_with_networks_of_the_users(project: Path, command: Command, nets:
     assert "models (2)" in again.out
     nets.write_text(NETS + "# another text\n")
     assert "generalist.model.content" in command("plan", "tiny.yaml", *settings).out
+    for asked in (("predict", "tiny", "-"), ("export", "tiny", "--format", "torch-export"), ("evaluate", "tiny")):
+        done = command(*asked)
+        assert done.code == 1
+        assert done.err.startswith("module project_nets must be what the network was trained with, with the digest ")
     started = [settings[0], f"--set=student.model={{name: 'python:project_nets:make', weights: {weights}}}"]
     assert command("run", "tiny.yaml", *started).code == 0
 

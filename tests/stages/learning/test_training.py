@@ -146,6 +146,31 @@ def test_fit_names_the_step_of_a_loss_that_is_not_finite():
     assert len(calls) == 6
 
 
+def test_fit_refuses_what_the_last_step_has_done():
+    images, labels = stripes()
+    model = models.build("mlp", classes=3, channels=1, image_size=(8, 8), width=4)
+    settings = Settings(epochs=1, steps_per_epoch=3, learning_rate=1e-3)
+    calls = []
+
+    def objective(logits, batch):
+        calls.append(len(calls))
+        return logits.sum() * (1e38 if len(calls) == 3 else 1e-3)  # whose gradients are infinite, but not the loss
+
+    rule = "weights must be finite; got others after epoch 1 of 1, step 3, its last"
+    with pytest.raises(TrainingError, match=rule):
+        training.fit(model, batches_of(images * 1e-3, labels), objective, settings)
+
+
+def test_fit_refuses_what_the_holdout_says_of_a_network_that_has_diverged():
+    images, labels = stripes()
+    model = models.build("cnn", classes=3, channels=1, image_size=(8, 8), width=2)
+    settings = Settings(epochs=2, steps_per_epoch=3, learning_rate=0.1)
+    with pytest.raises(TrainingError, match="nll on the holdout must be finite; got inf after epoch 1 of 2"):
+        training.fit(
+            model, batches_of(images, labels), objectives.labels_loss, settings, validate=lambda: {"nll": math.inf}
+        )
+
+
 @pytest.mark.parametrize("steps", [2, 4])
 def test_fit_refuses_another_number_of_batches_than_was_said(steps):
     settings = Settings(epochs=1, steps_per_epoch=steps, learning_rate=0.1, warmup=0.99)

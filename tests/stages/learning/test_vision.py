@@ -74,9 +74,10 @@ def test_missing_files_are_named_with_how_to_get_them(tmp_path):
         sources.identify("torchvision:CIFAR10", tmp_path)
 
 
-def test_damaged_files_are_refused(tmp_path):
+@pytest.mark.parametrize("content", [b"\0\0\x08\x03 none", b"<html></html>", b"\0" * 64])
+def test_damaged_files_are_refused(tmp_path, content):
     write_mnist(tmp_path, "MNIST")
-    (tmp_path / VISION_SETS["MNIST"].files[0]).write_bytes(b"\0\0\x08\x03 none")
+    (tmp_path / VISION_SETS["MNIST"].files[0]).write_bytes(content)
     with pytest.raises(LearningError, match="torchvision:MNIST must have whole files under"):
         sources.load("torchvision:MNIST", tmp_path, "train")
 
