@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterator
 from itertools import takewhile
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline.errors import Location
 
@@ -32,6 +32,20 @@ def entry_of(schema: Schema, location: Location) -> Schema | None:
     """Return the section that each entry of the list at a location is; None where they are no sections."""
     annotation = keys_of(section_at(schema, location[:-1])).get(str(location[-1]))
     return next(_models(annotation), None)
+
+
+def accepts(schema: Schema, location: Location, value: Any) -> bool:
+    """Return whether the key at a location takes a value, as far as the schema says; of an entry of a list it may."""
+    fields = section_at(schema, location[:-1]).model_fields
+    field = next((field for name, field in fields.items() if location[-1] == (field.alias or name)), None)
+    if field is None:
+        return True
+    taken: Any = Annotated[(field.annotation, *field.metadata)]  # made at run time: nothing for a type checker
+    try:
+        TypeAdapter(taken).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def where_known(schema: Schema, here: Location, keys: Collection[str]) -> list[Location]:

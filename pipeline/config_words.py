@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config_schema import as_section, entry_of, has_section, keys_of, section_at, where_known
+from pipeline.config_schema import accepts, as_section, entry_of, has_section, keys_of, section_at, where_known
 from pipeline.errors import Location, did_you_mean, dotted
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def describe(error: ErrorDetails, schema: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context["error"])
     rule = RULES[kind].format(**context) if kind in RULES else f"be valid ({error['msg']})"
-    hint = HINTS[kind](value, context) if kind in HINTS else _shape_hint(error, schema)
+    if kind in NUMBERS:
+        hint = _number_hint(NUMBERS[kind](value), schema, error["loc"])
+    else:
+        hint = HINTS[kind](value, context) if kind in HINTS else _shape_hint(error, schema)
     return f"must {rule}; got {shortened(value)}{hint}"
 
 
@@ -140,16 +143,15 @@ def _section_hint(value: Any, section: type[BaseModel] | None) -> str:
     return f"; did you mean {meant}?" if meant else f"; known here: {', '.join(sorted(keys_of(section)))}"
 
 
-def _number_hint(value: Any, _: Context) -> str:
-    """Return the number that a quoted one stands for."""
-    number = _number(value)
-    return "" if number is None else f"; did you mean {number}?"
+def _number_hint(meant: float | None, schema: type[BaseModel], location: Location) -> str:
+    """Return the number that was meant, unless that would be refused, too."""
+    return "" if meant is None or not accepts(schema, location, meant) else f"; did you mean {meant}?"
 
 
-def _integer_hint(value: Any, _: Context) -> str:
-    """Return the integer that a quoted number or one with a point stands for."""
+def _integer(value: Any) -> int | None:
+    """Return the integer that a text holds, or a number with a point."""
     number = _number(value)
-    return f"; did you mean {int(number)}?" if number is not None and number.is_integer() else ""
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _number(value: Any) -> float | None:
@@ -164,10 +166,10 @@ def _number(value: Any) -> float | None:
 HINTS: dict[str, Callable[[Any, Context], str]] = {
     "literal_error": _choice_hint,
     "bool_type": _switch_hint,
-    "int_type": _integer_hint,
-    "float_type": _number_hint,
     "string_type": _text_hint,
 }
+NUMBERS: dict[str, Callable[[Any], float | None]] = {"int_type": _integer, "float_type": _number}
+"""By type of error, the number that a value may stand for: one in quotes, or with a point."""
 
 
 def _unknown_key(error: ErrorDetails, schema: type[BaseModel]) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -24,6 +24,9 @@ BAR = 12
 LABEL = 22
 """Columns of the name of a task, likewise."""
 
+FULL = 80
+"""Columns of a terminal in which names get no more: what a wider one has beyond that is theirs."""
+
 
 @contextmanager
 def display(console: Console) -> Iterator[Listener]:
@@ -36,7 +39,7 @@ def display(console: Console) -> Iterator[Listener]:
         with Live(table, console=console, refresh_per_second=4, transient=True):
             yield table
     finally:  # what was done, and the warnings, are of interest most where the run failed
-        console.print(table.done())
+        console.print(table.done(console.width))
 
 
 class LiveTable:
@@ -49,21 +52,22 @@ class LiveTable:
         """Take in one event."""
         self._state.apply(event)
 
-    def __rich__(self) -> Group:
-        """Return the table as it stands."""
-        return render(self._state, time.time())
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table as it stands."""
+        yield render(self._state, time.time(), width=options.max_width)
 
-    def done(self) -> Group:
+    def done(self, width: int) -> Group:
         """Return the table as it was at the end, without the faults: the run's error tells those."""
-        return render(self._state, self._state.latest, faults=False)
+        return render(self._state, self._state.latest, width=width, faults=False)
 
 
-def render(state: RunState, now: float, *, faults: bool = True, everything: bool = False) -> Group:
+def render(state: RunState, now: float, *, width: int, faults: bool = True, everything: bool = False) -> Group:
     """Return a table of a run's stages, and of the tasks that are of interest now.
 
     Args:
         state: What is known of the run.
         now: The time, in seconds since the epoch, that durations are counted to.
+        width: Columns that there are.
         faults: Whether to tell why tasks failed.
         everything: Whether tasks that people have a name for are shown also where they do not run.
     """
@@ -76,7 +80,7 @@ def render(state: RunState, now: float, *, faults: bool = True, everything: bool
         if len(tasks) > 1:
             for name, task in tasks.items():
                 if task.state in {"running", "failed", "dropped"} or (everything and task.title):
-                    table.add_row(*_task_row(state, name, now))
+                    table.add_row(*_task_row(state, name, now, LABEL + max(0, width - FULL)))
     told = [Text(line, style="dim") for line in _outlook(state, now)]
     told += [Text(f"warning: {visible_lines(message)}", style="yellow") for message in state.warnings]
     if faults:
@@ -147,7 +151,7 @@ def _finished(tasks: Mapping[str, TaskState]) -> tuple[Cell, Cell, Cell]:
     )
 
 
-def _task_row(state: RunState, name: str, now: float) -> Row:
+def _task_row(state: RunState, name: str, now: float, columns: int) -> Row:
     task = state.tasks[name]
     styles = {"done": "green", "reused": "green", "failed": "red", "dropped": "yellow", "stopped": "yellow"}
     is_left = state.status != "running" and task.state in {"waiting", "awaited"}
@@ -160,7 +164,7 @@ def _task_row(state: RunState, name: str, now: float) -> Row:
         if task.seconds
         else ""
     )
-    return Text(f"  {_label(name, task)}"), shown, ", ".join(words.reported(task)), time_told
+    return Text(f"  {_label(name, task, columns)}"), shown, ", ".join(words.reported(task)), time_told
 
 
 def _bar(task: TaskState) -> ProgressBar | str:
@@ -169,14 +173,17 @@ def _bar(task: TaskState) -> ProgressBar | str:
     return ProgressBar(total=task.reported["epochs"], completed=task.reported["epoch"], width=BAR)
 
 
-def _label(name: str, task: TaskState) -> str:
+def _label(name: str, task: TaskState, columns: int) -> str:
     """Return what tells a task from its stage's others: its identity, and what people call it where that says more."""
     identity = name.partition("[")[2].removesuffix("]")
     if not words.says_more(task.title, name):
         label = identity
-    elif len(identity) > LABEL // 2:
+    elif len(identity) > columns // 2:
         label = task.title
     else:
         label = f"{identity} {task.title}"
     label = visible(label)
-    return label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."
+    if len(label) <= columns:
+        return label
+    begin = (columns - 3) // 2  # of several that begin alike, such as a sweep's, the ends tell
+    return f"{label[:begin]}...{label[begin + 3 - columns :]}"

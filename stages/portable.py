@@ -67,7 +67,8 @@ def check_packages(form: str, packages: Mapping[str, Sequence[str]] = PACKAGES) 
     """
     missing = [name for name in packages[form] if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"--format {form}: must have {', '.join(missing)}; got none: pip install -e '.[{form}]'")
+        installing = f"pip install 'specialist-distillation[{form}]'"
+        raise ConfigError(f"--format {form}: must have {', '.join(missing)}; got none: {installing}")
 
 
 def written(student: Artifact, description: Mapping[str, Json], form: str) -> bytes:

@@ -210,8 +210,9 @@ def describe(store: Store, table: Table) -> dict[str, Json]:
 
     Returns:
         What JSON can hold: `format`, `key`, `teacher`, `class_names`, `subset`, `prior_correction`, `encoding`,
-        `rows`, `examples`, `views`, `bytes`, `statistics`, `shards` with their row ranges, bytes and SHA-256, and the
-        `provenance`: the run, and digests of the data, the views and the teachers.
+        `rows`, `examples`, `views`, `bytes` of the rows, as results have them, `statistics`, `shards` with their row
+        ranges, bytes (of the files) and SHA-256, and the `provenance`: the run, and digests of the data, the views and
+        the teachers.
 
     Raises:
         StoreError: Something of it is no longer there.
@@ -231,7 +232,7 @@ def describe(store: Store, table: Table) -> dict[str, Json]:
         "rows": sum(shard["rows"] for shard in facts.values()),
         "examples": max(store.facts(manifest(store, table.run, view))["rows"] for view in table.views),
         "views": sorted({shard["view"] for shard in facts.values()}),
-        "bytes": sum(_arrays(found)["bytes"] for found in manifests.values()),
+        "bytes": sum(shard["bytes"] for shard in facts.values()),
         "statistics": statistics_of(list(facts.values())),
         "shards": [_shard(task, manifests[task], facts[task]) for task in table.shards],
         "provenance": _provenance(store, table, data),

@@ -35,7 +35,7 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
         return
     part = kept.part_of(state) if state.status == "done" else ""
     say(f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}")
-    console.print(render(state, time.time(), faults=False, everything=True))
+    console.print(render(state, time.time(), width=console.width, faults=False, everything=True))
     for fault in faults_of(state):
         say(fault)
     if state.status == "interrupted":

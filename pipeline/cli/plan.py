@@ -1,8 +1,10 @@
 """`plan` and `run --dry-run`: shows what a run would do about every task, why, and what it will take."""
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -33,8 +35,8 @@ _LEAST = _WHOLE - NEEDS - AMOUNT
 STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
 """How the actions are shown."""
 
-WIDER = 18
-"""Columns that names of classes get beside a specialist's where there is room."""
+_UNLIMITED = 10_000
+"""Columns of what has no edge."""
 
 MEMORY = 1
 """The place of the memory among the amounts."""
@@ -63,10 +65,14 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
 
 def _print(planned: Planned, composition: Composition) -> None:
     console = Console()
-    headings = _columns(console.width, "task, and why", "", "needs", "time", "memory", "writes")
-    console.print(Text(headings, style="bold"))
-    for steps in _folded(planned.steps):
-        _print_steps(console, planned, steps)
+    rows = [(_name(planned, steps), steps) for steps in _folded(planned.steps)]
+    # A file or a pipe has no edge: there every name is whole.
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _UNLIMITED
+    widths = _Widths(width, _name_width(width, max((len(name) for name, _ in rows), default=0)))
+    headings = _columns(widths, "task, and why", "", "needs", "time", "memory", "writes")
+    console.print(Text(headings, style="bold"), soft_wrap=True)
+    for name, steps in rows:
+        _print_steps(console, widths, planned, name, steps)
     say("")
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
     for line in _totals(planned.forecast, composition) if planned.forecast else ():
@@ -92,17 +98,21 @@ def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
     yield from groups.values()
 
 
-def _print_steps(console: Console, planned: Planned, steps: Sequence[Step]) -> None:
+def _name(planned: Planned, steps: Sequence[Step]) -> str:
+    """Return what steps that are shown together are called."""
     first, estimates = steps[0], [planned.estimate(step) for step in steps]
     n_tasks = sum(estimate.tasks if estimate else 1 for estimate in estimates)
     name = first.id if n_tasks == 1 else f"{first.stage} ({n_tasks} tasks)"
-    if says_more(first.title, first.id):
-        name += f" {visible(first.title)}"
+    return f"{name} {visible(first.title)}" if says_more(first.title, first.id) else name
+
+
+def _print_steps(console: Console, widths: "_Widths", planned: Planned, name: str, steps: Sequence[Step]) -> None:
+    first, estimates = steps[0], [planned.estimate(step) for step in steps]
     amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action != "reuse" else []
-    line = Text(_columns(console.width, name, first.action, *amounts))
-    start = _name_width(console.width) + 1
+    line = Text(_columns(widths, name, first.action, *amounts))
+    start = widths.name + 1
     line.stylize(STYLES[first.action], start, start + ACTION)
-    console.print(line)
+    console.print(line, soft_wrap=True)
     reasons = list(dict.fromkeys("; ".join(step.reasons) for step in steps if step.reasons))
     if len(reasons) > 3:
         reasons = [*reasons[:2], f"and {len(reasons) - 2} reasons more"]
@@ -115,23 +125,29 @@ def _reserved(needs: Mapping[str, float]) -> str:
     return ", ".join(size(amount) if name == "memory" else f"{amount:g} {name}" for name, amount in needs.items())
 
 
-def _columns(width: int, name: str, action: str, *amounts: str) -> str:
+@dataclass(frozen=True)
+class _Widths:
+    """Columns of a whole line, and those of them that a task's name gets."""
+
+    line: int
+    name: int
+
+
+def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
     """Return a line; where it would not fit the terminal, without what a task needs and its memory."""
     needs, *others = amounts or ("",)
-    if width < _WHOLE:
+    if widths.line < _WHOLE:
         needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
     else:
         needs = f"{needs:{NEEDS}}"
-    columns = _name_width(width)
-    return (
-        f"{_cut(name, columns):{columns}} {action:{ACTION}} {needs}{''.join(f'{a:>{AMOUNT}}' for a in others)}".rstrip()
-    )
+    told = "".join(f"{amount:>{AMOUNT}}" for amount in others)
+    return f"{_cut(name, widths.name):{widths.name}} {action:{ACTION}} {needs}{told}".rstrip()
 
 
-def _name_width(width: int) -> int:
-    """Return the columns of a task's name: more on a wide terminal, and on a narrow one what the others leave."""
+def _name_width(width: int, longest: int) -> int:
+    """Return the columns of a task's name: on a wide terminal what the longest takes, otherwise what others leave."""
     if width >= _WHOLE:
-        return NAME + (WIDER if width >= _WHOLE + WIDER else 0)
+        return max(NAME, min(longest, NAME + width - _WHOLE))
     return max(12, min(NAME, NAME + width - _LEAST))
 
 

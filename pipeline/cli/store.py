@@ -13,6 +13,7 @@ from pipeline.stage import Json
 from pipeline.store import Fault, Store, verify
 from pipeline.store.prune import Doomed, Prune
 from pipeline.store.usage import Usage, usage
+from stages.imported.kept import RECORD
 from stages.tables import open_store
 
 DAYS = 30.0
@@ -52,8 +53,18 @@ def check(location: str, *, as_json: bool) -> int:
     else:
         for fault in faults:
             say(f"{fault.path}: {fault.what}{_needs(fault)}")
-        say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}")
+        say(f"{location}: {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}{_remedy(faults)}")
     return 1 if faults else 0
+
+
+def _remedy(faults: Sequence[Fault]) -> str:
+    """Return what is to be done about results at fault; of other files each fault says it, or nothing has to be."""
+    results = [fault for fault in faults if fault.path.startswith(("objects/", "manifests/"))]
+    if not results:
+        return ""
+    imported = any(f" of {RECORD}-" in need and "data[" not in need for fault in results for need in fault.needed_by)
+    again = "; what was imported has to be imported again" if imported else ""
+    return f": the next run that needs the result makes it again{again}"
 
 
 def _needs(fault: Fault) -> str:
@@ -112,6 +123,8 @@ def du(location: str, *, as_json: bool) -> None:
     console.print()
     console.print(_runs_table(found))
     console.print()
+    # Of a table a run and `targets list` count the rows alone.
+    say("of a result counts each of its files: arrays with their headers, and the facts beside them")
     say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
     say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
     say(f"checkpoints of trainings in progress: {found.checkpoints:,} bytes")

@@ -43,6 +43,9 @@ def prune(
 def du(store: StoreArgument = ".pipeline", as_json: AsJson = None) -> None:
     """Show what takes the room: by stage, by run, what only one run uses, and what `prune` would free.
 
+    Of a result each file counts: arrays with their headers, and the facts beside them. Of a table of soft targets, a
+    run and `targets list` count the rows alone. What all takes in the end has the manifests, too.
+
     Example: python -m pipeline store du
     """
     from pipeline.cli import store as command  # noqa: PLC0415

@@ -120,7 +120,8 @@ def _told(description: Mapping[str, Any]) -> dict[str, str]:
         f" of {description['examples']:,} examples",
         "outputs": f"{len(names)}: {', '.join(names)}",
         "encoding": tables.told(description["encoding"]),
-        "bytes": f"{description['bytes']:,} in {len(shards)} shard{'s' * (len(shards) != 1)}",
+        "bytes": f"{description['bytes']:,} in {len(shards)} shard{'s' * (len(shards) != 1)}"
+        f" ({sum(shard['bytes'] for shard in shards):,} as files)",
         "prior correction": f"{description['prior_correction']:.6g}",
         **{f"mean {name}": f"{value:.4f}" for name, value in description["statistics"].items()},
         "run": f"{provenance['run']}, recorded {provenance['recorded']}",

@@ -53,7 +53,7 @@ def import_targets(
 ) -> None:
     """Bring somebody's logits into the store, for runs to use as one more teacher.
 
-    Example: python -m pipeline targets import clip.npy --run digits --classes '["three", "eight", null]'
+    Example: python -m pipeline targets import clip.npy --run digits --classes '["3", "8", null]'
     """
     from pipeline.cli import imports  # noqa: PLC0415
 

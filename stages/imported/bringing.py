@@ -137,7 +137,8 @@ def _faults(ground: _Ground, rows: Rows, where: checks.Places, width: int | None
     if not n_rows:
         yield "must have a row; got none"
     if width is not None and n_columns != width:
-        yield f"must have {width} columns, {'as --classes lists' if is_mapped else 'a class each'}; got {n_columns}"
+        rule = f"must have {width} columns, {'as --classes lists' if is_mapped else 'a class each'}"
+        yield f"{rule}; got {n_columns}{'' if is_mapped else ': say by --classes which class each is of'}"
     shown = None if rows.views is None else ground.shown
     yield from checks.id_faults(rows, where, n_examples=len(ground.dataset.arrays["labels"]), shown=shown)
     yield from checks.number_faults(rows)

@@ -46,7 +46,9 @@ def id_faults(rows: Rows, where: Places, *, n_examples: int, shown: Mapping[int,
         shown: Of a file with views, the examples that each view of the run shows, ascending.
     """
     if rows.examples is None and len(where.examples) != n_examples:
-        rule = f"have a row for each of the {n_examples} training examples, or come with the example of each row"
+        rule = (
+            f"have a row for each of the {n_examples} training examples, or come with each row's example by --examples"
+        )
         yield f"must {rule}; got {len(where.examples)} rows"
         return
     outside = (where.examples < 0) | (where.examples >= n_examples)

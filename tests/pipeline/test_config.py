@@ -91,6 +91,11 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
         ("name: a\nseed: 1\n\nseed: 2", "run.yaml:4: seed: must be given once; got it at run.yaml:2 already"),
         ("name: a\n? [b]\n: 1", "run.yaml:2: must have plain text for keys; got a list or section as a key"),
         # Types.
+        (STUDENT + "epochs: 1e2", "run.yaml:3: student.epochs: must be an integer; got 100.0; did you mean 100?"),
+        (STUDENT + "epochs: 1e9", "run.yaml:3: student.epochs: must be an integer; got 1000000000.0"),
+        (STUDENT + "batch: '3'", "run.yaml:3: student.batch: must be an integer; got '3'"),
+        (STUDENT + "rate: '7'", "run.yaml:3: student.rate: must be a number; got '7'"),
+        (STUDENT + "sizes: ['7']", "run.yaml:3: student.sizes[0]: must be an integer; got '7'; did you mean 7?"),
         (STUDENT + "epochs: '3'", "run.yaml:3: student.epochs: must be an integer; got '3'; did you mean 3?"),
         (STUDENT + "epochs: 3.0", "run.yaml:3: student.epochs: must be an integer; got 3.0; did you mean 3?"),
         (STUDENT + "epochs: 3.5", "run.yaml:3: student.epochs: must be an integer; got 3.5"),

@@ -33,7 +33,7 @@ def told(n: int = len(STORY)) -> RunState:
 def text_of(state: RunState, now: float, *, width: int = 120, everything: bool = False) -> str:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
-        console.print(render(state, now, everything=everything))
+        console.print(render(state, now, width=width, everything=everything))
     return captured.get()
 
 
@@ -242,6 +242,28 @@ def test_render_fits_a_terminal_of_80_columns(length: int) -> None:
     text = text_of(state_of(story), 104.0, width=80)
     assert "accuracy 0.875" in text
     assert "cat" in text
+
+
+def sweeping(width: int) -> list[str]:
+    """Return the rows of a sweep's tasks, which begin alike."""
+    names = [f"b[distilled/temperature={t:g},alpha=0.7,learning_rate=0.05]" for t in (2, 4)]
+    names += [f"b[distilled/temperature=2,alpha=0.7,learning_rate={rate:g}]" for rate in (0.1, 0.2)]
+    told = [("task_progress", {"task": name, "epoch": 100, "epochs": 100, "accuracy": 0.875}) for name in names]
+    text = text_of(state_of([NAMED[0], ("tasks_known", {"tasks": names}), *told]), 104.0, width=width)
+    return [line for line in text.splitlines() if "temperature" in line or "distilled" in line]
+
+
+def test_names_get_the_columns_of_a_wide_terminal() -> None:
+    rows = sweeping(120)
+    assert max(map(len, rows)) <= 120
+    assert rows[1].startswith("  distilled/temperature=4,alpha=0.7,learning_rate=0.05 ")
+    assert "..." not in "".join(rows)
+
+
+def test_names_that_are_cut_keep_their_ends() -> None:
+    rows = sweeping(80)
+    assert max(map(len, rows)) <= 80
+    assert [row.split()[0] for row in rows[2:]] == ["distilled...g_rate=0.1", "distilled...g_rate=0.2"]
 
 
 def test_task_that_another_run_does_is_shown_with_that_run(tmp_path: Path) -> None:

@@ -71,6 +71,6 @@ def test_colour_students_take_colour():
 def test_missing_packages_are_named():
     portable.check_packages("torch-export")
     with pytest.raises(
-        ConfigError, match=r"--format onnx: must have no_such_package; got none: pip install -e '\.\[onnx\]'"
+        ConfigError, match=r"must have no_such_package; got none: pip install 'specialist-distillation\[onnx\]'$"
     ):
         portable.check_packages("onnx", {"onnx": ("json", "no_such_package")})

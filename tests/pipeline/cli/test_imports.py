@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.store import Store
+from pipeline.store.manifest import object_path
 from pipeline.store.records import run_path
 from tests.pipeline.cli.conftest import Command, newest
 
@@ -148,3 +149,15 @@ def test_classes_may_be_in_a_file(finished: Path, command: Command) -> None:
     (finished / "classes.json").write_text("[3, null, 1]")
     arguments = ("targets", "import", "two.npy", "--run", "tiny", "--store", "store", "--classes", "classes.json")
     assert json.loads(command(*arguments, "--json").out)["subset"] == [1, 3]
+
+
+def test_verify_says_that_an_import_is_made_again_by_hand(brought: Path, command: Command) -> None:
+    store = Store.open("store")
+    record = next(run for run in store.runs() if run.name.startswith("imported-"))
+    manifest = store.find(record.keys["imported[clip/0.0]"])
+    assert manifest is not None
+    path = brought / "store" / object_path(manifest.objects[0].sha256)
+    path.chmod(0o644)
+    path.write_bytes(b"\0")
+    told = "makes it again; what was imported has to be imported again\n"
+    assert command("store", "verify", "store").out.endswith(told)

@@ -295,7 +295,7 @@ def test_store_verify_names_an_object_with_a_flipped_bit(finished: Path, command
     done = command("store", "verify", "store")
     assert done.code == 1
     assert f"{path.relative_to(finished / 'store')}: does not match the digest it is named by" in done.out
-    assert done.out.endswith("store: 1 fault\n")
+    assert done.out.endswith("store: 1 fault: the next run that needs the result makes it again\n")
     assert command("run", "tiny.yaml").code == 0
 
 

@@ -161,6 +161,21 @@ def test_plan_of_named_classes_names_them(project: Path, command: Command) -> No
     assert "specialist[0-1] cat, dog " in command("plan", "tiny.yaml").out
 
 
+def test_plan_into_a_pipe_cuts_no_name(project: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{word} {'o' * 12}" for word in ("cat", "dog", "car", "truck")]
+    np.savez(project / "tiny.npz", class_names=np.array(names), **make_arrays())
+    assert command("run", "tiny.yaml", "--until", "subsets").code == 0
+    whole = f"specialist[0-1] {names[0]}, {names[1]}"
+    heading, *lines = command("plan", "tiny.yaml").out.splitlines()
+    line = next(line for line in lines if line.startswith(f"{whole} "))
+    assert len(line) == len(heading) > 80
+    for width, is_cut in ((80, True), (110, False)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = command("plan", "tiny.yaml").out
+        assert (f"{whole} " not in out) == is_cut
+        assert max(map(len, out.splitlines()[:6])) <= width
+
+
 def test_dry_run_is_the_plan_of_what_is_asked_for(finished: Path, command: Command) -> None:
     changes = ("--set", "student.epochs=2")
     runs = list((finished / "runs").iterdir())

@@ -76,6 +76,19 @@ def test_prune_refuses_what_makes_no_sense(finished: Path) -> None:
     assert not (finished / "elsewhere").exists()
 
 
+def test_a_table_takes_as_many_bytes_wherever_its_rows_are_counted(finished: Path, command: Command) -> None:
+    counted = json.loads((newest(finished / "runs") / "results.json").read_text())["targets"]
+    combined, *teachers = json.loads(command("targets", "list", "--store", "store", "--json").out)
+    assert combined["bytes"] == counted["combined"]["bytes"]
+    assert sum(table["bytes"] for table in teachers) == counted["bytes"]
+    shown = json.loads(command("targets", "show", "tiny", "--store", "store", "--json").out)
+    used = json.loads(command("store", "du", "store", "--json").out)["stages"]["combined"]["bytes"]
+    files = sum(shard["bytes"] for shard in shown["shards"])
+    assert shown["bytes"] == combined["bytes"] < files < used
+    assert f" ({files:,} as files)" in command("targets", "show", "tiny", "--store", "store").out
+    assert "\nof a result counts each of its files: " in command("store", "du", "store").out
+
+
 def test_du_tells_stages_and_runs(finished: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("run", "tiny.yaml", "--set", "student.epochs=2").code == 0
     commands.du("store", as_json=True)
@@ -131,7 +144,10 @@ def test_verify_says_what_needs_the_damaged(finished: Path, command: Command) ->
     done = command("store", "verify", "store")
     assert done.code == 1
     needed_by = f"arrays.safetensors of student[distilled] of {run}"
-    assert f"does not match the digest it is named by; needed by {needed_by}\nstore: 1 fault\n" in done.out
+    assert (
+        f"does not match the digest it is named by; needed by {needed_by}\nstore: 1 fault: the next run that "
+        in done.out
+    )
     (fault,) = json.loads(command("store", "verify", "store", "--json").out)
     assert fault["needed_by"] == [needed_by]
 

@@ -155,13 +155,17 @@ def test_name_of_another_table_is_refused(bring, name):
 
 
 def test_columns_must_be_as_many_as_classes(bring):
-    assert faults(bring, drawn(n_columns=4)) == ["must have 5 columns, a class each; got 4"]
+    assert faults(bring, drawn(n_columns=4)) == [
+        "must have 5 columns, a class each; got 4: say by --classes which class each is of"
+    ]
     assert faults(bring, drawn(n_columns=4), listed=[0, None]) == ["must have 2 columns, as --classes lists; got 4"]
 
 
 def test_rows_without_ids_must_be_all_examples(bring):
     (fault,) = faults(bring, drawn(240))
-    assert fault.startswith("must have a row for each of the 300 training examples, or come with the example")
+    assert fault.startswith(
+        "must have a row for each of the 300 training examples, or come with each row's example by --ex"
+    )
 
 
 def test_import_of_no_row_is_refused(bring):

@@ -44,6 +44,13 @@ class Structure(HTMLParser):
         self.text.append(data)
 
 
+def test_page_shows_on_screens_where_a_table_goes_on_beyond_its_edge(page):
+    (style,) = re.findall(r"@media not print \{\s*\.scroll \{(.*?)\}\s*\}", page, re.DOTALL)
+    layers = style.split(",\n")
+    assert [layer.rstrip(" ;").rsplit(" ", 1)[1] for layer in layers] == ["local", "local", "scroll", "scroll"]
+    assert '<div class="scroll"><table' in page
+
+
 def test_page_is_well_formed_and_needs_nothing_beside_it(page):
     seen = Structure(page)
     assert seen.open == []
