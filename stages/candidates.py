@@ -116,7 +116,13 @@ def _name(parameters: Parameters, variant: str, settings: Settings, seed: int) -
     """Return a task's identity, of the parts in which the students of the run differ."""
     parts = [variant]
     if settings:
-        parts.append(",".join(f"{name}={value:g}" for name, value in settings.items()))
+        parts.append(",".join(f"{name}={_told(value)}" for name, value in settings.items()))
     if len(parameters.seeds) > 1:
         parts.append(str(seed))
     return "/".join(parts)
+
+
+def _told(value: float) -> str:
+    """Return a value in six digits where these are all of it, else in as many as tell it from every other."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

@@ -69,6 +69,15 @@ def test_swept_student_is_the_student_of_its_settings():
     )
 
 
+def test_values_that_differ_late_are_trainings_of_their_own():
+    found = tasks.student(wanted(sweep={"temperature": [2.0, 2.00000001, 2.5e-2], "alpha": [1]}, controls=[]), KNOWN)
+    assert [task.id for task in found] == [
+        "student[distilled/temperature=2,alpha=1]",
+        "student[distilled/temperature=2.00000001,alpha=1]",
+        "student[distilled/temperature=0.025,alpha=1]",
+    ]
+
+
 def test_specialists_are_asked_once_for_all_numbers_of_active_classes():
     parameters = wanted(sweep={"active_classes": [1, 3]}, combine={"active_classes": 1}, controls=[])
     asked = {
