@@ -160,9 +160,9 @@ def _other_changes(before: Mapping[str, Json], now: Mapping[str, Json], seeds: t
     """Yield what recipes hold beside parameters and inputs and is not the same; of runs with these seeds."""
     if now["seed"] != before["seed"]:  # a task's own, which nobody has written
         yield "seed {} -> {}".format(*seeds) if seeds[0] not in {None, seeds[1]} else "its seed is another"
-    for name in ("threads", "version"):
-        if now[name] != before[name]:
-            yield f"{name} {before[name]} -> {now[name]}"
+    for name in ("threads", "version", "revision"):
+        if now.get(name, 0) != before.get(name, 0):
+            yield f"{name} {before.get(name, 0)} -> {now.get(name, 0)}"
     yield from changed(before["packages"], now["packages"])
 
 

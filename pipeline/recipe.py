@@ -72,8 +72,14 @@ def recipe(stage: Stage, task: Task, *, seed: int, inputs: Mapping[str, Json]) -
         "inputs": dict(inputs),
         "seed": task_seed(task, seed),
         "threads": task.threads,
-        "packages": {name: metadata.version(name).split(".")[0] for name in stage.packages},
-    }
+        "packages": {name: significant(metadata.version(name)) for name in (*stage.packages, *task.packages)},
+    } | ({"revision": task.revision} if task.revision else {})
+
+
+def significant(version: str) -> str:
+    """Return the part of a version that changes where results may: the major one, below 1 the minor one as well."""
+    major, *others = version.split(".")
+    return ".".join([major, *others[:1]]) if major == "0" else major
 
 
 def key_of(recipe: Mapping[str, Json]) -> str:

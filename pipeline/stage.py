@@ -156,6 +156,9 @@ class Task:
             recipe of themselves: where they change a result, a parameter says so.
         title: What people call it where the identity says little, such as the names of its classes.
         function: What computes it, where that is not what its stage says.
+        packages: Distributions whose version is part of the recipe beside those of the stage.
+        revision: Raised whenever the function's meaning changes for tasks like this one alone, so that the results of
+            the stage's others stay; part of the recipe where it is above 0.
     """
 
     stage: str
@@ -169,6 +172,8 @@ class Task:
     workers: int = 1
     title: str = ""
     function: str = ""
+    packages: tuple[str, ...] = ()
+    revision: int = 0
 
     @property
     def id(self) -> str:
@@ -226,7 +231,8 @@ class Stage:
             nothing heavy.
         version: Raised whenever the function's meaning changes; part of every recipe.
         decided_by: Stages whose facts decide which tasks this one has; all their tasks come first.
-        packages: Distributions whose major version is part of the recipe, because results may differ with it.
+        packages: Distributions whose major version, below 1 also the minor one, is part of the recipe, because results
+            may differ with it.
         gpu: The share of a GPU that one task takes, where the cluster has one.
         like: A stage whose tasks do the same to other data: these take as long, and reserve as much, unless something
             is known, or said, of this one.

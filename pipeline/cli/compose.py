@@ -23,6 +23,7 @@ from pipeline.stage import Facts, Json
 from pipeline.store import Store
 from stages import STAGES, given_files
 from stages.learning.errors import LearningError
+from stages.learning.model_names import library_of
 from stages.parameters import (
     check_classes,
     check_holdout,
@@ -113,7 +114,9 @@ class Composition:
         wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in set(stages) - self.empty)
         modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
         threads, workers = (by_stage(named(self.config)) for named in (_threads, _workers))
-        return Needs(wanted, threads, workers, modules, self.store.location)
+        networks = (self.config.generalist.model, self.config.student.model)
+        libraries = tuple(library for model in networks for library in library_of(model.name))
+        return Needs(wanted, threads, workers, modules, self.store.location, libraries)
 
     @property
     def droppable(self) -> frozenset[str]:

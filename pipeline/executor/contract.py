@@ -38,6 +38,7 @@ class Needs:
         workers: Workers of each of a stage's tasks, likewise.
         modules: The packages and modules of ours and of the user's that the tasks import: they are sent along.
         store: The store's location.
+        packages: Distributions that recipes hold the versions of, beside those of the stages.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -45,3 +46,4 @@ class Needs:
     workers: Mapping[str, int] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     store: str = ""
+    packages: tuple[str, ...] = ()

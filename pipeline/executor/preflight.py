@@ -40,7 +40,7 @@ def look_around(needs: Needs, note: str = "") -> Facts:
         needs: What the run needs.
         note: The path of a note in the store, to be answered; none where that is not asked.
     """
-    packages = sorted({"ray", *(name for stage in needs.stages for name in stage.packages)})
+    packages = sorted({"ray", *needs.packages, *(name for stage in needs.stages for name in stage.packages)})
     versions = {"Python": ".".join(platform.python_version_tuple()[:2])} | {name: _version(name) for name in packages}
     code = {name: digest_of(name) for name in needs.modules}
     try:

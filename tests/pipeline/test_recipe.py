@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from pipeline.recipe import canonical, derive_seed, key_of, plain, recipe, task_seed
+from pipeline.recipe import canonical, derive_seed, key_of, plain, recipe, significant, task_seed
 from pipeline.stage import Stage, Task, Unrecorded
 
 JSON = st.recursive(
@@ -96,6 +96,8 @@ def test_key_holds_what_can_change_the_result() -> None:
         of(Task("student", "b", parameters={"student": Training()})),
         of(Task("student", "a", parameters={"student": Training(epochs=4)})),
         of(Task("student", "a", parameters={"student": Training()}, threads=2)),
+        of(Task("student", "a", parameters={"student": Training()}, revision=1)),
+        of(Task("student", "a", parameters={"student": Training()}, packages=("pydantic",))),
         of(task, seed=1),
         of(task, dataset="digest"),
         of(task, stage=Stage("student", "m:f", "m:t", packages=("numpy",), version=2)),
@@ -115,3 +117,17 @@ def test_recipe_names_major_versions() -> None:
     assert recipe(STAGE, Task("student"), seed=0, inputs={})["packages"] == {
         "numpy": metadata.version("numpy").split(".")[0]
     }
+    with_library = recipe(STAGE, Task("student", packages=("pydantic",)), seed=0, inputs={})["packages"]
+    assert with_library == {name: metadata.version(name).split(".")[0] for name in ("numpy", "pydantic")}
+
+
+def test_versions_below_1_count_by_their_minor_number() -> None:
+    assert [significant(version) for version in ("2.15.0", "0.29.2", "0.29.2+cpu", "10", "0")] == [
+        "2", "0.29", "0.29", "10", "0",
+    ]  # fmt: skip
+
+
+def test_recipe_holds_a_revision_where_there_is_one() -> None:
+    first, second = (recipe(STAGE, Task("student", revision=n), seed=0, inputs={}) for n in (0, 1))
+    assert "revision" not in first
+    assert second == first | {"revision": 1}

@@ -40,11 +40,12 @@ def test_faults_name_the_node_and_what_to_do() -> None:
 def test_what_is_looked_at_are_the_versions_the_code_and_the_store(tmp_path: Path) -> None:
     store = Store.open(str(tmp_path / "store")).location
     stage = Stage("data", "", "", packages=("numpy", "no-such-distribution"))
-    needs = Needs((stage,), modules=("pipeline",), store=store)
+    needs = Needs((stage,), modules=("pipeline",), store=store, packages=("torchvision",))
     facts = look_around(needs, leave_note(store))
     assert facts.versions["Python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert facts.versions["numpy"]
     assert facts.versions["ray"]
+    assert facts.versions["torchvision"]
     assert facts.versions["no-such-distribution"] == ""
     assert len(facts.code["pipeline"]) == 64
     assert has_note(store, facts.answer)
