@@ -84,11 +84,14 @@ class Holdout:
         examples: Example ids, int64 (n,).
         labels: As the network's outputs are numbered, int64 (n,).
         n_outputs: How many outputs are looked at, the first ones; None where these are all.
+        shifts: What is added to the logits first, (outputs,): what the network's last layer will have of it when it is
+            returned.
     """
 
     examples: Ids
     labels: NDArray[np.int64]
     n_outputs: int | None = None
+    shifts: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, dataset: Artifact) -> "Holdout":
@@ -105,7 +108,10 @@ class Holdout:
 
     def judge(self, logits: Tensor) -> dict[str, float]:
         """Return accuracy and NLL, from logits (n, outputs)."""
-        log_probs = logits[:, : self.n_outputs].double().log_softmax(dim=1).numpy(force=True)
+        shifted = logits.double()
+        if self.shifts is not None:
+            shifted = shifted + torch.from_numpy(self.shifts).to(shifted)
+        log_probs = shifted[:, : self.n_outputs].log_softmax(dim=1).numpy(force=True)
         return {
             "accuracy": metrics.accuracy(log_probs, self.labels),
             "nll": metrics.nll(log_probs, self.labels),

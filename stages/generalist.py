@@ -1,5 +1,6 @@
 """Stage `generalist`: a teacher over all classes."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,8 +38,7 @@ def train(
         work: Its seed draws the weights, the order and the augmentation.
 
     Returns:
-        The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training; with
-        balanced sampling it was judged there as if all classes were equally frequent.
+        The network, as `network.to_artifact` describes it. Facts also hold the `history` of its training.
     """
     labels = dataset.arrays["labels"]
     model, description = network.initial(
@@ -55,7 +55,10 @@ def train(
             shown = examples[fitting.permutation(len(examples), work, number)]
         return fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
 
-    holdout = fitting.Holdout.of(dataset)
+    # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with which
+    # it is combined, speak of the data as they are. So it is judged as what it will be, and then made that.
+    priors = log_priors(labels[examples], description["outputs"]) if is_balanced else None
+    holdout = replace(fitting.Holdout.of(dataset), shifts=priors)
     history = fitting.fit(
         model,
         pixels,
@@ -65,10 +68,8 @@ def train(
         parameters=generalist,
         work=work,
     )
-    if is_balanced:
-        # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with
-        # which it is combined, speak of the data as they are.
-        models.shift_logits(model, log_priors(labels[examples], description["outputs"]))
+    if priors is not None:
+        models.shift_logits(model, priors)
     else:
         _warn_if_guessing(history, holdout, work)
     return network.to_artifact(model, description, {"history": history})

@@ -63,6 +63,16 @@ def parse(name: str) -> tuple[str, str]:
     return origin, inner
 
 
+def library_of(name: str) -> tuple[str, ...]:
+    """Return the library that makes a network, as `packages` of a task; none of this project's and the user's own.
+
+    Args:
+        name: As `parse` takes it.
+    """
+    origin = name.partition(":")[0]
+    return (origin,) if origin in LIBRARIES and ":" in name else ()
+
+
 @cache
 def registered(library: str) -> Sequence[str]:
     """Return the models that a library registers, read from its source: importing it would take seconds.

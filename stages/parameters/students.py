@@ -24,7 +24,7 @@ class StudentParameters(TrainingParameters):
         default=False,
         description="Whether the biases of its outputs are shifted at the end, until it predicts each class on the "
         "holdout's images, on average, as often as that is among the training labels: for a transfer set that lacks "
-        "classes, or has few of them.",
+        "classes, or has few of them. The history and `keep: best` judge every epoch without the shift.",
     )
     workers: Annotated[int, Unrecorded((1,))] = Field(
         default=1,

@@ -47,7 +47,7 @@ class TeacherParameters(TrainingParameters):
     sampling: Literal["data", "balanced"] = Field(
         default="data",
         description="How often an epoch shows each class: as the data have it, or all equally often; then the classes' "
-        "shares in the data are put back into the trained network's biases.",
+        "shares in the data are put back into the trained network's biases. Each epoch is judged with them.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from pipeline.stage import Facts, Task
 from stages import manual
+from stages.learning.model_names import library_of
 from stages.parameters import ModelParameters, Parameters
 from stages.tasks.shared import Known, fitting_classes, model_content, model_file, without_path
 
@@ -78,6 +79,7 @@ def models(parameters: Parameters, known: Known) -> list[Task]:
             parameters={f"{section}.model": without_path(model), "is_teacher": section == "generalist"}
             | model_content(known, section),
             settings=model_file(known, section),
+            packages=library_of(model.name),
         )
         for section, model in tried.items()
         if ":" in model.name or model.weights

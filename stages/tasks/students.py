@@ -3,6 +3,7 @@
 from pipeline.stage import Task
 from stages import candidates
 from stages.candidates import Candidate
+from stages.learning.model_names import library_of
 from stages.parameters import Parameters, StudentParameters
 from stages.tasks.shared import (
     Known,
@@ -47,6 +48,7 @@ def student(parameters: Parameters, known: Known) -> list[Task]:
             seed_identity=str(wanted.seed),
             threads=parameters.student.threads,
             workers=parameters.student.workers,
+            packages=library_of(parameters.student.model.name),
         )
         for wanted in candidates.candidates(parameters)
     ]

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.errors import MisfitError
 from pipeline.stage import Task
 from stages import given_files, manual
+from stages.learning.model_names import library_of
 from stages.parameters import GivenSpecialist, Parameters, TrainingParameters, check_classes, default_count
 from stages.tasks.shared import (
     Known,
@@ -112,6 +113,7 @@ def specialist(parameters: Parameters, known: Known) -> list[Task]:
             settings=memory(parameters),
             threads=wanted.threads,
             title=title,
+            packages=_library(known["models"].get("given", {}).get(given_files.GENERALIST), parameters),
         )
 
     return [task(name, classes) for name, classes in subsets_of(known).items()]
@@ -149,7 +151,16 @@ def _over_all_classes(
         | model_content(known, "generalist"),
         settings=memory(parameters) | model_file(known, "generalist"),
         threads=wanted.threads,
+        packages=library_of(wanted.model.name),
+        revision=1 if wanted.sampling == "balanced" else 0,  # 1: judged by the shares of the data, as it is returned
     )
+
+
+def _library(network: Mapping[str, Any] | None, parameters: Parameters) -> tuple[str, ...]:
+    """Return the library that makes a network that is there already, or else that of the generalist."""
+    if network is None or (network["description"] is None and not network["weights"].startswith("python:")):
+        return library_of(parameters.generalist.model.name)
+    return () if network["description"] is None else library_of(network["description"]["model"]["name"])
 
 
 def _given(
@@ -167,6 +178,7 @@ def _given(
         inputs={"dataset": "data[train]"},
         parameters={**what, **others},
         settings={"weights": network["weights"]},
+        packages=_library(network, parameters),
     )
 
 

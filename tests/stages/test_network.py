@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Work
-from stages import generalist, network, specialist
+from stages import fitting, generalist, network, specialist
 from stages.learning import model_files, models
 from stages.learning.errors import LearningError
 from stages.parameters import AugmentParameters, ModelParameters, TeacherParameters
@@ -113,16 +113,17 @@ def test_balanced_generalist_speaks_of_the_data_as_they_are(dataset):
     rare = Artifact(dict(dataset.arrays) | {"holdout": held_out}, dataset.facts)
     wanted = TeacherParameters(epochs=6, batch_size=16, model=ModelParameters(width=8), sampling="balanced")
     net = generalist.train(dataset=rare, generalist=wanted, augment=AugmentParameters(), work=Work(seed=5))
+    images = torch.from_numpy(dataset.arrays["images"])
+    judged = fitting.Holdout.of(rare).judge(network.predict(net, images[held_out]))
+    assert judged == pytest.approx({name: net.facts["history"][-1][name] for name in judged}, rel=1e-4)
     seen = ~held_out
-    probs = network.predict(net, torch.from_numpy(dataset.arrays["images"][seen])).softmax(dim=1)
+    probs = network.predict(net, images[seen]).softmax(dim=1)
     shares = np.bincount(labels[seen], minlength=5) / seen.sum()
     assert shares.min() < 0.04
     assert probs.mean(dim=0).numpy() == pytest.approx(shares, abs=0.08)
     model = network.from_artifact(net)
     models.shift_logits(model, -np.log(shares))
-    logits = network.predict(
-        network.to_artifact(model, net.facts["network"], {}), torch.from_numpy(dataset.arrays["images"])
-    )
+    logits = network.predict(network.to_artifact(model, net.facts["network"], {}), images)
     assert np.bincount(logits.argmax(dim=1), minlength=5).min() > 15  # of 60: equal shares tell the rare ones
 
 

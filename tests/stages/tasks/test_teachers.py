@@ -86,3 +86,48 @@ def test_confusion_is_of_the_folds_where_there_are_any():
 @pytest.mark.parametrize("stage", ["generalist", "specialist", "targets", "combined", "student"])
 def test_folds_change_of_other_recipes_nothing_but_the_data(stage):
     assert recipes(stage) == recipes(stage, data__folds=3)
+
+
+def test_judging_balanced_trainings_anew_changes_their_recipes_alone():
+    plain, balanced = (recipes("generalist", generalist__sampling=how)["generalist"] for how in ("data", "balanced"))
+    assert "revision" not in plain
+    assert balanced["revision"] == 1
+    folds = recipes("fold", data__folds=2, generalist__sampling="balanced")
+    assert {recipe["revision"] for recipe in folds.values()} == {1}
+
+
+def test_recipes_hold_the_library_that_makes_a_network():
+    def libraries(stage, known=KNOWN, **changes):
+        found = recipes(stage, known, **changes)
+        return [set(recipe["packages"]) - {"torch", "numpy"} for recipe in found.values()]
+
+    of_teachers = {"generalist__model": {"name": "torchvision:resnet18"}}
+    assert libraries("generalist", **of_teachers) == [{"torchvision"}]
+    assert libraries("specialist", **of_teachers) == [{"torchvision"}] * 2
+    assert libraries("models", **of_teachers) == [{"torchvision"}]
+    assert libraries("student", **of_teachers) == [set()] * 3
+    assert libraries("student", student__model={"name": "torchvision:resnet18"}) == [{"torchvision"}] * 3
+    assert libraries("refit-generalist", refit=True, **of_teachers) == [{"torchvision"}]
+    assert libraries("generalist") == [set()]
+
+
+@pytest.mark.parametrize(
+    ("weights", "name", "library"),
+    [
+        ("/a.pth", None, {"torchvision"}),
+        ("/a.pth", "timm:resnet18", {"timm"}),
+        ("/a.pth", "cnn", set()),
+        ("python:my:net", None, set()),
+    ],
+)
+def test_recipes_hold_the_library_of_a_network_that_is_there(weights, name, library):
+    pytest.importorskip("timm")
+    said = None if name is None else {
+        "model": {"name": name}, "class_names": list("abcdeg"), "image_size": [8, 8], "channels": 1,
+    }  # fmt: skip
+    there = {"content": "c" * 64, "weights": weights, "description": said}
+    known = KNOWN | {"models": {"given": {("generalist", "from"): there}}}
+    changes = {"generalist__from": weights, "generalist__model": {"name": "torchvision:resnet18"}}
+    for stage, task_id in (("given", "given[generalist]"), ("specialist", "specialist[0-1]")):
+        found = recipes(stage, known, **changes)[task_id]
+        assert set(found["packages"]) - {"torch", "numpy"} == library
