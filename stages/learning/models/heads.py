@@ -27,6 +27,18 @@ def find_head(model: nn.Module) -> str | None:
     return head
 
 
+def last_layer(model: nn.Module) -> str | None:
+    """Return the name of the layer that depends on the classes: as `find_head`, or a last convolution of 1 x 1 pixel.
+
+    Returns:
+        None where the last layer with weights is neither.
+    """
+    layers = [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    last = model.get_submodule(layers[-1]) if layers else None
+    is_point = isinstance(last, nn.Conv2d) and last.kernel_size == (1, 1)
+    return find_head(model) or (layers[-1] if is_point else None)
+
+
 def head_of(model: nn.Module) -> str:
     """Return the name of a network's last layer, as `find_head` does.
 

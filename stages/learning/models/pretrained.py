@@ -12,13 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from stages.learning.errors import LearningError, did_you_mean
-from stages.learning.models.heads import find_head
+from stages.learning.models.heads import last_layer
 from stages.learning.models.library import stem_of
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which training programs keep weights in a checkpoint."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before the names of weights."""
+
+_AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""Heads that torchvision's googlenet and inception_v3 have beside the last in training; None where made without."""
+_OLD_DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.[a-z_]+)$")
+"""Names in torchvision's published files of densenet, from when those of modules might have a full stop."""
 
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -40,7 +45,8 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
     """Give a network the weights of a file. Its last layer stays as it is where the file's has another shape.
 
     Where the images have other channels than the file's network took, its first convolution is given the sum over
-    the old channels, divided evenly among the new.
+    the old channels, divided evenly among the new. What torchvision renames in its published files, or leaves out of
+    them, is renamed and left out here, too.
 
     Args:
         model: Changed in place.
@@ -50,9 +56,10 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
     Raises:
         LearningError: The file holds no weights, or those of another network; lists all faults and nothing is changed.
     """
-    wanted, found = model.state_dict(), _read(path)
+    wanted = model.state_dict()
+    found = _as_torchvision_reads(_read(path), wanted, model)
     if not whole:
-        found = _with_own_head(found, wanted, find_head(model))
+        found = _with_own_head(found, wanted, last_layer(model))
         found = _with_own_channels(found, wanted, f"{stem_of(model)}.weight")
     # Counts that only batch norm without a momentum reads; files of old versions of torch have none.
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
@@ -118,6 +125,13 @@ def _bare(name: str) -> str:
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     return name
+
+
+def _as_torchvision_reads(found: Weights, wanted: Weights, model: nn.Module) -> Weights:
+    """Return weights by the names that they have now, without heads that the network was made without."""
+    left_out = {name for name in _AUXILIARY if getattr(model, name, model) is None}
+    kept = {name: tensor for name, tensor in found.items() if name.partition(".")[0] not in left_out}
+    return {name if name in wanted else _OLD_DENSE_LAYER.sub(r"\1\2", name): tensor for name, tensor in kept.items()}
 
 
 def _with_own_head(found: Weights, wanted: Weights, head: str | None) -> Weights:

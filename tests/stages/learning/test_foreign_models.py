@@ -1,5 +1,6 @@
 """Networks of libraries and of the user, their last layers, and weights from files."""
 
+import re
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 from stages.learning import model_files, model_names, models
 from stages.learning.errors import LearningError
+from stages.learning.models import pretrained
 
 FACTORY = """
 from torch import nn
@@ -214,6 +216,63 @@ def test_weights_for_other_classes_leave_the_last_layer_as_it_is(tmp_path):
     models.load_weights(target, tmp_path / "net.safetensors")
     assert torch.equal(target.head.weight, cnn(seed=2).head.weight)
     assert torch.equal(target.features[0].weight, source.features[0].weight)
+
+
+def test_published_weights_of_squeezenet_fit_other_classes(tmp_path):
+    source, target = (
+        build("torchvision:squeezenet1_1", classes=1000, seed=1),
+        build("torchvision:squeezenet1_1", seed=2),
+    )
+    torch.save(source.state_dict(), tmp_path / "net.pth")
+    models.load_weights(target, tmp_path / "net.pth")
+    assert target.classifier[1].out_channels == 5
+    assert torch.equal(target.features[0].weight, source.features[0].weight)
+    with pytest.raises(LearningError, match=r"classifier\.1\.bias must be of the shape \(5,\); got \(1000,\)"):
+        models.load_weights(target, tmp_path / "net.pth", whole=True)
+
+
+def test_published_weights_of_densenet_have_the_names_of_then(tmp_path):
+    source, target = (build("torchvision:densenet121", seed=seed) for seed in (1, 2))
+    as_then = re.compile(r"(denselayer\d+\.(?:norm|conv))([12]\.(?:weight|bias|running_mean|running_var))$")
+    state = {as_then.sub(r"\1.\2", name): tensor for name, tensor in source.state_dict().items() if "num_" not in name}
+    assert "features.denseblock1.denselayer1.norm.1.running_var" in state
+    torch.save(state, tmp_path / "net.pth")
+    models.load_weights(target, tmp_path / "net.pth")
+    assert all(torch.equal(target.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
+
+
+class Inception(nn.Module):
+    """As torchvision's, made with or without its heads of training."""
+
+    def __init__(self, has_heads):
+        super().__init__()
+        self.AuxLogits = nn.Linear(4, 9) if has_heads else None
+        self.aux1 = nn.Linear(4, 9) if has_heads else None
+        self.fc = nn.Linear(4, 5)
+
+
+def test_heads_of_training_are_left_out_of_published_weights(tmp_path):
+    source, target = Inception(has_heads=True), Inception(has_heads=False)
+    torch.save(source.state_dict(), tmp_path / "net.pth")
+    models.load_weights(target, tmp_path / "net.pth")
+    assert torch.equal(target.fc.weight, source.fc.weight)
+    same = Inception(has_heads=True)
+    models.load_weights(same, tmp_path / "net.pth")
+    assert torch.equal(same.aux1.weight, source.aux1.weight)
+    with pytest.raises(LearningError, match=r"AuxLogits.bias must not be there: the network has no such weights"):
+        models.load_weights(nn.Sequential(), tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_torchvision_makes_networks_without_their_heads_of_training(name):
+    library = pytest.importorskip("torchvision").models
+    with torch.device("meta"):
+        whole, without = (
+            library.get_model(name, weights=None, aux_logits=has_heads, init_weights=False)
+            for has_heads in (True, False)
+        )
+    spare = {weight.partition(".")[0] for weight in whole.state_dict().keys() - without.state_dict().keys()}
+    assert spare == {name for name in pretrained._AUXILIARY if getattr(without, name, 0) is None} != set()
 
 
 def test_weights_for_other_channels_see_grey_as_they_saw_grey_in_colour(tmp_path):
