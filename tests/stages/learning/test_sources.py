@@ -329,5 +329,5 @@ def test_split_holdout_differs_with_the_seed():
 
 
 def test_unknown_set_of_torchvision_says_what_reads_pictures_otherwise():
-    with pytest.raises(ValueError, match="got 'Food101'; pictures in other layouts .* folder:PATH, with data.size"):
+    with pytest.raises(ValueError, match=r"got 'Food101'; pictures in other layouts .* folder:PATH, with data\.size"):
         source_names.parse("torchvision:Food101")
