@@ -16,6 +16,7 @@ from pipeline.store.processes import is_abandoned
 from pipeline.store.records import config_name
 
 CONFIG = "config.yaml"
+PLAN = "plan.json"
 EVENTS = "events.jsonl"
 RESULTS = "results.json"
 LOGS = "logs"

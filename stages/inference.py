@@ -17,13 +17,13 @@ from pipeline.stage import Artifact, Json
 from stages import network
 from stages.learning import pictures, training
 from stages.learning.errors import LearningError
+from stages.rebuilding import rebuilding
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 LEFT_BY = {"student": "a run that reached its end", "refit": "a run with refit: true that reached its end"}
 """The students that have files in a run's folder, and by which runs."""
-"""In a run's folder: what rebuilds its student."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,12 @@ def student_in(folder: Path, name: str = "student") -> Classifier:
 
     Raises:
         ConfigError: The folder has no such student.
-        StageError: Its weights are not there, or what is there is not of a student.
+        StageError: Its weights are not there, or what is there is not of a student; or its network cannot be made
+            again, such as one of a function whose module has changed or is not there.
     """
     description, artifact = read_student(folder, name)
-    return classifier(artifact, description["class_names"])
+    with rebuilding(f"{name} of {folder.resolve().name}"):
+        return classifier(artifact, description["class_names"])
 
 
 def read_student(folder: Path, name: str = "student") -> tuple[Mapping[str, Json], Artifact]:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import folded
 from stages.learning import model_files, models, views
-from stages.learning.errors import LearningError
+from stages.learning.errors import LearningError, in_a_line
 from stages.learning.prediction import Images, predict_logits
 from stages.parameters import ModelParameters
+from stages.rebuilding import rebuilding
 
 Warn = Callable[[str], None]
 
@@ -23,7 +24,9 @@ class Description(TypedDict):
     """What rebuilds a network and prepares its input.
 
     `mean` and `std` are of each channel, of pixels scaled to [0, 1]. Where `inside` is given, so many of the outputs
-    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin.
+    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin. `code`
+    is the digest that the text of a function's module had when the network was trained. No training gives it, or a
+    comment there would be another network to all that follows: it is added to what leaves the store.
     """
 
     model: dict[str, Json]
@@ -33,6 +36,7 @@ class Description(TypedDict):
     mean: list[float]
     std: list[float]
     inside: NotRequired[int]
+    code: NotRequired[str]
 
 
 def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Description:
@@ -49,7 +53,13 @@ def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Desc
 
 
 def build(description: Description, *, seed: int) -> nn.Module:
-    """Return the network with its initial weights, drawn from the seed alone."""
+    """Return the network with its initial weights, drawn from the seed alone.
+
+    Raises:
+        LearningError: There is no such network, or the module that makes it has changed since it was trained.
+    """
+    if "code" in description:
+        model_files.check_module(description["model"]["name"], description["code"])
     return models.build(
         **description["model"],
         classes=description["outputs"],
@@ -133,10 +143,33 @@ def to_artifact(network: nn.Module, description: Description, facts: Mapping[str
     return Artifact(models.state_to_arrays(network), {"network": description, "parameters": n_parameters, **facts})
 
 
+def check_rebuilt(artifact: Artifact, whose: str) -> None:
+    """Check that a trained network can be made again, where that takes more than this program.
+
+    Raises:
+        StageError: It cannot, such as one of a function whose module has changed; says whose it is.
+    """
+    if ":" in artifact.facts["network"]["model"]["name"]:
+        with rebuilding(whose):
+            from_artifact(artifact)
+
+
 def from_artifact(artifact: Artifact) -> nn.Module:
-    """Return the trained network that an artifact holds."""
-    network = build(artifact.facts["network"], seed=0)
-    models.arrays_to_state(network, artifact.arrays)
+    """Return the trained network that an artifact holds.
+
+    Raises:
+        LearningError: It cannot be made again, or has other weights now.
+    """
+    description = artifact.facts["network"]
+    network = build(description, seed=0)
+    try:
+        models.arrays_to_state(network, artifact.arrays)
+    except LearningError as error:
+        name = description["model"]["name"]
+        if ":" not in name:
+            raise
+        hint = f"{name} makes another network than was trained: restore what it was, or do the run again"
+        raise LearningError(f"{in_a_line(error)}; {hint}") from error
     return network
 
 

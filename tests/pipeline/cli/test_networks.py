@@ -1,11 +1,18 @@
 """Runs with networks of the user's and weights from files: tried first, reused while their files are the same."""
 
+import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.pipeline.cli.conftest import Command, newest
+from pipeline import load_student
+from pipeline.cli import main
+from pipeline.errors import StageError
+from tests.pipeline.cli.conftest import Command, Done, make_project, newest
 
 NETS = """
 from torch import nn
@@ -25,6 +32,129 @@ def nets(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(project))
     monkeypatch.delitem(sys.modules, "project_nets", raising=False)
     return path
+
+
+OWN = [f"--set={section}.model={{name: 'python:project_nets:make'}}" for section in ("generalist", "student")]
+REBUILDING = (
+    ("predict", "tiny", "a.png"),
+    ("predict", "tiny", "a.png", "--ensemble"),
+    ("evaluate", "tiny"),
+    ("export", "tiny", "--format", "torch-export"),
+)
+
+
+@pytest.fixture(scope="session")
+def own_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("own"))
+    (folder / "project_nets.py").write_text(NETS)
+    Image.new("L", (8, 8)).save(folder / "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        patch.delitem(sys.modules, "project_nets", raising=False)
+        assert main(["run", "tiny.yaml", *OWN]) == 0
+    return folder
+
+
+@pytest.fixture
+def own(own_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The module of a run with networks of the user's, in the working folder where the run is done."""
+    folder = tmp_path / "own"
+    shutil.copytree(own_once, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "project_nets", raising=False)
+    return folder / "project_nets.py"
+
+
+def told(done: Done) -> str:
+    """Return the one line in which a command said what is wrong."""
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("words", REBUILDING, ids=" ".join)
+def test_networks_of_a_module_that_has_changed_are_refused(own: Path, command: Command, words: tuple[str, ...]) -> None:
+    run = newest(Path("runs"))
+    own.write_text(NETS.replace("ReLU", "Sigmoid"))
+    refused = told(command(*words))
+    whose = "generalist" if words[-1] in {"--ensemble", "tiny"} else "student"
+    code = json.loads((run / "student.json").read_text())["code"]
+    assert json.loads((run / "plan.json").read_text())["modules"] == {"project_nets": code}
+    rule = f"must have the text with which the network was trained, with the digest {code[:12]}"
+    assert refused.startswith(f"{whose} of {run.name}: module project_nets {rule}; got ")
+    assert refused.endswith(f": restore {own}, or do the run again")
+    own.write_text(NETS)
+    assert command(*words).code == 0
+
+
+def test_student_of_a_module_that_has_changed_is_refused_by_name(own: Path, command: Command) -> None:
+    own.write_text(NETS.replace("ReLU", "Sigmoid"))
+    assert command("report", "tiny").code == 0  # makes no network again, and writes no other digest
+    with pytest.raises(StageError, match=r"^student of tiny-.*: module project_nets must have the text .*"):
+        load_student("tiny")
+
+
+@pytest.mark.parametrize("words", REBUILDING, ids=" ".join)
+def test_networks_without_their_module_are_refused(own: Path, command: Command, words: tuple[str, ...]) -> None:
+    own.unlink()
+    assert re.match(
+        r"\w+ of tiny-\S+: module project_nets must be one that Python can import; got none in ", told(command(*words))
+    )
+
+
+@pytest.mark.parametrize("words", REBUILDING, ids=" ".join)
+def test_networks_of_which_no_digest_is_kept_must_fit_their_weights(
+    own: Path, command: Command, words: tuple[str, ...]
+) -> None:
+    run = newest(Path("runs"))
+    for name, key in (("student.json", "code"), ("plan.json", "modules")):  # as earlier versions left them
+        values = json.loads((run / name).read_text())
+        del values[key]
+        (run / name).write_text(json.dumps(values))
+    assert command(*words).code == 0
+    own.write_text(NETS.replace("64, 6", "64, 7").replace("(6, ", "(7, "))
+    del sys.modules["project_nets"]
+    shapes = (
+        r"weights must be those of the network: 1.weight must be float32 \(7, 64\); got float32 \(6, 64\), and 2 more"
+    )
+    hint = "python:project_nets:make makes another network than was trained: restore what it was, or do the run again"
+    assert re.match(rf"\w+ of tiny-\S+: {shapes}; {hint}$", told(command(*words)))
+
+
+def test_exported_network_of_a_module_that_has_changed_is_refused(own: Path, command: Command) -> None:
+    exported = command("export", "tiny", "--format", "safetensors", "--network", "generalist", "--to", "g.safetensors")
+    assert exported.code == 0
+    given = ["--set", "generalist={from: g.safetensors}"]
+    assert command("run", "tiny.yaml", *given).code == 0
+    own.write_text(NETS.replace("ReLU", "Sigmoid"))
+    done = command("validate", "tiny.yaml", *given)
+    assert done.code == 2
+    assert "generalist.from: module project_nets must have the text with which the network was trained" in done.err
+
+
+def test_weights_of_a_module_that_has_changed_are_loaded_again(own: Path, command: Command) -> None:
+    command("export", "tiny", "--format", "safetensors", "--network", "generalist", "--to", "g.safetensors")
+    Path("g.json").unlink()
+    given = ["--set", "generalist={from: g.safetensors, model: {name: 'python:project_nets:make'}}"]
+    assert command("run", "tiny.yaml", *given, "--until", "given").code == 0
+    own.write_text(NETS.replace("ReLU", "Sigmoid"))
+    steps = json.loads(command("plan", "tiny.yaml", *given, "--json").out)["steps"]
+    assert {step["id"]: step["action"] for step in steps}["given[generalist]"] == "run"
+
+
+def test_functions_of_one_module_are_different_networks(own: Path, command: Command) -> None:
+    own.write_text(NETS + "\nother = make\n")
+
+    def action(function: str) -> str:
+        given = ["--set", f"generalist={{from: 'python:project_nets:{function}'}}"]
+        steps = json.loads(command("plan", "tiny.yaml", *given, "--json").out)["steps"]
+        return str({step["id"]: step["action"] for step in steps}["given[generalist]"])
+
+    given = ["--set", "generalist={from: 'python:project_nets:make'}"]
+    assert command("run", "tiny.yaml", *given, "--until", "given").code == 0
+    assert (action("make"), action("other")) == ("reuse", "run")
 
 
 def test_a_run_with_networks_of_the_users(project: Path, command: Command, nets: Path) -> None:
