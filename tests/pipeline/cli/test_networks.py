@@ -177,3 +177,59 @@ def test_a_network_that_does_not_work_stops_the_run_before_the_first_training(
     assert "models[student]" in done.err
     assert "network must return logits, torch.float32 (2, 4); got torch.float32 (2, 2)" in done.err
     assert "generalist: running" not in done.out + done.err
+
+
+FAULTY = (
+    NETS
+    + """
+def narrow(): return nn.Linear(64, 4)
+def nothing(*, classes, channels, image_size): return 3
+def lacking(*, classes, channels, image_size): return {}["depth"]
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        ("missing", "module project_nets must have a function missing; got none"),
+        ("narrow", "must be made for 4 classes and images of 8 x 8 x 1; got: narrow() got an unexpected keyword"),
+        ("nothing", "project_nets:nothing must return a torch module; got int"),
+        ("lacking", "must be made for 4 classes and images of 8 x 8 x 1; got: KeyError: 'depth'"),
+        ("wrong", "network must return logits, torch.float32 (2, 4); got torch.float32 (2, 2)"),
+    ],
+)
+def test_validate_makes_networks_of_the_users(
+    project: Path, command: Command, nets: Path, function: str, told: str
+) -> None:
+    nets.write_text(FAULTY)
+    name = f"python:project_nets:{function}"
+    own = [f"--set=student.model={{name: '{name}'}}", f"--set=generalist.model={{name: '{name}'}}"]
+    done = command("validate", "tiny.yaml", *own, "--set=data.views=0")
+    assert done.code == 2
+    places = ("student.model.name", "generalist.model.name", "data.views")
+    lines = done.err.splitlines()
+    assert len(lines) == 3
+    assert all(any(place in line for line in lines) for place in places)
+    assert sum(told in line for line in lines) == 2
+    assert command("validate", "tiny.yaml", *(one.replace(function, "make") for one in own)).code == 0
+
+
+def test_validate_makes_networks_that_are_there(project: Path, command: Command, nets: Path) -> None:
+    nets.write_text(FAULTY)
+    specialists = "{from: [{subset: [0, 1], weights: 'python:project_nets:lacking'}]}"
+    given = ["--set=generalist={from: 'python:project_nets:wrong'}", f"--set=specialists={specialists}"]
+    done = command("validate", "tiny.yaml", *given)
+    assert done.code == 2
+    first, second = done.err.splitlines()
+    assert "generalist.from: network must return logits, torch.float32 (2, 4); got torch.float32 (2, 2)" in first
+    assert "specialists.from[0].weights: model python:project_nets:lacking must be made for 3 classes" in second
+
+
+def test_validate_tells_of_a_module_that_cannot_be_imported(project: Path, command: Command, nets: Path) -> None:
+    nets.write_text("import torch\nfrom torch import nnn\n")
+    done = command("validate", "tiny.yaml", OWN[1])
+    told = "student.model.name: module project_nets must be one that Python can import; got ImportError: cannot import"
+    assert done.code == 2
+    assert told in done.err
+    assert "generalist" not in done.err
