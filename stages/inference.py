@@ -136,9 +136,8 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
         return _from_floats(images, (channels, *size))
     if hasattr(images, "convert") or isinstance(images, str | PurePath):
         images = [images]
-    if isinstance(images, np.ndarray | Tensor) and images.ndim != 4:
-        rule = "have the shape (images, height, width, channels)"
-        raise StageError(f"a batch of uint8 images must {rule}; got {tuple(images.shape)}; did you mean a list of one?")
+    if isinstance(images, np.ndarray | Tensor):
+        _check_array(images)
     faults: list[str] = []
     rows: list[NDArray[np.uint8]] = []
     for number, image in enumerate(images):
@@ -150,6 +149,20 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
         more = f"\nand {len(faults) - 5} more" if len(faults) > 5 else ""
         raise StageError("\n".join(faults[:5]) + more)
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *size, channels, dtype=torch.uint8)
+
+
+def _check_array(images: NDArray[Any] | Tensor) -> None:
+    """Check that an array has the type and shape of a batch; of what its images are, each is asked."""
+    shape = tuple(images.shape)
+    if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
+        floats = "torch.from_numpy(images), floats in [0, 1] of the shape (images, channels, height, width)"
+        raise StageError(
+            f"an array must be of uint8 pixels from 0 to 255; got {images.dtype} {shape}; did you mean {floats}?"
+        )
+    if len(shape) != 4:
+        grey = f"images[..., None], for {shape[0]} grey images" if len(shape) == 3 and shape[2] not in {1, 3} else ""
+        rule = "have the shape (images, height, width, channels)"
+        raise StageError(f"a batch of uint8 images must {rule}; got {shape}; did you mean {grey or 'a list of one'}?")
 
 
 def _one(image: Any, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:

@@ -210,19 +210,20 @@ class KeptRun:
         return place if "://" in place else str(self.folder.path / place)
 
 
-def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS) -> KeptRun:
+def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS, option: str = "--runs") -> KeptRun:
     """Return the run that a user names by its path, folder or name: of a name's the newest that reached its end.
 
     Args:
         base: The folder that holds the runs.
         run: What the user wrote.
         place: The store's location; None for where the run had it.
-        lacking: As `runs.find` takes it.
+        lacking: As `runs.find` takes it; so is `option`.
+        option: What names another `base`.
 
     Raises:
         ConfigError: There is no such run.
     """
-    return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking), place)
+    return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking, option=option), place)
 
 
 def part_of(state: RunState) -> str:

@@ -39,4 +39,4 @@ def _folder(run: Path, description: str, runs: Path) -> Path:
     """Return the folder with a student that is meant."""
     if (run / description).is_file():
         return run
-    return kept.find(runs, str(run), lacking=f"{EVENTS} or {description}").ended_folder()
+    return kept.find(runs, str(run), lacking=f"{EVENTS} or {description}", option="runs=").ended_folder()
