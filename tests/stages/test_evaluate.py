@@ -137,6 +137,14 @@ def test_specialists_are_compared_within_their_subset(evaluation, test_half, spe
     assert (found["classes"], found["names"], found["state"]) == ([0, 1], ["class 0", "class 1"], "trained")
 
 
+@pytest.mark.parametrize(("correction", "recall"), [(-20.0, 0.0), (20.0, 1.0)])
+def test_dustbin_is_recalled_with_the_prior_corrected(measure, specialist_nets, correction, recall):
+    net = specialist_nets[0]
+    sure = Artifact(net.arrays, {**net.facts, "prior_correction": correction})  # by more than its logits differ
+    found = measure(specialists=[sure, specialist_nets[1]], variants=("distilled",)).facts["specialists"]
+    assert found[0]["dustbin_recall"] == recall
+
+
 def test_shares_of_examples_that_are_not_there_are_none(measure, test_half):
     inside = measure(test=part_of(test_half, test_half.arrays["labels"] < 2)).facts["specialists"]
     assert inside[0]["dustbin_recall"] is None

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.stage import Artifact
+from pipeline.stage import Artifact, Work
 from stages import fitting, network, soft_targets
+from stages.parameters import SmallModelParameters
+from stages.shown import Pixels, replayed_view
+from stages.student import train
+from tests.stages.conftest import STUDENT
 
 
 def same_weights(first, second):
@@ -28,6 +32,29 @@ def test_students_start_alike(train_student, combined_tables, generalist_tables)
         assert all(
             np.allclose(found[0].arrays[name], other.arrays[name], rtol=0.0, atol=1e-25) for name in other.arrays
         )
+
+
+@pytest.mark.parametrize(("n_tables", "alpha"), [(0, 0.0), (2, 0.25)])
+def test_labels_are_smoothed_as_asked(train_student, combined_tables, dataset, two_views, n_tables, alpha):
+    still = {"model": SmallModelParameters(name="mlp", width=8), "learning_rate": 1e-30, "epochs": 1, "batch_size": 120}
+    plain, smoothed = (
+        train_student(combined_tables[:n_tables], alpha=alpha, label_smoothing=share, **still) for share in (0.0, 0.3)
+    )
+    examples, view = replayed_view(two_views[0], np.arange(240))
+    log_probs = network.predict(plain, Pixels.of(dataset).seen(examples, view)).log_softmax(dim=1)
+    of_label = log_probs[np.arange(240), dataset.arrays["labels"][examples]].mean()
+    found = smoothed.facts["history"][0]["loss"] - plain.facts["history"][0]["loss"]
+    assert found == pytest.approx(float((1 - alpha) * 0.3 * (of_label - log_probs.mean())), abs=1e-5)
+
+
+def test_views_are_shown_in_turns_and_again(dataset, two_views):
+    first, second = two_views
+
+    def trained(views):
+        wanted = STUDENT.model_copy(update={"epochs": 4})
+        return train(dataset=dataset, views=views, targets=[], student=wanted, work=Work(seed=11))
+
+    assert same_weights(trained([first, second]), trained([first, second, first, second]))
 
 
 @pytest.mark.parametrize("control", ["hard", "generalist"])

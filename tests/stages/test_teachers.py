@@ -10,11 +10,15 @@ from pipeline.stage import Artifact, Work
 from specialists import dustbin
 from specialists.subsets import soft_confusion
 from stages import confusion, fitting, generalist, network, specialist, subsets
+from stages.data import training_rows
 from stages.learning.models import build
-from stages.parameters import AugmentParameters, ModelParameters, TeacherParameters
+from stages.parameters import AugmentParameters, ModelParameters, TeacherParameters, TrainingParameters
 from stages.shown import Pixels, replayed_view
 
 SHORT = TeacherParameters(epochs=1, batch_size=64, learning_rate=1e-9, weight_decay=0.0, model=ModelParameters(width=2))
+
+STILL = {"batch_size": 120, "learning_rate": 1e-30, "weight_decay": 0.0}
+"""A training that moves no weight: of an epoch that shows all 240 once, the loss is that of the initial network."""
 
 
 def same_weights(first, second):
@@ -24,6 +28,29 @@ def same_weights(first, second):
 def short_training(dataset, seed):
     work = Work(seed=seed, warn=print)  # one epoch need not do better than guessing
     return generalist.train(dataset=dataset, generalist=SHORT, augment=AugmentParameters(), work=work)
+
+
+@pytest.fixture
+def still_teachers(dataset):
+    """Return the function that makes a generalist, and a specialist that sees all examples, without norms."""
+
+    def train(*, shift=0, **changes):
+        work, augment = Work(seed=1, warn=lambda _: None), AugmentParameters(shift=shift)
+        asked = TeacherParameters(model=ModelParameters(name="mlp", width=8), **STILL, **changes)
+        whole = generalist.train(dataset=dataset, generalist=asked, augment=augment, work=work)
+        part = specialist.train(
+            dataset=dataset,
+            generalist=whole,
+            specialists=TrainingParameters(**STILL, **changes),
+            fraction=0.4,  # which is the share of its classes in the data: the epoch is everything
+            regularize="none",
+            augment=augment,
+            subset=[0, 1],
+            work=work,
+        )
+        return whole, part
+
+    return train
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +79,25 @@ def test_generalist_describes_what_rebuilds_it(generalist_net, dataset):
         "mean": dataset.facts["mean"],
         "std": dataset.facts["std"],
     }
+
+
+def test_teachers_smooth_the_labels_as_asked(still_teachers, dataset):
+    rows = training_rows(dataset)
+    images, labels = (torch.from_numpy(dataset.arrays[name][rows]) for name in ("images", "labels"))
+    of_subset = dustbin.subset_labels(labels, torch.tensor([0, 1]), 5)
+    for net, known in zip(still_teachers(epochs=1, label_smoothing=0.3), (labels, of_subset), strict=True):
+        log_probs = network.predict(net, images).log_softmax(dim=1)
+        of_label = log_probs.gather(1, known[:, None]).mean()
+        expected = -(0.7 * of_label + 0.3 * log_probs.mean())
+        assert net.facts["history"][0]["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "is_other"), [(0, False), (2, True)])
+def test_teachers_see_another_augmentation_in_every_epoch(still_teachers, shift, is_other):
+    for net in still_teachers(shift=shift, epochs=3):
+        losses = [facts["loss"] for facts in net.facts["history"]]
+        apart = min(abs(a - b) for a, b in zip(losses, losses[1:] + losses[:1], strict=True))
+        assert (apart > 1e-5) == is_other
 
 
 def test_confusion_is_measured_on_the_holdout(measured, dataset, generalist_net):
@@ -135,9 +181,12 @@ def test_specialist_has_an_output_for_each_class_and_the_dustbin(specialist_nets
     assert (facts["name"], facts["subset"]) == ("2-3", [2, 3])
 
 
-@pytest.mark.parametrize(("fraction", "expected"), [(0.5, math.log(1.5)), (0.4, 0.0), (0.8, math.log(6.0))])
+@pytest.mark.parametrize(
+    ("fraction", "expected"), [(0.5, math.log(1.5)), (0.4, 0.0), (0.8, math.log(6.0)), (0.97, math.log(48.0))]
+)
 def test_specialist_keeps_the_prior_correction(train_specialist, fraction, expected):
-    # 96 of the 240 examples are of the subset: pi = 0.4, and f / (1 - f) (1 - pi) / pi is 1.5 at f = 1/2.
+    # 96 of the 240 examples are of the subset: pi = 0.4, and f / (1 - f) (1 - pi) / pi is 1.5 at f = 1/2. At 0.97 there
+    # are 3 others, for an example is whole: f is 96 / 99.
     assert train_specialist([0, 1], fraction=fraction).facts["prior_correction"] == pytest.approx(expected)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.stage import Work
+from pipeline.stage import Artifact, Work
 from stages import combined, network, targets, transfer, views
 from stages.data import training_rows
 from stages.parameters import AugmentParameters
@@ -87,3 +87,13 @@ def test_a_shifted_student_predicts_every_class_as_often_as_it_occurs(dataset, w
     held_out = torch.from_numpy(dataset.arrays["images"][dataset.arrays["holdout"]])
     means = network.predict(student, held_out).double().softmax(dim=1).mean(dim=0)
     assert torch.allclose(means, torch.full((5,), 0.2, dtype=torch.float64), atol=1e-5)
+
+
+def test_frequencies_are_those_of_all_labels_whatever_is_held_out(dataset, without_class_3):
+    view, _ = without_class_3
+    labels, held_out = dataset.arrays["labels"], dataset.arrays["holdout"].copy()
+    held_out[np.flatnonzero(held_out & (labels < 2))[2:]] = False  # two of the 24 are left
+    skewed = Artifact({**dataset.arrays, "holdout": held_out}, dataset.facts)
+    student = trained(skewed, view, [], match_frequencies=True)
+    said = network.predict(student, torch.from_numpy(dataset.arrays["images"][held_out]))
+    assert torch.allclose(said.double().softmax(dim=1).mean(dim=0), torch.full((5,), 0.2).double(), atol=1e-5)

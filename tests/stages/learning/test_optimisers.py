@@ -79,6 +79,21 @@ def test_adamw_takes_the_step_that_torch_documents():
     assert model.weight.item() == pytest.approx(weight * (1 - 0.5 * 0.1) - 0.5, abs=1e-5)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_momentum_of_adamw_is_that_of_the_settings(momentum):
+    model = torch.nn.Linear(1, 1, bias=False)
+    settings = Settings(1, 2, learning_rate=0.5, optimiser="adamw", momentum=momentum, weight_decay=0.0)
+    optimiser = optimisers.make_optimiser(model, settings)
+    weights = [model.weight.item()]
+    for sign in (1.0, -1.0):
+        optimiser.zero_grad()
+        (sign * model(torch.ones(1, 1))).sum().backward()
+        optimiser.step()
+        weights.append(model.weight.item())
+    # Gradients 1 and -1 have one mean square; their corrected mean is (1 - b)(b - 1) / (1 - b^2) at the second step.
+    assert weights[2] - weights[1] == pytest.approx(0.5 * (1 - momentum) / (1 + momentum), abs=1e-5)
+
+
 def test_constrain_scales_long_rows_and_leaves_short_ones_and_biases():
     rows = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
     weight, bias = torch.nn.Parameter(rows.clone()), torch.nn.Parameter(torch.tensor([9.0]))

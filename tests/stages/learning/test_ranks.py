@@ -124,6 +124,30 @@ def test_two_go_on_from_what_the_first_has_kept_with_the_same_bits(pool, tmp_pat
         assert all(np.array_equal(first[0][name], whole[name]) for name in whole)
 
 
+def units_left(team):
+    """Return which units each step left in the network of one process."""
+    model, left = with_dropout(), []
+    model[3].register_forward_hook(lambda module, given, made: left.append((made != 0).flatten().tolist()))
+    images = torch.full((2, 1, 8, 8), 1.0)
+
+    def batches(epoch, first):
+        return [Batch(images, torch.tensor([0, 1]), weight=0.5)] * 2
+
+    def objective(logits, batch):
+        return 0 * logits.sum()  # the networks stay alike
+
+    settings = dataclasses.replace(SETTINGS, epochs=1, steps_per_epoch=2, weight_decay=0.0)
+    with joined(team) as ranks:
+        training.fit(model, batches, objective, settings, ranks=ranks)
+    return left
+
+
+def test_two_leave_out_other_units_of_the_same_images(pool, tmp_path):
+    (first, then), (other, _) = (end.result() for end in in_each(pool, tmp_path, units_left))
+    assert first != then
+    assert first != other
+
+
 def fail_second(team):
     def objective(logits, batch):
         if team.rank == 1:
