@@ -16,6 +16,7 @@ from pipeline.store.processes import is_abandoned
 from pipeline.store.records import config_name
 
 CONFIG = "config.yaml"
+PLAN = "plan.json"
 EVENTS = "events.jsonl"
 RESULTS = "results.json"
 LOGS = "logs"
@@ -133,7 +134,9 @@ def newest_first(base: Path, name: str = "") -> Iterator[RunFolder]:
     yield from (RunFolder(path) for path in stamped if name in {"", config_name(path.name)})
 
 
-def find(base: Path, run: str | None, *, having: str = EVENTS, lacking: str = EVENTS) -> RunFolder:
+def find(
+    base: Path, run: str | None, *, having: str = EVENTS, lacking: str = EVENTS, option: str = "--runs"
+) -> RunFolder:
     """Return the folder of the run that a user names by its path, folder or name; of the newest if by nothing.
 
     Args:
@@ -141,6 +144,7 @@ def find(base: Path, run: str | None, *, having: str = EVENTS, lacking: str = EV
         run: What the user names.
         having: A file of its folder: of several runs the newest is meant that has it, if any has.
         lacking: What an error says that a folder is without which is none of a run.
+        option: What names another `base`, to whoever asks.
 
     Raises:
         ConfigError: There is no such run.
@@ -153,14 +157,14 @@ def find(base: Path, run: str | None, *, having: str = EVENTS, lacking: str = EV
         return next((folder for folder in meant if (folder.path / having).is_file()), meant[0])
     if run is None:
         raise ConfigError(f"{base}: must hold a run; got none: start one with `python -m pipeline run CONFIG`")
+    if not folders:
+        got = f"'{run}', and no run there: name another folder of runs ({option})"
+        raise ConfigError(f"the run must be one of those in {base}; got {got}")
     raise ConfigError(_no_such_run(base, run, [folder.path.name for folder in folders], lacking))
 
 
 def _no_such_run(base: Path, run: str, folders: Sequence[str], lacking: str) -> str:
     """Return what is wrong with the name of a run, and which there are."""
-    if not folders:
-        got = f"'{run}', and no run there: name another folder of runs (--runs)"
-        return f"the run must be one of those in {base}; got {got}"
     got = f"'{run}', a folder without {lacking}" if run and Path(run).is_dir() else f"'{run}'"
     named = list(dict.fromkeys(map(config_name, folders)))
     known = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")

@@ -84,8 +84,9 @@ def combine(
     ruled out.
 
     Raises:
-        SpecialistsError: Shapes, dtypes or subsets do not fit, more than 62 specialists are active on a row, a row
-            is not a distribution or does not converge, or its reverse divergence is infinite whatever q is.
+        SpecialistsError: Something is no tensor, shapes, dtypes or subsets do not fit, more than 62 specialists are
+            active on a row, a row is not a distribution or does not converge, or its reverse divergence is infinite
+            whatever q is.
     """
     raise_all(active_faults(generalist, specialists, subsets, active))
     rows = [active[:, m].nonzero().squeeze(1) for m in range(len(subsets))]

@@ -1,6 +1,6 @@
 """What must hold of the arguments of `combine`: every fault is found before any work begins."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,30 @@ from specialists.subset_checks import subset_faults
 
 DIVERGENCES = ("forward", "reverse")
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def tensor_faults(tensors: Mapping[str, object], lists: Mapping[str, object]) -> list[str]:
+    """Return what is no tensor though it must be one.
+
+    Args:
+        tensors: What must be tensors, by the names of the arguments.
+        lists: What must be lists of tensors, or a tensor whose rows are taken.
+
+    Returns:
+        Messages, one a fault.
+    """
+    faults = []
+    items = dict(tensors)
+    for name, values in lists.items():
+        if isinstance(values, list | tuple | Tensor):
+            items |= {f"{name}[{m}]": value for m, value in enumerate(values)}
+        else:
+            faults.append(f"{name} must be a list of tensors; got {type(values).__name__}")
+    return faults + [
+        f"{name} must be a tensor; got {type(value).__name__}; did you mean torch.tensor({name})?"
+        for name, value in items.items()
+        if not isinstance(value, Tensor)
+    ]
 
 
 def active_faults(
@@ -26,7 +50,8 @@ def active_faults(
     Returns:
         Messages, one a fault.
     """
-    if faults := _generalist_faults(generalist):
+    lists = {"specialists": specialists, "subsets": subsets}
+    if faults := tensor_faults({"generalist": generalist, "active": active}, lists) or _generalist_faults(generalist):
         return faults
     wanted = (len(generalist), len(subsets))
     if active.dtype != torch.bool or active.shape != wanted:
@@ -61,7 +86,9 @@ def argument_faults(
     Returns:
         Messages, one a fault; the generalist's alone where it is no table, because the others are measured by it.
     """
-    if faults := _generalist_faults(generalist):
+    tensors = {"generalist": generalist} | ({} if out is None else {"out": out})
+    lists = {"rows": rows, "probs": probs, "subsets": subsets}
+    if faults := tensor_faults(tensors, lists) or _generalist_faults(generalist):
         return faults
     if divergence not in DIVERGENCES:
         faults.append(f"divergence must be one of {', '.join(DIVERGENCES)}; got '{divergence}'")

@@ -19,6 +19,7 @@ def load(
     content: str,
     description: Facts | None = None,
     model: ModelParameters | None = None,
+    code: str | None = None,
     subset: Sequence[int] | None = None,
     prior_correction: float | None = None,
     is_start: bool = False,
@@ -32,6 +33,7 @@ def load(
         content: The digest that it must have.
         description: What is said beside a file: its network, and what that expects.
         model: The network of a file beside which nothing is said.
+        code: Where a function makes that one, the digest that its module must have.
         subset: Of a specialist its classes, ascending: its outputs are these, and then the dustbin.
         prior_correction: Of a specialist, what is added to its dustbin's logit; None for what the description says, or
             nothing.
@@ -45,6 +47,8 @@ def load(
         LearningError: It is not what was planned, cannot be made, or does not fit the data.
     """
     _check_content(weights, content)
+    if model is not None and code is not None:
+        model_files.check_module(model.name, code)
     n_outputs = len(dataset.facts["class_names"]) if subset is None else len(subset) + 1
     net = _loaded(weights, _description(weights, description, model, n_outputs, dataset))
     images = models.as_tensor(dataset.arrays["images"][:2])

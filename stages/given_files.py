@@ -12,7 +12,7 @@ from typing import TypedDict
 from pipeline.errors import Fault, Location
 from pipeline.stage import Facts, Json
 from stages import manual
-from stages.learning import files
+from stages.learning import files, model_files
 from stages.learning.errors import LearningError
 from stages.parameters import Parameters
 
@@ -63,10 +63,22 @@ def described(weights: Path) -> dict[str, Json] | None:
     missing = [name for name in _NEEDED if name not in found] if isinstance(found, Mapping) else list(_NEEDED)
     if missing:
         raise LearningError(f"{path} must describe the network of {weights.name}; got nothing of {', '.join(missing)}")
+    if not isinstance(found["model"], Mapping) or "name" not in found["model"]:
+        raise LearningError(f"{path} must describe the network of {weights.name}; got no name of its model")
     noted = found.get("sha256")
     if noted is not None and (got := files.digest(weights)) != noted:
         raise LearningError(f"{weights} must have the SHA-256 that {path.name} names, {noted[:12]}; got {got[:12]}")
     return {name: found[name] for name in (*_NEEDED, *_OPTIONAL) if name in found}
+
+
+def check_module(said: Facts) -> None:
+    """Check that what makes a described network, where that is a function, still has the text that it was trained with.
+
+    Raises:
+        LearningError: It has another, or its module is not there.
+    """
+    name = said["model"]["name"]
+    model_files.check_module(name, said.get("code", model_files.digest(name, None)))
 
 
 def faults_of(

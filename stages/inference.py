@@ -17,6 +17,7 @@ from pipeline.stage import Artifact, Json
 from stages import network
 from stages.learning import pictures, training
 from stages.learning.errors import LearningError
+from stages.rebuilding import rebuilding
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -83,10 +84,12 @@ def student_in(folder: Path, name: str = "student") -> Classifier:
 
     Raises:
         ConfigError: The folder has no such student.
-        StageError: Its weights are not there, or what is there is not of a student.
+        StageError: Its weights are not there, or what is there is not of a student; or its network cannot be made
+            again, such as one of a function whose module has changed or is not there.
     """
     description, artifact = read_student(folder, name)
-    return classifier(artifact, description["class_names"])
+    with rebuilding(f"{name} of {folder.resolve().name}"):
+        return classifier(artifact, description["class_names"])
 
 
 def read_student(folder: Path, name: str = "student") -> tuple[Mapping[str, Json], Artifact]:
@@ -133,9 +136,8 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
         return _from_floats(images, (channels, *size))
     if hasattr(images, "convert") or isinstance(images, str | PurePath):
         images = [images]
-    if isinstance(images, np.ndarray | Tensor) and images.ndim != 4:
-        rule = "have the shape (images, height, width, channels)"
-        raise StageError(f"a batch of uint8 images must {rule}; got {tuple(images.shape)}; did you mean a list of one?")
+    if isinstance(images, np.ndarray | Tensor):
+        _check_array(images)
     faults: list[str] = []
     rows: list[NDArray[np.uint8]] = []
     for number, image in enumerate(images):
@@ -147,6 +149,20 @@ def _as_batch(images: Any, size: tuple[int, int], channels: int) -> Tensor:
         more = f"\nand {len(faults) - 5} more" if len(faults) > 5 else ""
         raise StageError("\n".join(faults[:5]) + more)
     return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, *size, channels, dtype=torch.uint8)
+
+
+def _check_array(images: NDArray[Any] | Tensor) -> None:
+    """Check that an array has the type and shape of a batch; of what its images are, each is asked."""
+    shape = tuple(images.shape)
+    if isinstance(images, np.ndarray) and np.issubdtype(images.dtype, np.floating):
+        floats = "torch.from_numpy(images), floats in [0, 1] of the shape (images, channels, height, width)"
+        raise StageError(
+            f"an array must be of uint8 pixels from 0 to 255; got {images.dtype} {shape}; did you mean {floats}?"
+        )
+    if len(shape) != 4:
+        grey = f"images[..., None], for {shape[0]} grey images" if len(shape) == 3 and shape[2] not in {1, 3} else ""
+        rule = "have the shape (images, height, width, channels)"
+        raise StageError(f"a batch of uint8 images must {rule}; got {shape}; did you mean {grey or 'a list of one'}?")
 
 
 def _one(image: Any, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:

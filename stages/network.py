@@ -9,13 +9,13 @@ from typing import NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import folded
 from stages.learning import model_files, models, views
-from stages.learning.errors import LearningError
+from stages.learning.errors import LearningError, in_a_line
 from stages.learning.prediction import Images, predict_logits
 from stages.parameters import ModelParameters
+from stages.rebuilding import rebuilding
 
 Warn = Callable[[str], None]
 
@@ -24,8 +24,9 @@ class Description(TypedDict):
     """What rebuilds a network and prepares its input.
 
     `mean` and `std` are of each channel, of pixels scaled to [0, 1]. Where `inside` is given, so many of the outputs
-    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin. Of a
-    user's own network `code` is the SHA-256 of the text that it was trained with, as `model_files.digest` has it.
+    are a specialist's own, the first ones, and what is predicted of the others is their logsumexp, its dustbin. `code`
+    is the digest that the text of a function's module had when the network was trained. No training gives it, or a
+    comment there would be another network to all that follows: it is added to what leaves the store.
     """
 
     model: dict[str, Json]
@@ -41,8 +42,7 @@ class Description(TypedDict):
 def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Description:
     """Return the description of a network for a data set."""
     height, width, channels = dataset.arrays["images"].shape[1:]
-    code = model_files.digest(model.name, None)
-    description: Description = {
+    return {
         "model": {"name": model.name} | model.model_dump(exclude={"weights"}, exclude_defaults=True),
         "outputs": outputs,
         "channels": channels,
@@ -50,11 +50,16 @@ def describe(model: ModelParameters, *, outputs: int, dataset: Artifact) -> Desc
         "mean": dataset.facts["mean"],
         "std": dataset.facts["std"],
     }
-    return description | {"code": code} if code else description
 
 
 def build(description: Description, *, seed: int) -> nn.Module:
-    """Return the network with its initial weights, drawn from the seed alone."""
+    """Return the network with its initial weights, drawn from the seed alone.
+
+    Raises:
+        LearningError: There is no such network, or the module that makes it has changed since it was trained.
+    """
+    if "code" in description:
+        model_files.check_module(description["model"]["name"], description["code"])
     return models.build(
         **description["model"],
         classes=description["outputs"],
@@ -138,29 +143,34 @@ def to_artifact(network: nn.Module, description: Description, facts: Mapping[str
     return Artifact(models.state_to_arrays(network), {"network": description, "parameters": n_parameters, **facts})
 
 
+def check_rebuilt(artifact: Artifact, whose: str) -> None:
+    """Check that a trained network can be made again, where that takes more than this program.
+
+    Raises:
+        StageError: It cannot, such as one of a function whose module has changed; says whose it is.
+    """
+    if ":" in artifact.facts["network"]["model"]["name"]:
+        with rebuilding(whose):
+            from_artifact(artifact)
+
+
 def from_artifact(artifact: Artifact) -> nn.Module:
     """Return the trained network that an artifact holds.
 
     Raises:
-        StageError: It is a user's own, and its module is not there, or not what it was.
+        LearningError: It cannot be made again, or has other weights now.
     """
     description = artifact.facts["network"]
+    network = build(description, seed=0)
     try:
-        _check_code(description)
-        network = build(description, seed=0)
         models.arrays_to_state(network, artifact.arrays)
     except LearningError as error:
-        raise StageError(str(error)) from error
+        name = description["model"]["name"]
+        if ":" not in name:
+            raise
+        hint = f"{name} makes another network than was trained: restore what it was, or do the run again"
+        raise LearningError(f"{in_a_line(error)}; {hint}") from error
     return network
-
-
-def _check_code(description: Description) -> None:
-    name = description["model"]["name"]
-    found = model_files.digest(name, None)
-    if found != description.get("code", found):  # networks trained before this was noted have none
-        rule = f"be what the network was trained with, with the digest {description['code'][:12]}"
-        what_to_do = "restore its text, or train the network again"
-        raise LearningError(f"module {name.split(':')[1]} must {rule}; got {str(found)[:12]}: {what_to_do}")
 
 
 def predict(artifact: Artifact, images: Images, *, warn: Warn = warnings.warn) -> Tensor:

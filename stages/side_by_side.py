@@ -1,16 +1,18 @@
 """Runs side by side: what their models score, and by how much they differ, with the uncertainty of that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json
-from stages.comparison import lead, lead_in_nll
+from stages.comparison import lead, lead_in_nll, losses, right
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
-from stages.report.words import NO_CONTROLS
+from stages.report.words import NO_CONTROLS, model_name
 
 BOOTSTRAP_SEED = 0
 """Comparisons draw the same resamples every time."""
@@ -29,6 +31,7 @@ class Scored:
         log_probs: By model, (examples, classes) of each training by its seed; of the `generalist` and the `ensemble`
             there is one, by 0.
         facts: What was measured of each, means over its seeds.
+        controls: The models that are controls of the `student`.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Scored:
     labels: Labels
     log_probs: Mapping[str, Mapping[int, Scores]]
     facts: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    controls: Sequence[str] = ()
 
 
 def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) -> Scored:
@@ -45,13 +49,13 @@ def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) 
     arrays, facts = evaluation.arrays, evaluation.facts
     variants, (first, *others) = facts["variants"], facts["seeds"]
     students = {
-        student_name(variant): {
+        model_name(variant): {
             first: arrays[f"student-{variant}"],
             **{seed: arrays[f"student-{variant}/{seed}"] for seed in others},
         }
         for variant in variants
     }
-    measured = {student_name(variant): facts["students"][variant] for variant in variants}
+    measured = {model_name(variant): facts["students"][variant] for variant in variants}
     teachers = ("generalist", "ensemble")
     return Scored(
         name,
@@ -61,12 +65,8 @@ def scored(name: str, seed: int, setting: str, test: str, evaluation: Artifact) 
         np.asarray(arrays["labels"]),
         students | {teacher: {0: arrays[teacher]} for teacher in teachers},
         measured | {teacher: facts[teacher] for teacher in teachers},
+        [model_name(variant) for variant in variants if variant not in NO_CONTROLS],
     )
-
-
-def student_name(variant: str) -> str:
-    """Return what a student is called beside teachers."""
-    return NO_CONTROLS.get(variant) or f"control {variant}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class Difference:
         accuracy: The run's less the other's, over the same test examples.
         nll: The same of the NLL.
         same: Whether both say exactly the same, as two uses of one network do.
-        seeds: The seeds whose trainings are compared, each with its like.
+        seeds: The seeds of the run whose trainings are compared.
+        against: Those of the other: the same, each paired with its like, unless they have none in common.
         is_part: Whether the run, or the other, has more of them.
     """
 
@@ -89,13 +90,19 @@ class Difference:
     nll: Interval
     same: bool = False
     seeds: Sequence[int] = (0,)
+    against: Sequence[int] = (0,)
     is_part: bool = False
+
+    @property
+    def is_over_seeds(self) -> bool:
+        """Whether the intervals hold what another seed would change: there are several on both sides."""
+        return min(len(self.seeds), len(self.against)) > 1
 
 
 def differences(runs: Sequence[Scored]) -> list[Difference]:
     """Return how each run differs from the first, model by model: paired over test examples, and by seed.
 
-    Students that have no seed in common are paired in their order.
+    Of students those seeds are compared that both runs have; all of both, unpaired, where there are none.
 
     Raises:
         StageError: The runs have not the same test split; names those that differ from the first.
@@ -110,17 +117,31 @@ def differences(runs: Sequence[Scored]) -> list[Difference]:
 def _difference(run: Scored, first: Scored, model: str) -> Difference:
     ours, theirs = run.log_probs[model], first.log_probs[model]
     common = [seed for seed in ours if seed in theirs]
-    seeds = list(zip(common, common, strict=True)) or list(zip(ours, theirs, strict=False))
-    pairs = [(ours[our], theirs[their]) for our, their in seeds]
-    left, right = [one for one, _ in pairs], [other for _, other in pairs]
+    seeds, against = (common, common) if common else (list(ours), list(theirs))
+    scores, others = [ours[seed] for seed in seeds], [theirs[seed] for seed in against]
     return Difference(
         run.name,
         model,
-        lead(left, right, run.labels, seed=BOOTSTRAP_SEED),
-        lead_in_nll(left, right, run.labels, seed=BOOTSTRAP_SEED),
-        all(np.array_equal(*pair) for pair in pairs),
-        [our for our, _ in seeds],
-        len(seeds) < max(len(ours), len(theirs)),
+        *(_leads(scores, others, run.labels) if common else _unpaired_leads(scores, others, run.labels)),
+        same=len(scores) == len(others) and all(map(np.array_equal, scores, others)),
+        seeds=seeds,
+        against=against,
+        is_part=bool(common) and len(common) < max(len(ours), len(theirs)),
+    )
+
+
+def _leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -> tuple[Interval, Interval]:
+    """Return by how much accuracy and NLL of trainings are above those of their pairs."""
+    return lead(scores, others, labels, seed=BOOTSTRAP_SEED), lead_in_nll(scores, others, labels, seed=BOOTSTRAP_SEED)
+
+
+def _unpaired_leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -> tuple[Interval, Interval]:
+    """Return by how much accuracy and NLL of trainings are above those of others."""
+    return (
+        metrics.unpaired_interval(
+            right(scores, labels).astype(np.float64), right(others, labels).astype(np.float64), seed=BOOTSTRAP_SEED
+        ),
+        metrics.unpaired_interval(losses(scores, labels), losses(others, labels), seed=BOOTSTRAP_SEED),
     )
 
 
@@ -143,8 +164,7 @@ class OverSeeds:
 def over_seeds(runs: Sequence[Scored]) -> list[OverSeeds]:
     """Return what runs say together that differ in the seed alone, for every two or more of them.
 
-    The intervals of the leads are Student's, over seeds: they hold what another seed would change, which those over
-    test examples do not.
+    The intervals of the leads are Student's, over runs and test examples: they hold what another seed would change.
     """
     groups: dict[str, dict[int, Scored]] = {}
     for run in runs:
@@ -157,7 +177,6 @@ def _over_seeds(runs: Sequence[Scored]) -> OverSeeds:
         model: {fact: np.array([run.facts[model][fact] for run in runs]) for fact in ("accuracy", "nll")}
         for model in runs[0].facts
     }
-    controls = [model for model in values if model.startswith("control ")]
     return OverSeeds(
         [run.name for run in runs],
         {
@@ -167,11 +186,22 @@ def _over_seeds(runs: Sequence[Scored]) -> OverSeeds:
             }
             for model, facts in values.items()
         },
-        {
-            control: {
-                fact: metrics.student_interval(values["student"][fact] - values[control][fact])
-                for fact in values[control]
-            }
-            for control in controls
-        },
+        {control: _leads_over_runs(runs, control) for control in runs[0].controls},
     )
+
+
+def _leads_over_runs(runs: Sequence[Scored], control: str) -> dict[str, Interval]:
+    """Return by how much the student's accuracy and NLL are above a control's; a run counts as one training."""
+    found: dict[str, Interval] = {}
+    for fact, measure in (("accuracy", right), ("nll", losses)):
+        values = np.stack([_of_examples(run, "student", measure) - _of_examples(run, control, measure) for run in runs])
+        found[fact] = metrics.mean_interval(values, seed=BOOTSTRAP_SEED)
+    return found
+
+
+def _of_examples(
+    run: Scored, model: str, measure: Callable[[Sequence[Scores], Labels], NDArray[Any]]
+) -> NDArray[np.float64]:
+    """Return a measure of each example, (examples,), a mean over the model's trainings."""
+    values: NDArray[np.float64] = measure(list(run.log_probs[model].values()), run.labels).mean(axis=0)
+    return values

@@ -162,7 +162,7 @@ def find(store: Store, key: str) -> Table:
             return tables[name]
     run, tables = next((pair for pair in zip(runs, found, strict=True) if pair[1]), (runs[0], {}))
     if not tables:
-        hint = "do it to its end with the command that began it, or name another"
+        hint = "run its config without --until or --only, and name that run, or another"
         raise ConfigError(f"{run.name} must have made a table; got a run that has not, or not yet: {hint}")
     known = ", ".join(tables)
     raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")

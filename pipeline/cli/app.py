@@ -139,7 +139,7 @@ def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, a
 
 @app.command()
 def validate(config: ConfigPath, overrides: Overrides = None) -> None:
-    """Check a config, its data set and the files of weights that it names, and list all faults at once.
+    """Check a config, its data set, networks of your own and files of weights, and list all faults at once.
 
     Example: python -m pipeline validate pipeline.yaml
     """

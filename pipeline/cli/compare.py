@@ -14,6 +14,7 @@ from pipeline.config import leaves
 from pipeline.errors import ConfigError, StageError, StoreError
 from pipeline.planner import listed
 from pipeline.stage import Json
+from stages.report import words
 
 if TYPE_CHECKING:
     from stages.learning.metrics import Interval
@@ -136,6 +137,7 @@ def _as_json(found: Comparison) -> Json:
                 "accuracy": one.accuracy._asdict(),
                 "nll": one.nll._asdict(),
                 "seeds": list(one.seeds),
+                "against": list(one.against),
             }
             for one in found.differences
         ],
@@ -164,9 +166,9 @@ def _print(found: Comparison) -> None:
         settings.add_row(cell(path), *map(cell, values))
     models = table_of("on the test split", *letters)
     for model in dict.fromkeys(model for run in found.runs for model in run.facts):
-        for label, fact, form in (("accuracy", "accuracy", "{:.2%}"), ("NLL", "nll", "{:.4f}")):
-            values = [form.format(run.facts[model][fact]) if model in run.facts else "" for run in found.runs]
-            models.add_row(Text(f"{model}, {label}"), *(value.replace("%", " %") for value in values))
+        for label, fact, shown in (("accuracy", "accuracy", words.percent), ("NLL", "nll", "{:.4f}".format)):
+            values = [shown(run.facts[model][fact]) if model in run.facts else "" for run in found.runs]
+            models.add_row(Text(f"{model}, {label}"), *values)
     for table in (settings if found.settings else Text("no setting differs"), models):
         console.print("")
         console.print(table)
@@ -201,8 +203,8 @@ def parts(found: Comparison) -> list[Part]:
     made: list[Part] = []
     if found.differences:
         first = next(iter(found.letters.values()))
-        rows = [(f"{found.letters[one.run]} {_compared(one)}", *_difference(one)) for one in found.differences]
-        made.append(Part(f"minus {first}", rows, _note(found.differences)))
+        rows = [(f"{found.letters[one.run]} {one.model}", *_difference(one)) for one in found.differences]
+        made.append(Part(f"minus {first}", rows, "; ".join([*_seeds(found), _over(found.differences)])))
     for group in found.seeds:
         names = ", ".join(found.letters[name] for name in group.runs)
         means = [(model, _share(facts["accuracy"]), _value(facts["nll"])) for model, facts in group.means.items()]
@@ -211,26 +213,34 @@ def parts(found: Comparison) -> list[Part]:
             for control, facts in group.leads.items()
         ]
         note = (
-            f"means and standard deviations over {len(group.runs)} seeds; differences are paired by seed, with"
-            " Student's 95 % intervals"
+            f"means and standard deviations over {len(group.runs)} seeds; differences are paired by seed, with 95 %"
+            " intervals over seeds and test examples (Student's)"
         )
         made.append(Part(f"seeds: {names}", means + leads, note))
     return made
 
 
-def _compared(one: "Difference") -> str:
-    """Return a model's name, with the seeds that are compared where these are not all that there are."""
-    if not one.is_part:
-        return one.model
-    return f"{one.model} (seed{'' if len(one.seeds) == 1 else 's'} {', '.join(map(str, one.seeds))} alone)"
+def _seeds(found: Comparison) -> list[str]:
+    """Return by run which seeds of its students are compared, where these are not all that both runs have."""
+    told: dict[str, str] = {}
+    for one in found.differences:
+        seeds, against = (", ".join(map(str, some)) for some in (one.seeds, one.against))
+        some_seeds = f"students of {found.letters[one.run]}: seed{'' if len(one.seeds) == 1 else 's'} {seeds}"
+        if seeds != against:
+            told[one.run] = f"{some_seeds} against {against}"
+        elif one.is_part:
+            told[one.run] = f"{some_seeds} alone, which both runs have"
+    return list(told.values())
 
 
-def _note(differences: "Sequence[Difference]") -> str:
+def _over(differences: "Sequence[Difference]") -> str:
     """Return what the intervals are over."""
     over = "points and nats, with 95 % intervals over test examples (paired bootstrap)"
-    if all(len(one.seeds) == 1 for one in differences):
+    if not any(one.is_over_seeds for one in differences):
         return f"{over}; another seed may change more"
-    return f"{over}, of students also over their seeds (Student's)"
+    return (
+        f"{over}, of students of several seeds over these, too (Student's); where there is one, another may change more"
+    )
 
 
 def _difference(one: "Difference") -> tuple[str, str]:
@@ -238,7 +248,7 @@ def _difference(one: "Difference") -> tuple[str, str]:
 
 
 def _share(found: Mapping[str, float]) -> str:
-    return f"{100 * found['mean']:.2f} % ± {100 * found['deviation']:.2f}"
+    return f"{words.percent(found['mean'])} ± {100 * found['deviation']:.2f}"
 
 
 def _value(found: Mapping[str, float]) -> str:
@@ -246,12 +256,11 @@ def _value(found: Mapping[str, float]) -> str:
 
 
 def _points(interval: "Interval") -> str:
-    mean, low, high = (100 * value for value in interval)
-    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+    return words.spanned(interval._asdict(), words.points)
 
 
 def _nats(interval: "Interval") -> str:
-    return f"{interval.mean:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+    return words.spanned(interval._asdict(), words.nats)
 
 
 def _write_page(found: Comparison, page: Path) -> None:

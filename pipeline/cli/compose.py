@@ -155,7 +155,13 @@ class Composition:
 
 
 def compose(
-    path: Path, overrides: Sequence[str], *, load: bool = False, make: bool = False, reach: bool = False
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    load: bool = False,
+    make: bool = False,
+    reach: bool = False,
+    build: bool = False,
 ) -> Composition:
     """Return the run that a config file describes.
 
@@ -165,6 +171,7 @@ def compose(
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
         make: Whether the store is made if it is not there.
         reach: Whether those that the run is logged to are asked if they are there.
+        build: Whether networks of the user's are made and tried once, where the data set is loaded.
 
     Raises:
         ConfigError: Lists all faults of the config; one of them may be that the store cannot be reached or written.
@@ -202,10 +209,22 @@ def compose(
         if not faults and data.contents:
             there, contents = networks.get("given", {}), data.contents
             faults += given_files.faults_of(config, there, contents.class_names, contents.image_shape)
+        if build and data.contents:
+            fitting = networks if not faults else {name: networks[name] for name in networks if name != "given"}
+            faults += _trial(config, fitting, data.contents)
         return faults
 
     loaded = config_file.load(path, Config, overrides, checks=check)
     return Composition(loaded, *found[-1])
+
+
+def _trial(config: Config, networks: Facts, contents: dataset.Contents) -> list[Fault]:
+    """Return what is wrong with networks of the user's, which are made now."""
+    if not networks.get("modules"):
+        return []
+    from stages import trial  # noqa: PLC0415  # brings torch: only where there is something to try
+
+    return trial.faults_of(config, networks, contents.class_names, contents.image_shape)
 
 
 def stages_named(option: str, names: Sequence[str]) -> Sequence[str]:

@@ -34,11 +34,12 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
 
     Raises:
         ConfigError: There is no such part, or the other set is not one that the models can be measured on.
+        StageError: A network cannot be made again, such as one of a function whose module has changed.
         StoreError: The run ended early, or its results are no longer in the store.
     """
     _check(source, part)
     task = run.task("evaluate")
-    inputs = run.inputs(task)
+    inputs = run.networks(task)
     found = None if source is None else _other_set(inputs["generalist"], run, source, root, part)
     if found is not None:
         inputs["test"] = found.artifact

@@ -35,11 +35,13 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     Raises:
         ConfigError: There is no such format, packages that it needs are missing, the run has not reached its end, or
             another network is asked for than it has.
-        StageError: The student is damaged, or what was written differs from it: nothing is left then.
+        StageError: The student is damaged or cannot be made again, or what was written differs from it: nothing is
+            left then.
         StoreError: The examples are not in the store, or the file cannot be written.
     """
     from stages import portable  # noqa: PLC0415  # brings torch
     from stages.inference import read_student  # noqa: PLC0415
+    from stages.rebuilding import rebuilding  # noqa: PLC0415
 
     forms = (*portable.SUFFIXES, "safetensors")
     if form not in forms:
@@ -53,7 +55,8 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     description, student = read_student(run.ended_folder(), name)
     images, part = _examples(run)
     file = to or run.folder.path / f"{name}{portable.SUFFIXES[form]}"
-    content = portable.written(student, description, form)
+    with rebuilding(f"{name} of {run.name}"):
+        content = portable.written(student, description, form)
     difference = portable.largest_difference(portable.opened(form, content), student, images)
     _write(file, content)
     if as_json:

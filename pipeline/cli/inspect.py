@@ -15,8 +15,8 @@ from pipeline.display import faults_of, render
 
 
 def validate(config: Path, overrides: Sequence[str]) -> None:
-    """Print that a config is right, and so its data set, or raise what is wrong with them."""
-    composition = compose(config, overrides, load=True, reach=True)
+    """Print that a config is right, and so its data set and the user's networks, or raise what is wrong with them."""
+    composition = compose(config, overrides, load=True, reach=True, build=True)
     say(f"{config}: right; the run is named {composition.config.name}")
     contents = composition.data.contents
     if contents is not None:

@@ -1,5 +1,6 @@
 """A finished run as the commands after it see it: its folder, its config, and its results in the store."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +13,12 @@ from pipeline.cli.store import opened
 from pipeline.config_source import read
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import RunState, read_events
-from pipeline.runs import CONFIG, EVENTS, RESULTS, RunFolder
+from pipeline.runs import CONFIG, EVENTS, PLAN, RESULTS, RunFolder
 from pipeline.stage import Artifact, Facts, Stage, Task, imported, stage_of
 from pipeline.store import Manifest, Store
 from pipeline.worker import load_inputs
 from stages import STAGES
+from stages.rebuilding import with_code
 
 _VERSIONS = {stage.name: stage.version for stage in STAGES}
 _ENDED = {"failed": "failed before that", "interrupted": "was interrupted before that"}
@@ -67,6 +69,23 @@ class KeptRun:
     def keys(self) -> Mapping[str, str]:
         """The recipe keys of its results, by task id."""
         return self.folder.keys()
+
+    @cached_property
+    def modules(self) -> Mapping[str, str]:
+        """The digests that modules with a function which makes a network had when it was planned, by name.
+
+        There are none where an earlier version of the program planned it.
+
+        Raises:
+            StoreError: Its plan is damaged.
+        """
+        file = self.folder.path / PLAN
+        try:
+            return dict(json.loads(file.read_bytes()).get("modules", {}))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise StoreError(f"{file} must be the JSON that a run writes; got: {error}: do the run again") from error
 
     @cached_property
     def store(self) -> Store:
@@ -121,8 +140,8 @@ class KeptRun:
         return self.store.facts(self.manifest(task_id))
 
     def artifact(self, task_id: str) -> Artifact:
-        """Return a result."""
-        return self.store.load(self.manifest(task_id))
+        """Return a result; of a network with the digest of the module that makes it, where there is one."""
+        return self._known_code(self.store.load(self.manifest(task_id)))
 
     def task(self, stage: str) -> Task:
         """Return the one task of a stage that has one.
@@ -140,14 +159,37 @@ class KeptRun:
             name: self.manifest(ids) if isinstance(ids, str) else [self.manifest(one) for one in ids]
             for name, ids in task.inputs.items()
         }
-        return dict(load_inputs(self.store, manifests))
+        return {
+            name: [self._known_code(one) for one in found] if isinstance(found, list) else self._known_code(found)
+            for name, found in load_inputs(self.store, manifests).items()
+        }
+
+    def networks(self, task: Task) -> dict[str, Any]:
+        """Return what a task reads, as `inputs`, when it is sure that all networks can be made again.
+
+        Raises:
+            StageError: One cannot, such as one of a function whose module has changed; says which.
+        """
+        from stages.network import check_rebuilt  # noqa: PLC0415  # brings torch
+
+        inputs = self.inputs(task)
+        for name, ids in task.inputs.items():
+            found = [(ids, inputs[name])] if isinstance(ids, str) else zip(ids, inputs[name], strict=True)
+            for task_id, artifact in found:
+                if "network" in artifact.facts:
+                    check_rebuilt(artifact, f"{task_id} of {self.name}")
+        return inputs
+
+    def _known_code(self, artifact: Artifact) -> Artifact:
+        return with_code(artifact, self.modules) if "network" in artifact.facts else artifact
 
     def _known(self, stage: Stage) -> dict[str, Facts]:
         tasks = {name: [task_id for task_id in self.keys if stage_of(task_id) == name] for name in stage.decided_by}
         # A stage may have no task at all; but then the run has got to its evaluation, which follows all of them.
         if not all(tasks.values()) and not self.is_ended:
             raise self._unreached("end")
-        return {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
+        known = {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
+        return {**known, "models": {"modules": self.modules}}
 
     def _unreached(self, name: str) -> ConfigError:
         state = self.folder.state()
@@ -168,19 +210,20 @@ class KeptRun:
         return place if "://" in place else str(self.folder.path / place)
 
 
-def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS) -> KeptRun:
+def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS, option: str = "--runs") -> KeptRun:
     """Return the run that a user names by its path, folder or name: of a name's the newest that reached its end.
 
     Args:
         base: The folder that holds the runs.
         run: What the user wrote.
         place: The store's location; None for where the run had it.
-        lacking: As `runs.find` takes it.
+        lacking: As `runs.find` takes it; so is `option`.
+        option: What names another `base`.
 
     Raises:
         ConfigError: There is no such run.
     """
-    return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking), place)
+    return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking, option=option), place)
 
 
 def part_of(state: RunState) -> str:

@@ -24,7 +24,8 @@ def find(config: Config, store: Store) -> tuple[Facts, list[Fault]]:
 
     Returns:
         By section `content`, a digest, and `weights`, the path of a file or None; as `given` what is known of networks
-        that are there already, by where the config names them; and the faults.
+        that are there already, by where the config names them; as `modules` the digests of those that have a function
+        which makes a network, by name; and the faults.
     """
     facts: dict[str, Facts] = {}
     faults: list[Fault] = []
@@ -39,7 +40,11 @@ def find(config: Config, store: Store) -> tuple[Facts, list[Fault]]:
         if content:
             facts[section] = {"content": content, "weights": str(weights) if weights else None}
     given, missing = _given(config, store)
-    return facts | ({"given": given} if given else {}), faults + missing
+    functions = [getattr(config, section).model.name for section in SECTIONS if section in facts]
+    functions += map(_made_by, given.values())
+    modules = {model_files.module_of(name): _content(name, None, store) for name in functions}
+    there: Facts = {"given": given, "modules": {name: code for name, code in modules.items() if name}}
+    return facts | {name: found for name, found in there.items() if found}, faults + missing
 
 
 def _given(config: Config, store: Store) -> tuple[dict[Location, Given], list[Fault]]:
@@ -51,12 +56,20 @@ def _given(config: Config, store: Store) -> tuple[dict[Location, Given], list[Fa
         try:
             content = _content(name, path, store)
             said = given_files.described(path) if path else None
+            if said is not None:
+                given_files.check_module(said)
         except LearningError as error:
             faults.append((place, str(error)))
             continue
         if content is not None:
             found[place] = {"content": content, "weights": str(path or weights), "description": said}
     return found, faults
+
+
+def _made_by(network: Given) -> str:
+    """Return what makes a network that is there already, where it is not the config that says what it is."""
+    said = network["description"]
+    return network["weights"] if said is None else str(said["model"]["name"])
 
 
 def _content(name: str, weights: Path | None, store: Store) -> str | None:

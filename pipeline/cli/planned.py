@@ -114,6 +114,7 @@ class Planned:
                 "free_disk": room.free_disk(location),
                 "free_memory": room.free_memory(),
             },
+            "modules": composition.models.get("modules", {}),
             "warnings": warnings_of(self.forecast, location, self.options) if self.forecast else [],
         }
 

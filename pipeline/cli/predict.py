@@ -56,7 +56,8 @@ def predict(
 
     Raises:
         ConfigError: There is no such image, `top` is less than 1, or the run has not reached its end.
-        StageError: Images cannot be read, which is told after the others were predicted.
+        StageError: A network cannot be made again; or images cannot be read, which is told after the others were
+            predicted.
     """
     if top < 1:
         raise ConfigError(f"--top: must be 1 or more; got {top}")
@@ -119,7 +120,7 @@ def _ensemble(run: KeptRun) -> "Classifier":
     from stages.teachers import classifier, networks  # noqa: PLC0415  # brings torch and numba
 
     task = run.task("evaluate")
-    inputs = run.inputs(task)
+    inputs = run.networks(task)
     generalist, specialists = inputs["generalist"], inputs["specialists"]
     temperatures = [fit.facts["temperature"] for fit in inputs.get("calibrations", [])]
     together = networks(generalist, specialists, run.config.combine, temperatures)

@@ -23,7 +23,7 @@ from pipeline.errors import Interrupted, StageError, StoreError
 from pipeline.events import EventLog, Events
 from pipeline.executor import start
 from pipeline.runner import Runner
-from pipeline.runs import CONFIG, EVENTS, LOGS, RunFolder
+from pipeline.runs import CONFIG, EVENTS, LOGS, PLAN, RunFolder
 from pipeline.store import Hold
 from pipeline.store.processes import temporary_name
 from stages.parameters import resolved
@@ -83,7 +83,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     )
     with recorded, logged.during(composition, folder, events) as tracking, composition.placing():
         plan = planned.look(composition, graph, scope)
-        folder.write("plan.json", json.dumps(plan.as_json(composition), indent=2))
+        folder.write(PLAN, json.dumps(plan.as_json(composition), indent=2))
         outlook = Outlook(composition, graph, scope.stages)
         hold = Hold(store, folder.path.name)
         runner = Runner(

@@ -26,7 +26,8 @@ def load_student(
 
     Raises:
         ConfigError: There is no such run or student, or the run has not reached its end.
-        StageError: The student's weights are not there, or what is there is not of a student.
+        StageError: The student's weights are not there, or what is there is not of a student; or its network cannot be
+            made again, such as one of a function whose module has changed or is not there.
     """
     folder = _folder(Path(run), f"{name}.json", Path(runs))
     from stages.inference import student_in  # noqa: PLC0415  # brings torch: not before there is something to load
@@ -38,4 +39,4 @@ def _folder(run: Path, description: str, runs: Path) -> Path:
     """Return the folder with a student that is meant."""
     if (run / description).is_file():
         return run
-    return kept.find(runs, str(run), lacking=f"{EVENTS} or {description}").ended_folder()
+    return kept.find(runs, str(run), lacking=f"{EVENTS} or {description}", option="runs=").ended_folder()

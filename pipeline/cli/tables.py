@@ -12,7 +12,7 @@ from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
-from stages.report.words import NO_CONTROLS, beside
+from stages.report import words
 from stages.tables import told
 
 
@@ -31,8 +31,8 @@ def results_table(results: Mapping[str, Any]) -> Group:
     )
 
 
-NAME = 19
-"""Columns for what a model is called, `control: generalist` being the longest as a rule."""
+NAME = 25
+"""Columns for what a model is called, `control: generalist alone` being the longest as a rule."""
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 """A heading, and what stands below it of a model."""
@@ -42,7 +42,7 @@ def models_table(results: Mapping[str, Any], heading: str) -> Fitted:
     """Return the models of a run side by side, with fewer digits and columns where there is little room."""
     students = results["students"]
     rows = {"generalist": results["generalist"], "ensemble": results["ensemble"]}
-    rows |= {_student_name(name): student for name, student in students.items()}
+    rows |= {words.model_name(name): student for name, student in students.items()}
     wide: list[Column] = [
         ("accuracy", _accuracy),
         ("NLL", partial(_measure, "nll", "{:.4f}")),
@@ -51,9 +51,9 @@ def models_table(results: Mapping[str, Any], heading: str) -> Fitted:
         ("parameters", lambda model: f"{model['parameters']:,}" if "parameters" in model else ""),
     ]
     narrow: list[Column] = [
-        ("acc. %", lambda model: _accuracy(model).replace(" %", "")),
-        ("NLL", partial(_measure, "nll", "{:.3f}")),
-        ("ECE", partial(_measure, "ece", "{:.3f}")),
+        ("acc. %", lambda model: _close(_accuracy(model).replace(" %", ""))),
+        ("NLL", lambda model: _close(_measure("nll", "{:.3f}", model))),
+        ("ECE", lambda model: _close(_measure("ece", "{:.3f}", model))),
         ("ms", lambda model: digits(model["milliseconds_per_image"], 2)),
         ("params", lambda model: rough_count(model["parameters"]) if "parameters" in model else ""),
     ]
@@ -70,7 +70,7 @@ def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: 
 
 
 def _accuracy(model: Mapping[str, Any]) -> str:
-    return _percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100)
+    return words.percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100)
 
 
 def _measure(measure: str, form: str, model: Mapping[str, Any]) -> str:
@@ -82,6 +82,11 @@ def _deviation(model: Mapping[str, Any], measure: str, form: str, scale: float =
     return f" ± {form.format(scale * model['deviation'][measure])}" if "deviation" in model else ""
 
 
+def _close(text: str) -> str:
+    """Return a figure with its deviation in as few columns as it can take."""
+    return text.replace(" ± ", "±")
+
+
 def _sweep(results: Mapping[str, Any]) -> list[Text]:
     """Return what a sweep chose, where there was one."""
     if "sweep" not in results:
@@ -89,7 +94,7 @@ def _sweep(results: Mapping[str, Any]) -> list[Text]:
     sweep = results["sweep"]
     lines = [
         Text(
-            f"{_student_name(variant)}: {_settings(settings)}"
+            f"{words.model_name(variant)}: {_settings(settings)}"
             f" (best {sweep['measure']} on the holdout, of {len(sweep['grid'][variant])})"
         )
         for variant, settings in sweep["chosen"].items()
@@ -104,11 +109,8 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _differences(results: Mapping[str, Any]) -> list[Text]:
     return [
-        Text(
-            f"distilled minus {control}: {100 * d['mean']:+.2f} points of accuracy"
-            f" (95 % interval {100 * d['low']:+.2f} to {100 * d['high']:+.2f}, {_over(results)})"
-        )
-        for control, d in results["differences"].items()
+        Text(f"distilled minus {words.taught_by(control)}: {words.told(found, over=_over(results))}")
+        for control, found in results["differences"].items()
     ]
 
 
@@ -118,8 +120,8 @@ def _over(results: Mapping[str, Any]) -> str:
 
 def _beside(results: Mapping[str, Any]) -> list[Text]:
     """Return what the figures of the teachers leave out."""
-    told = beside(results.get("imported", ()))
-    return [Text(told)] if told else []
+    left_out = words.beside(results.get("imported", ()))
+    return [Text(left_out)] if left_out else []
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:
@@ -127,9 +129,9 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     for specialist in results["specialists"]:
         table.add_row(
             cell(_listed(list(map(visible, specialist["names"])))),
-            _percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
-            _percent(specialist["generalist_conditional_accuracy"]),
-            _percent(specialist["dustbin_recall"]),
+            words.percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
+            words.percent(specialist["generalist_conditional_accuracy"]),
+            words.percent(specialist["dustbin_recall"]),
         )
     return table
 
@@ -165,15 +167,6 @@ def _listed(names: Sequence[str], width: int = 40) -> str:
         if len(text) <= width:
             return text
     return f"{len(names)} classes"
-
-
-def _percent(share: float | None) -> str:
-    """Return a share in percent; there is none where there are no examples to count."""
-    return "none to count" if share is None else f"{100 * share:.2f} %"
-
-
-def _student_name(variant: str) -> str:
-    return NO_CONTROLS.get(variant) or f"control: {variant}"
 
 
 def table_of(*headings: str) -> Table:

@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, cast
 
-from stages.learning.errors import LearningError, did_you_mean, first_line
+from stages.learning.errors import LearningError, did_you_mean
 
 
 def module_file(module: str) -> Path:
@@ -21,7 +21,7 @@ def module_file(module: str) -> Path:
     """
     spec = _spec(module)
     if spec is None or spec.origin is None:
-        folders = ", ".join(sys.path[:3])
+        folders = ", ".join(folder or "." for folder in sys.path[:3])
         raise LearningError(f"module {module} must be one that Python can import; got none in {folders}, ...")
     return Path(spec.origin)
 
@@ -30,13 +30,15 @@ def function(module: str, name: str) -> Callable[..., Any]:
     """Return a function of a module, which is imported now.
 
     Raises:
-        LearningError: The module cannot be imported, or has no such function.
+        LearningError: There is no such module, it cannot be imported, or it has no such function.
     """
     try:
         loaded = importlib.import_module(module)
-    except ImportError as error:
-        rule = "be one that Python can import"
-        raise LearningError(f"module {module} must {rule}; got {first_line(error)}") from error
+    except Exception as error:  # whatever a user's module raises is a fault of that module, told by its name
+        if isinstance(error, ModuleNotFoundError):
+            module_file(module)  # says where it was looked for, unless the module is there and lacks another
+        got = f"{type(error).__name__}: {error}"
+        raise LearningError(f"module {module} must be one that Python can import; got {got}") from error
     found = getattr(loaded, name, None)
     if not callable(found):
         raise LearningError(f"module {module} must have a function {name}; got none{did_you_mean(name, vars(loaded))}")

@@ -26,6 +26,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def in_a_line(error: LearningError) -> str:
+    """Return what an error says in one line: of several faults that it lists below their head, the first one."""
+    head, *faults = str(error).splitlines()
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{head} {faults[0].strip()}{more}" if faults else head
+
+
 def first_line(error: Exception) -> str:
     """Return what an error of a library says in its first line, or its kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    text, kind = str(error).strip(), type(error).__name__
+    # What a KeyError says is the key alone.
+    return f"{kind}: {text}" if isinstance(error, KeyError) else (text or kind).splitlines()[0]

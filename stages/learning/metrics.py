@@ -155,32 +155,55 @@ def mean_interval(values: NDArray[np.floating[Any]], *, seed: int, resamples: in
         seed: Of the resampling.
         resamples: Number of resamples.
     """
-    n_trainings, n_examples = values.shape
     values = values.astype(np.float64)
-    if n_trainings == 1:
+    if len(values) == 1:
         return _bootstrapped(values[0], seed, resamples)
-    of_trainings, of_examples = values.mean(axis=1), values.mean(axis=0)
-    if n_examples == 1:
-        return student_interval(of_trainings)
-    between = np.array([of_trainings.var(ddof=1) / n_trainings, of_examples.var(ddof=1) / n_examples])
-    return _student(float(values.mean()), between, np.array([n_trainings - 1, n_examples - 1]))
+    return _student(float(values.mean()), [_of_mean(values.mean(axis=1)), _of_mean(values.mean(axis=0))])
+
+
+def unpaired_interval(
+    values: NDArray[np.floating[Any]], others: NDArray[np.floating[Any]], *, seed: int, resamples: int = 10_000
+) -> Interval:
+    """Return how far the mean of trainings is above that of others, which are not their pairs, with a 95 % interval.
+
+    As `mean_interval`, but that each side adds the variance of its own mean. What another seed changes cannot be told
+    where one side is a single training: then examples alone are drawn again. Source: Welch 1947, "The generalization of
+    'Student's' problem when several different population variances are involved".
+
+    Args:
+        values: (trainings, examples).
+        others: (other trainings, examples), of the same examples.
+        seed: Of the resampling.
+        resamples: Number of resamples.
+    """
+    of_examples = values.mean(axis=0, dtype=np.float64) - others.mean(axis=0, dtype=np.float64)
+    if min(len(values), len(others)) == 1:
+        return _bootstrapped(of_examples, seed, resamples)
+    of_trainings = [_of_mean(side.mean(axis=1, dtype=np.float64)) for side in (values, others)]
+    return _student(float(of_examples.mean()), [*of_trainings, _of_mean(of_examples)])
 
 
 def student_interval(values: NDArray[np.float64]) -> Interval:
     """Return the mean of two values or more, such as one of each seed, with Student's 95 % interval."""
+    return _student(float(values.mean()), [_of_mean(values)])
+
+
+def _of_mean(values: NDArray[np.float64]) -> tuple[float, int]:
+    """Return the variance of a mean, with its degrees of freedom; one value alone tells of none."""
     n = len(values)
-    return _student(float(values.mean()), np.array([values.var(ddof=1) / n]), np.array([n - 1]))
+    return (float(values.var(ddof=1) / n), n - 1) if n > 1 else (0.0, 1)
 
 
-def _student(mean: float, variances: NDArray[np.float64], degrees: NDArray[np.int64]) -> Interval:
-    """Return a mean with its 95 % interval, from the parts of its variance and the degrees of freedom of each."""
+def _student(mean: float, parts: Sequence[tuple[float, int]]) -> Interval:
+    """Return a mean with its 95 % interval, from the parts of its variance, each with its degrees of freedom."""
     from scipy.special import stdtrit  # noqa: PLC0415  # only several seeds want it
 
-    variance = variances.sum()
+    variance = sum(part for part, _ in parts)
     if variance == 0:
         return Interval(mean, mean, mean)
-    half = stdtrit(variance**2 / (variances**2 / degrees).sum(), 0.975) * np.sqrt(variance)
-    return Interval(mean, float(mean - half), float(mean + half))
+    degrees = variance**2 / sum(part**2 / n for part, n in parts)
+    half = float(stdtrit(degrees, 0.975)) * variance**0.5
+    return Interval(mean, mean - half, mean + half)
 
 
 def _bootstrapped(values: NDArray[np.float64], seed: int, resamples: int) -> Interval:

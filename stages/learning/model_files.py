@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.learning import code, files
+from stages.learning import code as source
+from stages.learning import files
 from stages.learning.errors import LearningError, did_you_mean
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin")
@@ -44,14 +45,36 @@ def digest(name: str, weights: Path | None) -> str | None:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else None
 
 
+def module_of(name: str) -> str:
+    """Return the module of a function's network; an empty string where it is no function's."""
+    return name.split(":")[1] if name.startswith("python:") else ""
+
+
+def check_module(name: str, code: str | None) -> None:
+    """Check that the module of a function's network still has the text with which the network was trained.
+
+    Args:
+        name: The network's, as the config has it.
+        code: What `digest` returned of it then, without weights.
+
+    Raises:
+        LearningError: It has another text, or is not there.
+    """
+    module, found = module_of(name), digest(name, None)
+    if found != code:
+        rule = f"have the text with which the network was trained, with the digest {str(code)[:12]}"
+        hint = f"restore {source.module_file(module)}, or do the run again"
+        raise LearningError(f"module {module} must {rule}; got {str(found)[:12]}: {hint}")
+
+
 def split(weights: str) -> tuple[str, Path | None]:
     """Return a trained network, a file or a function `python:MODULE:FACTORY`, as `digest` and `stamp` take it."""
     return (weights, None) if weights.startswith("python:") else ("", Path(weights).absolute())
 
 
 def _files(name: str, weights: Path | None) -> Iterator[Path]:
-    if name.startswith("python:"):
-        yield code.module_file(name.split(":")[1])
+    if module := module_of(name):
+        yield source.module_file(module)
     if weights is None:
         return
     if weights.suffix not in WEIGHTS:

@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import SEEK_END
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -11,8 +13,6 @@ from numpy.typing import NDArray
 from stages.learning.errors import LearningError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.Image import Image
 
 MODES = {1: "L", 3: "RGB"}
@@ -89,10 +89,15 @@ def _opened(file: "Path | BinaryIO", name: str) -> Iterator["Image"]:
     except LearningError:
         raise
     except UnidentifiedImageError as error:
-        raise LearningError(f"{name} must be a picture in a format that Pillow reads; got something else") from error
+        found = "something else" if _has_bytes(file) else "nothing"
+        raise LearningError(f"{name} must be a picture in a format that Pillow reads; got {found}") from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         got = getattr(error, "strerror", None) or error
         raise LearningError(f"{name} must be a picture that can be read; got {got}") from error
+
+
+def _has_bytes(file: "Path | BinaryIO") -> bool:
+    return (file.stat().st_size if isinstance(file, Path) else file.seek(0, SEEK_END)) > 0
 
 
 def pixels(picture: "Image", size: Sequence[int], channels: int) -> NDArray[np.uint8]:

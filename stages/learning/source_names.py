@@ -65,6 +65,10 @@ VISION_SETS = {
 """Torchvision's classification sets that have labels, a test split, and images of one size; EMNIST by its splits."""
 
 
+_OTHERWISE = {"torchvision": "; pictures in other layouts or of several sizes are read by folder:PATH, with data.size"}
+"""What to do with sets that a kind does not know."""
+
+
 def parse(source: str) -> tuple[str, str]:
     """Return kind and name of a source.
 
@@ -83,7 +87,7 @@ def parse(source: str) -> tuple[str, str]:
         raise ValueError(f"must be python:MODULE:FACTORY, such as python:my.data:load; got '{source}'")
     if kind in _KNOWN and name not in _KNOWN[kind]:
         known = _KNOWN[kind]
-        hint = _plainly(name, {kind: known}) or did_you_mean(name, known)
+        hint = _plainly(name, {kind: known}) or did_you_mean(name, known) or _OTHERWISE.get(kind, "")
         raise ValueError(f"must name one of {', '.join(known)} after '{kind}:'; got '{name}'{hint}")
     return kind, name
 

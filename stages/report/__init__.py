@@ -1,10 +1,11 @@
 """Stage `report`: results.json, a page for people, and the student's files. Written by every run; imports no torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.stage import Artifact, Json, RunSummary
 from stages.candidates import REFIT
+from stages.rebuilding import with_code
 from stages.report.results import compose_results, student_description
 
 
@@ -21,6 +22,7 @@ def write(  # noqa: PLR0913  # all that a run has made
     run: RunSummary,
     sweep: Artifact | None = None,
     dropped: Sequence[str] = (),
+    modules: Mapping[str, str] | None = None,
     imports: Sequence[Artifact] = (),
     folds: Sequence[Artifact] = (),
     confusion: Artifact | None = None,
@@ -39,6 +41,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         run: What the run knows of itself.
         sweep: The settings that were tried, where several were.
         dropped: Names of the specialists that failed, and that the run went on without.
+        modules: The digests of the modules that make networks of the user's, by name.
         imports: What was imported as one more teacher.
         folds: What stage `fold` returned of each fold, where there are any, for the training curves.
         confusion: What was measured of them together.
@@ -62,6 +65,7 @@ def write(  # noqa: PLR0913  # all that a run has made
     )
     by_variant = dict(zip(evaluation.facts["variants"], students, strict=True))
     left = {"student": students[0]} | ({REFIT: by_variant[REFIT]} if REFIT in by_variant else {})
+    left = {name: with_code(student, modules or {}) for name, student in left.items()}
     page = write_page(
         results,
         subsets=subsets,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from pipeline import amounts
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
@@ -110,8 +111,8 @@ def _environment() -> "jinja2.Environment":
         words.percent,
         words.points,
         words.times,
-        words.size,
-        words.duration,
+        amounts.size,
+        amounts.duration,
         words.model_name,
         told,
         counted,
@@ -149,7 +150,7 @@ def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:
     """Return the figures of the student against its controls; none where there are no controls."""
     if not differences:
         return {}
-    rows = [(words.CONTROLS.get(name, name), found) for name, found in differences.items()]
+    rows = [(words.taught_by(name), found) for name, found in differences.items()]
     losses = [(name, found["nll"]) for name, found in rows]
     return {
         "accuracy": figures.intervals(rows, label="points of accuracy more (right is better)"),

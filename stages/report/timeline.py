@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from pipeline.amounts import duration
 from pipeline.stage import TaskSummary
 from stages.report import svg
-from stages.report.words import duration
 
 WIDTH = 720.0
 LEFT = 92.0

@@ -1,7 +1,11 @@
-"""What a run was worth, in plain words. Shares become percent, differences points of accuracy."""
+"""What a run was worth, in plain words: on the report, on a comparison's page and in the terminal.
+
+Shares become percent, differences points of accuracy. What models are called is here, too. Of bytes and times see
+`pipeline.amounts`.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,23 +54,23 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
     if found["high"] < 0:
         return Verdict("no", f"The {who} did harm.", f"The student is less often right than {compared}.")
     nll = found["nll"]
-    nats = f"NLL {_nats(nll['mean'])} (95 % interval {_nats(nll['low'])} to {_nats(nll['high'])})"
+    nats_told = f"NLL {nats(nll['mean'])} (95 % interval {_ends(nll, nats)})"
     if nll["high"] < 0:
         return Verdict(
             "yes",
             f"The {who} made the student's probabilities better, its answers not for certain.",
-            f"Against {compared}, which may be chance; {nats}, which is not.",
+            f"Against {compared}, which may be chance; {nats_told}, which is not.",
         )
     if nll["low"] > 0:
         return Verdict(
             "no",
             f"The {who} made the student's probabilities worse, and its answers not for certain better.",
-            f"Against {compared}, which may be chance; {nats}, which is not.",
+            f"Against {compared}, which may be chance; {nats_told}, which is not.",
         )
     return Verdict(
         "open",
         f"This run does not show that the {who} made the student better.",
-        f"Against {compared}; {nats}. Both intervals hold zero: the difference may be chance.",
+        f"Against {compared}; {nats_told}. Both intervals hold zero: the difference may be chance.",
     )
 
 
@@ -99,12 +103,24 @@ def beside(imported: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def told(difference: Difference) -> str:
-    """Return a difference of accuracies with its uncertainty, such as `+1.39 points (95 % interval -0.56 to +3.34)`."""
-    return (
-        f"{points(difference['mean'])} points of accuracy"
-        f" (95 % interval {points(difference['low'])} to {points(difference['high'])})"
-    )
+def told(difference: Difference, over: str = "") -> str:
+    """Return a difference of accuracies, such as `+1.39 points of accuracy (95 % interval -0.56 to +3.34)`.
+
+    Args:
+        difference: `mean`, `low` and `high`.
+        over: What the interval is over, where that is not said beside it.
+    """
+    about = f"95 % interval {_ends(difference, points)}" + (f", {over}" if over else "")
+    return f"{points(difference['mean'])} points of accuracy ({about})"
+
+
+def spanned(difference: Difference, shown: Callable[[float], str]) -> str:
+    """Return a difference with the ends of its interval alone, such as `+1.39 (-0.56 to +3.34)`."""
+    return f"{shown(difference['mean'])} ({_ends(difference, shown)})"
+
+
+def _ends(difference: Difference, shown: Callable[[float], str]) -> str:
+    return f"{shown(difference['low'])} to {shown(difference['high'])}"
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -117,28 +133,14 @@ def points(share: float) -> str:
     return f"{100 * share:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def nats(value: float) -> str:
+    """Return a difference of NLLs in nats, signed likewise."""
+    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+
+
 def times(ratio: float) -> str:
     """Return a ratio as `3.2 times`, with two digits or more."""
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
-
-
-def size(n_bytes: float) -> str:
-    """Return bytes in the unit that leaves one to three digits before the point."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n_bytes < 1000 or unit == "GB":
-            break
-        n_bytes /= 1000
-    return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.3g} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in the units a person would use."""
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 90:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def cover(of_classes: Sequence[int]) -> str:
@@ -153,13 +155,14 @@ def cover(of_classes: Sequence[int]) -> str:
 
 def model_name(variant: str) -> str:
     """Return what a student is called: the distilled one, the refit, or a control."""
-    return NO_CONTROLS.get(variant) or f"control: {CONTROLS.get(variant, variant)}"
+    return NO_CONTROLS.get(variant) or f"control: {taught_by(variant)}"
 
 
-def _nats(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
+def taught_by(variant: str) -> str:
+    """Return what teaches a control, which tells it from the student; of a refit, its name."""
+    return TAUGHT_BY.get(variant, variant)
 
 
 NO_CONTROLS = {"distilled": "student", "refit": "refit"}
-CONTROLS = {"hard": "labels alone", "generalist": "generalist alone"}
+TAUGHT_BY = {"hard": "labels alone", "generalist": "generalist alone"}
 """What teaches the controls, by name."""

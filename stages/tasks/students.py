@@ -121,6 +121,9 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
             | ({"sweep": "sweep"} if parameters.sweep else {})
             | ({"confusion": "confusion", **where_any("folds", folds)} if folds else {})
             | where_any("imports", [f"import[{name}]" for name in parameters.targets.imported]),
-            settings={"dropped": list(found_subsets(known).keys() - subsets_of(known).keys())},
+            settings={
+                "dropped": list(found_subsets(known).keys() - subsets_of(known).keys()),
+                "modules": known["models"].get("modules", {}),
+            },
         )
     ]

@@ -1,11 +1,12 @@
 """The tasks of the teachers: those that are there, those that are trained, and what is measured of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pipeline.errors import MisfitError
 from pipeline.stage import Task
 from stages import given_files, manual
+from stages.given_files import Given
+from stages.learning import model_files
 from stages.learning.model_names import library_of
 from stages.parameters import GivenSpecialist, Parameters, TrainingParameters, check_classes, default_count
 from stages.tasks.shared import (
@@ -38,12 +39,12 @@ def given(parameters: Parameters, known: Known) -> list[Task]:
     tasks: list[Task] = []
     if parameters.generalist.given is not None:
         start = {"is_start": parameters.specialists.trains}
-        tasks.append(_given("generalist", there[given_files.GENERALIST], parameters, "generalist.from", start))
+        tasks.append(_given("generalist", there[given_files.GENERALIST], parameters, known, "generalist.from", start))
     places = given_files.places(parameters)
     for place, (name, specialist) in zip(places, _given_subsets(parameters, class_names).items(), strict=True):
         correction = {"specialists.from.prior_correction": specialist.prior_correction}
         others = {"subset": manual.class_ids(specialist.subset, class_names), **correction}
-        tasks.append(_given(name, there[place], parameters, "specialists.from", others))
+        tasks.append(_given(name, there[place], parameters, known, "specialists.from", others))
     return tasks
 
 
@@ -156,7 +157,7 @@ def _over_all_classes(
     )
 
 
-def _library(network: Mapping[str, Any] | None, parameters: Parameters) -> tuple[str, ...]:
+def _library(network: Given | None, parameters: Parameters) -> tuple[str, ...]:
     """Return the library that makes a network that is there already, or else that of the generalist."""
     if network is None or (network["description"] is None and not network["weights"].startswith("python:")):
         return library_of(parameters.generalist.model.name)
@@ -164,20 +165,23 @@ def _library(network: Mapping[str, Any] | None, parameters: Parameters) -> tuple
 
 
 def _given(
-    name: str, network: Mapping[str, Any], parameters: Parameters, section: str, others: Mapping[str, object]
+    name: str, network: Given, parameters: Parameters, known: Known, section: str, others: Mapping[str, object]
 ) -> Task:
     """Return the loading of a network that is there."""
+    is_function = network["weights"].startswith("python:")  # its name is no path: a module may have several
     what: dict[str, object] = {f"{section}.content": network["content"]}
     if network["description"] is not None:
         what[f"{section}.description"] = network["description"]
-    elif not network["weights"].startswith("python:"):
+    elif not is_function:
         what["generalist.model"] = without_path(parameters.generalist.model)
+        module = model_files.module_of(parameters.generalist.model.name)
+        what |= {"generalist.model.code": known["models"]["modules"][module]} if module else {}
     return Task(
         "given",
         name,
         inputs={"dataset": "data[train]"},
-        parameters={**what, **others},
-        settings={"weights": network["weights"]},
+        parameters={**what, **others} | ({f"{section}.weights": network["weights"]} if is_function else {}),
+        settings={} if is_function else {"weights": network["weights"]},
         packages=_library(network, parameters),
     )
 

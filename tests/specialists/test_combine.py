@@ -433,6 +433,25 @@ def test_combine_refuses_a_mask_or_tables_that_do_not_fit():
         combine(case.generalist, [case.specialists[0][:7], *case.specialists[1:]], case.subsets, case.active)
 
 
+def test_combine_refuses_what_is_no_tensor():
+    generalist, active = torch.ones(2, 3) / 3, torch.ones(2, 1, dtype=torch.bool)
+    table, subset = torch.ones(2, 2) / 2, torch.tensor([0])
+    for arguments, fault in (
+        ((generalist, [table], [[0]], active), r"^subsets\[0\] must be a tensor; got list; .* torch.tensor\(subsets"),
+        ((generalist, [table.numpy()], [subset], active), r"^specialists\[0\] must be a tensor; got ndarray"),
+        ((generalist.tolist(), [table], [subset], [[True]] * 2), "^generalist must .* got list.*\nactive must .* list"),
+        ((generalist, [table], 0, active), "^subsets must be a list of tensors; got int$"),
+    ):
+        with pytest.raises(SpecialistsError, match=fault):
+            combine(*arguments)
+    with pytest.raises(
+        SpecialistsError, match=r"^out must be a tensor; got str.*\nrows\[0\] must be a tensor; got list"
+    ):
+        combine_rows(generalist, [[0]], [table[:1]], [subset], out="here")
+    stacked = combine(generalist, table[None], subset[None], active)
+    assert torch.equal(stacked.probs, combine(generalist, [table], [subset], active).probs)
+
+
 def test_combine_refuses_more_active_specialists_than_it_can_tell_apart():
     n_specialists = 63
     active = torch.zeros(4, n_specialists, dtype=torch.bool)

@@ -87,6 +87,16 @@ def test_top_is_sorted_and_named(student, test_half):
     ("images", "message"),
     [
         (np.zeros((8, 8), np.uint8), r"batch of uint8 images must .* got \(8, 8\); did you mean a list of one\?"),
+        (np.zeros((8, 8, 1), np.uint8), r"got \(8, 8, 1\); did you mean a list of one\?$"),
+        (
+            torch.zeros(5, 8, 8, dtype=torch.uint8),
+            r"got \(5, 8, 8\); did you mean images\[..., None\], for 5 grey images\?$",
+        ),
+        (
+            np.zeros((8, 8), np.float32),
+            r"^an array must be of uint8 .*; got float32 \(8, 8\); .* torch.from_numpy\(images\), floats in \[0, 1\]",
+        ),
+        (np.zeros((2, 1, 8, 8)), r"^an array must be of uint8 .*; got float64 \(2, 1, 8, 8\); did you mean torch"),
         ([np.zeros((8, 8))], "image 0: an image must be uint8"),
         ([np.zeros((8, 8), np.uint8), np.zeros(3)] * 6, r"image 1: .*\n(image.*\n){4}and 1 more$"),
         ([Image.new("F", (8, 8))], "image 0: the mode of a picture must be one of"),

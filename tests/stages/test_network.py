@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.errors import StageError
 from pipeline.stage import Artifact, Work
 from stages import fitting, generalist, network, specialist
 from stages.learning import model_files, models
@@ -136,19 +135,3 @@ def test_generalist_that_has_learnt_nothing_is_told(dataset, rate, n_warnings):
     assert [message.split(";")[0] for message in warned] == [
         "a trained network must do better than guessing"
     ] * n_warnings
-
-
-def test_network_of_a_module_that_has_changed_is_refused(dataset, nets, tmp_path):
-    net = teach(dataset, f"{nets}:make")
-    content = model_files.digest(f"{nets}:make", None)
-    assert net.facts["network"]["code"] == content
-    path = tmp_path / "stage_nets.py"
-    path.write_text(FACTORY.replace("ReLU", "Sigmoid"))
-    rule = rf"^module stage_nets must be what the network was trained with, with the digest {content[:12]}; got"
-    with pytest.raises(StageError, match=rule):
-        network.from_artifact(net)
-    unnoted = {name: value for name, value in net.facts["network"].items() if name != "code"}
-    assert network.from_artifact(Artifact(net.arrays, {"network": unnoted}))
-    path.unlink()
-    with pytest.raises(StageError, match="module stage_nets must be one that Python can import; got none in"):
-        network.from_artifact(net)

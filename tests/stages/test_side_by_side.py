@@ -42,7 +42,7 @@ def run(name, *, skill=1.0, seed=0, setting="x", test="t", variants=("distilled"
 def test_differences_are_paired_with_the_first_run():
     first, second = run("a", skill=0.5), run("b", skill=3.0)
     found = {one.model: one for one in side_by_side.differences([first, second])}
-    assert set(found) == {"student", "control hard", "generalist", "ensemble"}
+    assert set(found) == {"student", "control: labels alone", "generalist", "ensemble"}
     student = found["student"]
     lead = second.facts["student"]["accuracy"] - first.facts["student"]["accuracy"]
     assert student.accuracy.mean == pytest.approx(lead)
@@ -116,11 +116,14 @@ def test_students_are_paired_by_their_seeds_and_not_by_their_places(ours, theirs
     assert found.accuracy == (0, 0, 0)
 
 
-def test_students_without_a_seed_in_common_are_paired_in_their_order():
-    found = side_by_side.differences([run_of("a", 0, 1), run_of("b", 2, 3)])[0]
-    accuracies = [metrics.accuracy(STUDENTS[seed], LABELS) for seed in range(4)]
-    assert found.accuracy.mean == pytest.approx((accuracies[2] + accuracies[3] - accuracies[0] - accuracies[1]) / 2)
-    assert (found.seeds, found.is_part, found.same) == ([2, 3], False, False)
+@pytest.mark.parametrize(("ours", "theirs"), [((2, 3), (0, 1)), ((3,), (0, 1, 2)), ((1,), (0,))])
+def test_students_without_a_seed_in_common_are_all_compared_unpaired(ours, theirs):
+    found = side_by_side.differences([run_of("a", *theirs), run_of("b", *ours)])[0]
+    mean, other = (np.mean([metrics.accuracy(STUDENTS[seed], LABELS) for seed in seeds]) for seeds in (ours, theirs))
+    assert found.accuracy.mean == pytest.approx(mean - other)
+    assert found.accuracy.low < found.accuracy.mean < found.accuracy.high
+    assert (found.seeds, found.against, found.is_part, found.same) == (list(ours), list(theirs), False, False)
+    assert found.is_over_seeds == (len(ours) > 1)
 
 
 def test_runs_on_other_examples_are_not_paired():
@@ -135,8 +138,13 @@ def test_over_seeds_takes_runs_that_differ_in_the_seed_alone():
     accuracies = [one.facts["student"]["accuracy"] for one in (runs[0], runs[1], runs[4])]
     found = group.means["student"]["accuracy"]
     assert found == pytest.approx({"mean": np.mean(accuracies), "deviation": np.std(accuracies, ddof=1)})
-    leads = [one.facts["student"]["nll"] - one.facts["control hard"]["nll"] for one in (runs[0], runs[1], runs[4])]
-    assert group.leads["control hard"]["nll"].mean == pytest.approx(np.mean(leads))
+    leads = [
+        one.facts["student"]["nll"] - one.facts["control: labels alone"]["nll"] for one in (runs[0], runs[1], runs[4])
+    ]
+    found = group.leads["control: labels alone"]["nll"]
+    assert found.mean == pytest.approx(np.mean(leads))
+    over_runs = metrics.student_interval(np.array(leads))  # without what another test split would say
+    assert found.high - found.low > over_runs.high - over_runs.low
 
 
 def test_student_interval_is_students():

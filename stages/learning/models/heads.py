@@ -134,7 +134,7 @@ def _tried(model: nn.Module, images: Tensor) -> Any:
     try:
         with torch.no_grad():
             return model(images)
-    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+    except Exception as error:  # whatever a user's network raises is a fault of that network
         reason = first_line(error)
         size = f"{images.shape[2]} x {images.shape[3]} pixels and {images.shape[1]} channels"
         raise LearningError(f"network must take two images of {size}; got: {reason}") from error

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from stages.learning import code
-from stages.learning.errors import LearningError
+from stages.learning.errors import LearningError, first_line
 from stages.learning.models.network import Task
 
 IMAGE_CHANNELS = 3
@@ -45,11 +45,15 @@ def factory(name: str, task: Task) -> nn.Module:
     """Return what a function makes of `classes`, `channels` and `image_size` (height, width).
 
     Raises:
-        LearningError: There is no such function, or it returns no torch module.
+        LearningError: There is no such function, it raises something, or it returns no torch module.
     """
     module, _, function = name.partition(":")
     image_size = (task.height, task.width)
-    made = code.function(module, function)(classes=task.classes, channels=task.channels, image_size=image_size)
+    make = code.function(module, function)
+    try:
+        made = make(classes=task.classes, channels=task.channels, image_size=image_size)
+    except Exception as error:  # whatever a user's function raises is a fault of that function, told by its name
+        raise LearningError(_unmade("python", name, task, error)) from error
     if not isinstance(made, nn.Module):
         raise LearningError(f"{name} must return a torch module; got {type(made).__name__}")
     return made
@@ -71,8 +75,12 @@ def made(origin: str, name: str, task: Task) -> nn.Module:
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         if isinstance(error, LearningError):
             raise
-        rule = f"be made for {task.classes} classes and images of {task.height} x {task.width} x {task.channels}"
-        raise LearningError(f"model {origin}:{name} must {rule}; got: {error or type(error).__name__}") from error
+        raise LearningError(_unmade(origin, name, task, error)) from error
+
+
+def _unmade(origin: str, name: str, task: Task, error: Exception) -> str:
+    rule = f"be made for {task.classes} classes and images of {task.height} x {task.width} x {task.channels}"
+    return f"model {origin}:{name} must {rule}; got: {first_line(error)}"
 
 
 def stem_of(model: nn.Module) -> str:

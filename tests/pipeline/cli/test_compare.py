@@ -53,6 +53,34 @@ def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
     assert "seeds: A, B" in command("compare", "first", "reseeded").out
 
 
+def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
+    three_runs: Path, command: Command
+) -> None:
+    for name, seeds in (("two", "[0, 1]"), ("three", "[0, 1, 2]"), ("strange", "[3, 4]")):
+        assert command("run", "tiny.yaml", "--set", f"name={name}", "--set", f"seeds={seeds}").code == 0
+    runs = ("two", "three", "first", "strange")
+    found = json.loads(command("compare", *runs, "--json").out)
+    seeds = {one["run"].split("-")[0]: (one["seeds"], one["against"]) for one in found["differences"][::4]}
+    assert seeds == {"three": ([0, 1], [0, 1]), "first": ([0], [0]), "strange": ([3, 4], [0, 1])}
+    means = [run["models"]["student"]["accuracy"] for run in found["runs"]]
+    strange = next(one for one in found["differences"] if one["run"].startswith("strange"))
+    assert strange["accuracy"]["mean"] == pytest.approx(means[3] - means[0])
+    out = command("compare", *runs).out
+    assert (
+        "\nstudents of B: seeds 0, 1 alone, which both runs have; students of C: seed 0 alone, which both runs have;"
+        " students of D: seeds 3, 4 against 0, 1; points and nats, "
+    ) in out
+    assert "of students of several seeds over these, too (Student's)" in out
+    assert "; another seed may change more" in command("compare", "two", "first").out
+
+
+def test_compare_has_one_sign_for_less(three_runs: Path, command: Command) -> None:
+    rows = command("compare", "first", "reseeded", "--html", "signs.html").out.partition("minus A")[2]
+    assert "(\N{MINUS SIGN}" in rows
+    assert "(-" not in rows
+    assert "(-" not in (three_runs / "signs.html").read_text().partition("</style>")[2].partition("<script>")[0]
+
+
 def test_compare_writes_a_page(three_runs: Path, command: Command) -> None:
     (three_runs / "pages").mkdir()
     done = command("compare", "first", "longer", "--html", "pages/compared.html")

@@ -9,6 +9,7 @@ from PIL import Image
 from pipeline import load_student
 from pipeline.cli import kept
 from pipeline.cli.predict import predict
+from pipeline.errors import StageError
 from tests.pipeline.cli.conftest import Command, Done, make_arrays, newest
 
 
@@ -66,6 +67,16 @@ def test_predict_reads_stdin(finished: Path, images: Path, capsys: pytest.Captur
     stdin = io.BytesIO((images / "a.png").read_bytes())
     predict(run, ["-"], top=1, ensemble=False, as_json=True, stdin=stdin)
     assert told(Done(0, capsys.readouterr().out, "")).keys() == {"stdin"}
+
+
+def test_predict_says_that_there_was_nothing(finished: Path, images: Path) -> None:
+    run = kept.find(finished / "runs", "tiny")
+    told = "stdin must be a picture in a format that Pillow reads; got nothing"
+    with pytest.raises(StageError, match=f"^{told}$"):
+        predict(run, ["-"], top=1, ensemble=False, as_json=True, stdin=io.BytesIO())
+    (images / "empty.png").touch()
+    with pytest.raises(StageError, match=r"^images/empty\.png must be a picture .*; got nothing$"):
+        predict(run, ["images/empty.png"], top=1, ensemble=False, as_json=True)
 
 
 def test_predict_tells_which_images_were_scaled(finished: Path, images: Path, command: Command) -> None:

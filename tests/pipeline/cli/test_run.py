@@ -43,7 +43,8 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     assert (done.code, done.err) == (0, "")
     assert f"run in runs/{run}\n" in done.out
     assert "data[train]: done in " in done.out
-    assert "\ncontrol: hard " in done.out
+    assert "\ncontrol: labels alone " in done.out
+    assert "\ndistilled minus labels alone: " in done.out
     assert "bytes, dense; every class of a row is kept, for targets.bytes_per_row sets no limit" in " ".join(
         done.out.split()
     )
@@ -174,8 +175,8 @@ def test_results_table_has_a_line_a_model_whatever_the_width(
         console.print(models_table(shown, "on the test split"))
     heading, *lines = captured.get().splitlines()
     assert headings in heading
-    names = ["generalist", "ensemble", "student", "control: hard", "control: generalist"]
-    assert [line[:21].strip() for line in lines] == names
+    names = ["generalist", "ensemble", "student", "control: labels alone", "control: generalist alone"]
+    assert [line[:25].strip() for line in lines] == names
     assert all(("±" in line) == over_seeds for line in lines)
     assert len(heading) <= width
     assert "\N{HORIZONTAL ELLIPSIS}" not in captured.get()

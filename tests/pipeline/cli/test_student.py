@@ -46,5 +46,5 @@ def test_load_student_says_what_is_wrong_with_a_run(finished: Path, command: Com
         load_student("tiny", "refit")
     with pytest.raises(ConfigError, match=r"; got 'copy', a folder without events\.jsonl or student\.json$"):
         load_student("copy")
-    with pytest.raises(ConfigError, match=r"; got 'copy', and no run there: name another folder of runs \(--runs\)$"):
+    with pytest.raises(ConfigError, match=r"; got 'copy', and no run there: name another folder of runs \(runs=\)$"):
         load_student("copy", runs="copy")

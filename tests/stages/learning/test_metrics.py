@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from stages.learning import metrics
 from stages.learning.errors import LearningError
@@ -151,3 +152,35 @@ def test_interval_over_trainings_holds_the_mean_as_often_as_it_says(n_trainings,
     # The standard error of the share is 0.006; what is in both terms makes the interval wider by up to a half.
     assert held / n_trials > 0.93
     assert held / n_trials < (0.97 if of_both == 0 else 1)
+
+
+@pytest.mark.parametrize(("n", "n_others"), [(2, 2), (2, 5), (3, 3)])
+@pytest.mark.parametrize(("of_trainings", "of_examples", "of_both"), [(1, 0, 0), (0, 1, 0), (0.05, 0.7, 0.7)])
+def test_unpaired_interval_holds_the_difference_as_often_as_it_says(n, n_others, of_trainings, of_examples, of_both):
+    random, n_examples, n_trials = np.random.default_rng(5), 200, 1500
+    held = 0
+    for _ in range(n_trials):
+        sides = [
+            of_trainings * random.normal(size=(n_side, 1))
+            + of_examples * random.normal(size=(1, n_examples))
+            + of_both * random.normal(size=(n_side, n_examples))
+            for n_side in (n, n_others)
+        ]
+        interval = metrics.unpaired_interval(*sides, seed=0)
+        held += interval.low <= 0 <= interval.high
+    assert 0.93 < held / n_trials < 0.985
+
+
+def test_unpaired_interval_of_trainings_for_which_examples_are_alike_is_welchs():
+    random = np.random.default_rng(2)
+    values, others = random.normal(1, 1, 4), random.normal(0, 3, 6)
+    found = metrics.unpaired_interval(*(np.repeat(side[:, None], 30, axis=1) for side in (values, others)), seed=0)
+    expected = stats.ttest_ind(values, others, equal_var=False).confidence_interval()
+    assert found == pytest.approx((values.mean() - others.mean(), expected.low, expected.high))
+
+
+def test_unpaired_interval_with_a_single_training_is_over_examples():
+    random = np.random.default_rng(3)
+    one, three = random.normal(size=(1, 100)), random.normal(size=(3, 100))
+    expected = metrics.mean_interval((one[0] - three.mean(axis=0))[None], seed=4)
+    assert metrics.unpaired_interval(one, three, seed=4) == pytest.approx(expected)

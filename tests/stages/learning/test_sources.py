@@ -326,3 +326,8 @@ def test_split_by_name_moves_few_when_an_example_is_added():
 def test_split_holdout_differs_with_the_seed():
     labels = np.repeat([0, 1], 50)
     assert not np.array_equal(sources.split_holdout(labels, 0.5, 1), sources.split_holdout(labels, 0.5, 2))
+
+
+def test_unknown_set_of_torchvision_says_what_reads_pictures_otherwise():
+    with pytest.raises(ValueError, match=r"got 'Food101'; pictures in other layouts .* folder:PATH, with data\.size"):
+        source_names.parse("torchvision:Food101")

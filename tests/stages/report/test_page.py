@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipeline import amounts
 from pipeline.stage import Artifact, RunSummary, TaskSummary
 from stages.report import by_class, examples, words
 from stages.report.timeline import timeline
@@ -185,6 +186,19 @@ def test_harm_of_soft_targets_is_told_where_the_interval_shows_it():
     assert words.harm({}) == ""
 
 
+def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
+    results = json.loads(files["results.json"])
+    assert f"rows in {amounts.size(results['targets']['bytes'])};" in page
+    assert f", of {amounts.duration(sum(task.seconds for task in TASKS))} in all" in page
+
+
+def test_a_difference_is_told_with_its_interval():
+    found = _interval(-0.01, 0.03)
+    assert words.told(found) == "+1.00 points of accuracy (95 % interval \N{MINUS SIGN}1.00 to +3.00)"
+    assert words.told(found, over="one seed").endswith(" to +3.00, one seed)")
+    assert words.spanned(found, words.nats) == "+0.0100 (\N{MINUS SIGN}0.0100 to +0.0300)"
+
+
 def test_verdict_needs_the_control():
     assert words.verdict({}).answer == "open"
     assert "list `generalist` under `controls`" in words.verdict({}).reason
@@ -193,16 +207,14 @@ def test_verdict_needs_the_control():
 @pytest.mark.parametrize(
     ("words_of", "value", "expected"),
     [
-        (words.size, 999, "999 bytes"),
-        (words.size, 1234, "1.23 kB"),
-        (words.size, 5e13, "5e+04 GB"),
-        (words.duration, 12.34, "12.3 s"),
-        (words.duration, 125, "2 min 5 s"),
-        (words.duration, 7300, "2 h 1 min"),
         (words.times, 3.14, "3.1 times"),
         (words.times, 220.4, "220 times"),
         (words.percent, None, "none to count"),
         (words.points, -0.0123, "\N{MINUS SIGN}1.23"),
+        (words.nats, 0.01234, "+0.0123"),
+        (words.model_name, "distilled", "student"),
+        (words.model_name, "hard", "control: labels alone"),
+        (words.taught_by, "refit", "refit"),
         (words.cover, [0, 1, 1, 2], "1 class in 2 subsets each, 2 classes in 1 subset each, 1 class in none."),
     ],
 )
