@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,10 +70,17 @@ class Hosts:
         """Start a node on each, and wait until all have joined."""
         self._ray(0, "--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={self._folder}")
         self._wait_for("import socket; socket.create_connection(('10.77.0.1', 6379), 1)")
-        for index in (1, 2):
-            self._ray(index, f"--address={ADDRESS}")
+        nodes: dict[int, subprocess.Popen[bytes]] = {}
+
+        def join() -> None:
+            for index in (1, 2):
+                # On a busy machine a node may give up on a head that takes long to answer.
+                if index not in nodes or nodes[index].poll() is not None:
+                    nodes[index] = self._ray(index, f"--address={ADDRESS}")
+
         self._wait_for(
-            "import ray; ray.init('auto', log_to_driver=False); assert sum(n['Alive'] for n in ray.nodes()) == 3"
+            f"import ray; ray.init('{ADDRESS}', log_to_driver=False); assert sum(n['Alive'] for n in ray.nodes()) == 3",
+            before=join,
         )
 
     def spawn(
@@ -111,17 +119,19 @@ class Hosts:
             self._run("ip", "netns", "del", namespace)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _ray(self, index: int, *options: str) -> None:
+    def _ray(self, index: int, *options: str) -> "subprocess.Popen[bytes]":
         ray = str(Path(sys.executable).with_name("ray"))
         here = f"--node-ip-address=10.77.0.{index + 1}"
-        self.spawn(index, ray, "start", "--block", "--num-cpus=1", "--disable-usage-stats", here, *options)
+        return self.spawn(index, ray, "start", "--block", "--num-cpus=1", "--disable-usage-stats", here, *options)
 
-    def _wait_for(self, script: str) -> None:
+    def _wait_for(self, script: str, *, before: Callable[[], None] = lambda: None) -> None:
         until = time.monotonic() + 240  # where others have the cores, 90 s did not do
+        before()
         while self.run(sys.executable, "-c", script, cwd=Path("/")).returncode:
             if time.monotonic() > until:
                 raise TimeoutError(f"it must come about in time: {script}")
             time.sleep(0.5)
+            before()
 
     def _name(self, index: int) -> str:
         return f"{self._prefix}-{index}"
