@@ -47,8 +47,12 @@ def places(parameters: Parameters) -> list[Location]:
     return [("specialists", "from", i, "weights") for i in range(len(parameters.specialists.given))]
 
 
-def described(weights: Path) -> dict[str, Json] | None:
+def described(weights: Path, content: str) -> dict[str, Json] | None:
     """Return what is said beside a file of weights: of a network, its classes and its input; None where nothing is.
+
+    Args:
+        weights: The file.
+        content: What `model_files.digest` says of it, which need not be read for that.
 
     Raises:
         LearningError: Something else is said there, or the weights have not the `sha256` that is said.
@@ -66,8 +70,9 @@ def described(weights: Path) -> dict[str, Json] | None:
     if not isinstance(found["model"], Mapping) or "name" not in found["model"]:
         raise LearningError(f"{path} must describe the network of {weights.name}; got no name of its model")
     noted = found.get("sha256")
-    if noted is not None and (got := files.digest(weights)) != noted:
-        raise LearningError(f"{weights} must have the SHA-256 that {path.name} names, {noted[:12]}; got {got[:12]}")
+    if noted is not None and model_files.digest_of(noted) != content:
+        got = files.digest(weights)[:12]
+        raise LearningError(f"{weights} must have the SHA-256 that {path.name} names, {noted[:12]}; got {got}")
     return {name: found[name] for name in (*_NEEDED, *_OPTIONAL) if name in found}
 
 

@@ -55,7 +55,7 @@ def _given(config: Config, store: Store) -> tuple[dict[Location, Given], list[Fa
         name, path = model_files.split(weights)
         try:
             content = _content(name, path, store)
-            said = given_files.described(path) if path else None
+            said = given_files.described(path, content) if path and content else None
             if said is not None:
                 given_files.check_module(said)
         except LearningError as error:

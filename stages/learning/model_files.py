@@ -42,7 +42,12 @@ def digest(name: str, weights: Path | None) -> str | None:
         LearningError: A file is not there.
     """
     digests = [files.digest(path) for path in _files(name, weights)]
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest() if digests else None
+    return digest_of(*digests) if digests else None
+
+
+def digest_of(*sha256: str) -> str:
+    """Return what `digest` does of files whose hexadecimal SHA-256 are known."""
+    return hashlib.sha256(" ".join(sha256).encode()).hexdigest()
 
 
 def module_of(name: str) -> str:

@@ -57,7 +57,7 @@ def write(tmp_path, dataset):
         path = tmp_path / "net.safetensors"
         path.write_bytes(weights)
         path.with_suffix(".json").write_bytes(json.dumps(said).encode())
-        return path, given_files.described(path)
+        return path, given_files.described(path, model_files.digest("", path))
 
     return write
 
@@ -89,7 +89,7 @@ def test_specialist_that_was_written_is_the_same_again(load, write, dataset, tra
 def test_file_without_a_description_is_of_the_network_that_the_config_names(load, tmp_path, dataset, generalist_net):
     path = tmp_path / "bare.safetensors"
     save_file({name: np.array(array) for name, array in generalist_net.arrays.items()}, path)
-    assert given_files.described(path) is None
+    assert given_files.described(path, model_files.digest("", path)) is None
     found = load(path, model=CNN)
     assert torch.equal(network.predict(found, images(dataset)), network.predict(generalist_net, images(dataset)))
     with pytest.raises(LearningError, match=r"head.weight must be of the shape \(3, 32\); got \(5, 32\)"):
