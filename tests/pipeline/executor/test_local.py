@@ -50,6 +50,15 @@ def outcomes_of(of: Any, n: int) -> list[Outcome]:
     return sorted(ended, key=lambda outcome: outcome.task.id)
 
 
+def heard(ray: RayExecutor, reported: Told, task: str, n: int) -> Told:
+    """Return what was reported of a task once that is `n` reports: reports of tasks before it may still arrive."""
+    until = time.monotonic() + 60
+    while len(told := [(event, said) for event, said in reported if said.get("task") == task]) < n:
+        assert time.monotonic() < until, f"{n} reports of {task} must arrive within a minute; got {reported}"
+        ray.wait()
+    return told
+
+
 def facts(store: Path, outcome: Outcome) -> Any:
     assert outcome.manifest is not None, outcome.details
     return Store.open(str(store)).facts(outcome.manifest)
@@ -98,15 +107,11 @@ def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: RayExecutor, t
 
 
 def test_ray_passes_on_what_tasks_report(ray: RayExecutor, reported: Told, tmp_path: Path) -> None:
-    reported.clear()
-    (outcome,) = outcomes(ray, job(tmp_path, "tell", "hello", threads=2))
+    (outcome,) = outcomes(ray, job(tmp_path, "tell", "hello", "told", threads=2))
     assert facts(tmp_path, outcome) == {"message": "hello"}
-    until = time.monotonic() + 10
-    while len(reported) < 2 and time.monotonic() < until:
-        ray.wait()
-    assert reported == [
-        ("task_progress", {"task": "ordered[a]", "state": "running", "node": f"{os.uname().nodename} (127.0.0.1)"}),
-        ("task_progress", {"task": "ordered[a]", "message": "hello", "threads": 2}),
+    assert heard(ray, reported, "ordered[told]", 2) == [
+        ("task_progress", {"task": "ordered[told]", "state": "running", "node": f"{os.uname().nodename} (127.0.0.1)"}),
+        ("task_progress", {"task": "ordered[told]", "message": "hello", "threads": 2}),
     ]
 
 

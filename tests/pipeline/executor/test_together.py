@@ -15,6 +15,7 @@ from tests.pipeline.executor.test_local import (
     Told,
     facts,
     family,
+    heard,
     job,
     listens_at,
     outcomes,
@@ -53,18 +54,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_workers_meet_and_the_first_is_heard(ray: RayExecutor, reported: Told, tmp_path: Path, folder: Path) -> None:
-    reported.clear()
-    (outcome,) = outcomes(ray, job(tmp_path, "gather", folder, workers=2))
+    (outcome,) = outcomes(ray, job(tmp_path, "gather", folder, "heard", workers=2))
     assert facts(tmp_path, outcome) == {"size": 2, "rank": 0}
     (first, second) = ((folder / str(rank)).read_text().split() for rank in range(2))
     assert first[:2] == second[:2] == ["somewhere", "127.0.0.1"]
     assert len({first[2], second[2], str(os.getpid())}) == 3
-    assert "ordered[a]: again" in outcome.warnings
-    until = time.monotonic() + 10
-    while len(reported) < 2 and time.monotonic() < until:
-        ray.wait()
-    told = [facts for event, facts in reported if event == "task_progress"]
-    assert [item.get("state") for item in told] == ["running", None]
+    assert "ordered[heard]: again" in outcome.warnings
+    told = heard(ray, reported, "ordered[heard]", 2)
+    assert [(event, said.get("state")) for event, said in told] == [
+        ("task_progress", "running"),
+        ("task_progress", None),
+    ]
     wait_until_idle(ray)
 
 
