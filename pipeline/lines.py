@@ -6,6 +6,7 @@ from rich.console import Console
 
 from pipeline import progress_words as words
 from pipeline.amounts import rough_duration, size
+from pipeline.counted import counted
 from pipeline.events import RunState
 from pipeline.stage import Json, stage_of
 from pipeline.visible import visible_lines
@@ -29,7 +30,7 @@ class Lines:
         self._tellers: dict[str, Callable[[Event], str]] = {
             "run_started": lambda event: f"run in {event['folder']}",
             "executor_starting": self._starting,
-            "executor_ready": lambda event: f"Ray is up: {_counted(event)}",
+            "executor_ready": lambda event: f"Ray is up: {_resources(event)}",
             "foreseen": self._foreseen,
             "task_progress": self._progress,
             "task_finished": self._finished,
@@ -50,7 +51,7 @@ class Lines:
 
     def _starting(self, event: Event) -> str:
         n = event["reused"]
-        return f"{n} result{' is' if n == 1 else 's are'} in the store; starting to compute the others"
+        return f"{counted(n, 'result is', 'results are')} in the store; starting to compute the others"
 
     def _foreseen(self, event: Event) -> str:
         """Return what the run will take, once, as soon as all of its tasks are counted."""
@@ -61,7 +62,7 @@ class Lines:
         takes = "a time that is not known" if seconds is None else f"about {rough_duration(seconds)}"
         writes = f"{size(event['least_bytes'])} or more" if most is None else f"up to {size(most)}"
         n = event["n_tasks"]
-        return f"{n} task{'' if n == 1 else 's'} to do: {takes}, {writes} to write"
+        return f"{counted(n, 'task')} to do: {takes}, {writes} to write"
 
     def _progress(self, event: Event) -> str:
         name = event["task"]
@@ -93,7 +94,7 @@ class Lines:
         return f"{event['task']}: FAILED: {first}{' ...' if more else ''}"
 
 
-def _counted(event: Event) -> str:
+def _resources(event: Event) -> str:
     """Return what a Ray has, such as `3 nodes, 12 CPUs, 2 GPUs`."""
     amounts = {"node": event["nodes"], "CPU": event["cpus"], "GPU": event["gpus"]}
     return ", ".join(f"{amount:g} {name}{'' if amount == 1 else 's'}" for name, amount in amounts.items() if amount)

@@ -9,6 +9,7 @@ from rich.console import Console
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
 from pipeline.cli.tables import models_table, say, warn
+from pipeline.counted import counted
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
 from pipeline.stage import Artifact, Work, imported
@@ -92,7 +93,7 @@ def _told(found: "Labelled", taken: Size) -> Iterator[str]:
 def _some(names: Sequence[str], one: str, many: str) -> str:
     """Return how many there are, and the first of them."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)} {one if len(names) == 1 else many} ({', '.join(names[:_SHOWN])}{more})"
+    return f"{counted(len(names), one, many)} ({', '.join(names[:_SHOWN])}{more})"
 
 
 def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> "Labelled":

@@ -17,6 +17,7 @@ from pipeline.cli.outlook import cpus_of, warnings_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import say
+from pipeline.counted import counted
 from pipeline.forecast import Estimate, Forecast
 from pipeline.planner import Step, listed
 from pipeline.progress_words import says_more
@@ -170,8 +171,8 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
 
 def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
     total, cpus = forecast.total, cpus_of(composition.config.ray)
-    if forecast.whole_seconds is not None:
-        yield f"time: about {rough_duration(forecast.whole_seconds)} on {cpus} CPU{'' if cpus == 1 else 's'}"
+    if cpus is not None and forecast.whole_seconds is not None:
+        yield f"time: about {rough_duration(forecast.whole_seconds)} on {counted(cpus, 'CPU')}"
     elif total.seconds is not None and forecast.is_complete:
         yield f"time: about {rough_duration(total.seconds)} of work, shared by the cluster"
     elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):

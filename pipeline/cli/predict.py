@@ -15,6 +15,7 @@ from pipeline.cli.sizes import Size, scaled
 from pipeline.cli.tables import cell, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
+from stages.report import words
 
 if TYPE_CHECKING:
     from stages.inference import Classifier
@@ -165,5 +166,5 @@ def _print(seen: Sequence[Seen]) -> None:
     table = table_of("image", "class", "probability")
     for found in seen:
         for rank, (name, probability) in enumerate(found.classes):
-            table.add_row(cell(found.image if rank == 0 else ""), cell(name), f"{100 * probability:.2f} %")
+            table.add_row(cell(found.image if rank == 0 else ""), cell(name), words.percent(probability))
     Console().print(table)

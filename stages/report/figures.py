@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from pipeline.counted import counted
 from stages.learning.metrics import Reliability
 from stages.report import svg
-from stages.report.counted import counted
 from stages.report.words import percent, points
 
 WIDTH = 420.0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from pipeline import amounts
+from pipeline.counted import counted
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
-from stages.report.counted import counted
 from stages.report.timeline import timeline
 from stages.tables import told
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.counted import counted
+
 Difference = Mapping[str, Any]
 
 
@@ -146,10 +148,8 @@ def times(ratio: float) -> str:
 def cover(of_classes: Sequence[int]) -> str:
     """Return how many classes are in how many subsets: `8 classes in 1 subset each, 2 classes in none.`."""
     counts = Counter(of_classes)
-    parts = [
-        f"{counts[n]} class{'es' * (counts[n] != 1)} in {f'{n} subset' + 's' * (n != 1) + ' each' if n else 'none'}"
-        for n in sorted(counts, reverse=True)
-    ]
+    where = {n: f"{counted(n, 'subset')} each" if n else "none" for n in counts}
+    parts = [f"{counted(counts[n], 'class', 'classes')} in {where[n]}" for n in sorted(counts, reverse=True)]
     return f"{', '.join(parts)}."
 
 

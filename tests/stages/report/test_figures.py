@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from pipeline.counted import counted
 from stages.learning.metrics import reliability
 from stages.report import confusion, figures, svg
-from stages.report.counted import counted
 
 COUNTS = np.array([[5, 1, 0, 0], [0, 6, 0, 0], [2, 0, 4, 0], [0, 0, 0, 6]])
 NAMES = ["a", "b", "c", "<d>"]
