@@ -105,7 +105,7 @@ def check(
     *,
     dataset: Artifact,
     model: ModelParameters,
-    is_teacher: bool,
+    needs_head: bool,
     weights: str | None = None,
     content: str | None = None,
     work: Work,
@@ -115,7 +115,7 @@ def check(
     Args:
         dataset: The training half of the data set.
         model: The network.
-        is_teacher: Whether specialists start from it, and so from its last layer.
+        needs_head: Whether its last layer is to be changed: specialists start from it, or its logits are to be shifted.
         weights: File of weights that it starts from.
         content: Digest of that file, and of a function's code.
         work: Nothing of it is used.
@@ -125,13 +125,13 @@ def check(
 
     Raises:
         LearningError: The network cannot be made, does not take the images, returns no logits, or has no last layer
-            that a specialist could replace.
+            that can be changed.
     """
     network, description = initial(model, dataset=dataset, seed=work.seed, weights=weights, content=content)
     images = models.as_tensor(dataset.arrays["images"][:2])
     seen = views.normalise(images, description["mean"], description["std"])
     models.check(network, seen, description["outputs"])
-    if is_teacher:
+    if needs_head:
         models.head_weights(network, models.state_to_arrays(network))
         models.check_head(network, seen)
     return Artifact(facts={"parameters": models.n_parameters(network)})

@@ -29,6 +29,7 @@ from stages.parameters import (
     check_holdout,
     check_images,
     check_refit,
+    check_sampling,
     check_unfit_subsets,
     resolved,
 )
@@ -182,7 +183,7 @@ def compose(
     def check(config: Config, source: Source) -> list[Fault]:
         told = {fault.path for fault in source.faults}
         faults: list[Fault] = check_options(config.ray, STAGES, _threads(config), _workers(config))
-        faults += check_holdout(config) + check_refit(config)
+        faults += check_holdout(config) + check_refit(config) + check_sampling(config)
         faults += logged.faults_of(config, reach=reach)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)

@@ -4,7 +4,14 @@ Every description in here is what the config reference says of the field. Models
 number is not a number, a switch is not a count, and a key that nobody reads is an error.
 """
 
-from stages.parameters.checks import check_classes, check_holdout, check_images, check_refit, check_unfit_subsets
+from stages.parameters.checks import (
+    check_classes,
+    check_holdout,
+    check_images,
+    check_refit,
+    check_sampling,
+    check_unfit_subsets,
+)
 from stages.parameters.data import (
     AUGMENTATIONS,
     GIB,
@@ -51,6 +58,7 @@ __all__ = [
     "check_holdout",
     "check_images",
     "check_refit",
+    "check_sampling",
     "check_unfit_subsets",
     "default_count",
     "resolve_precision",

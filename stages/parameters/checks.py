@@ -54,6 +54,16 @@ def check_refit(parameters: Parameters) -> list[Fault]:
     return [(place, f"must {rule}; got {_shown(got)}") for place, got, rule in rules if got]
 
 
+def check_sampling(parameters: Parameters) -> list[Fault]:
+    """Return what a student that is shown all classes equally often cannot be had with: location and message."""
+    transfer = parameters.data.transfer
+    if parameters.student.sampling != "balanced" or not (transfer.classes or transfer.omit):
+        return []
+    name = "classes" if transfer.classes else "omit"
+    rule = f"be data with data.transfer.{name}, for a class that is left out cannot be shown"
+    return [(("student", "sampling"), f"must {rule}; got balanced; student.match_frequencies may be meant")]
+
+
 def _shown(got: Any) -> str:
     return ", ".join(got) if isinstance(got, tuple | dict) else "true"
 

@@ -47,6 +47,7 @@ Rate = Annotated[float, Field(gt=0, le=1000)]
 LearningRate = Annotated[Rate, Field(description="Largest learning rate, reached at the end of the warm-up.")]
 Temperature = Annotated[float, Field(ge=0.01, le=1000)]
 Size = Annotated[int, Field(ge=2)]
+Sampling = Literal["data", "balanced"]
 Precision = Literal["fp32", "bf16", "auto"]
 SWEPT = ("temperature", "alpha", "learning_rate", "active_classes")
 """Settings of which a sweep may try several values."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.stage import Unrecorded
-from stages.parameters.fields import SWEPT, Count, Epochs, Rate, Section, Share, Temperature, Values
+from stages.parameters.fields import SWEPT, Count, Epochs, Rate, Sampling, Section, Share, Temperature, Values
 from stages.parameters.training import SmallModelParameters, TrainingParameters
 
 Control = Literal["hard", "generalist"]
@@ -20,6 +20,12 @@ class StudentParameters(TrainingParameters):
     )
     temperature: Temperature = Field(default=4.0, description="Temperature of the soft targets.")
     alpha: float = Field(default=0.9, ge=0, le=1, description="Weight of the soft targets; the labels have the rest.")
+    sampling: Annotated[Sampling, Unrecorded(("data",))] = Field(
+        default="data",
+        description="How often an epoch shows each class: as the data have it, or all equally often. Then the soft "
+        "targets are divided by the classes' shares in the data, so that they speak of what is shown, and the shares "
+        "are put back into the trained student's biases. Each epoch is judged with them.",
+    )
     match_frequencies: bool = Field(
         default=False,
         description="Whether the biases of its outputs are shifted at the end, until it predicts each class on the "
@@ -34,6 +40,11 @@ class StudentParameters(TrainingParameters):
         "GPUs, on one of its own. They change the last bits of the weights, and more where the network has batch "
         "normalisation, with statistics of each one's share, drops units, or mixes, which pairs within a share.",
     )
+
+    @property
+    def shifts_logits(self) -> bool:
+        """Whether the biases of its last layer are changed when it is trained: there must be such a layer."""
+        return self.match_frequencies or self.sampling == "balanced"
 
     @field_validator("workers")
     @classmethod

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from pipeline.errors import Location
 from stages.learning import model_names
-from stages.parameters.fields import Epochs, LearningRate, Section, Size, Subset, Subsets, unique
+from stages.parameters.fields import Epochs, LearningRate, Sampling, Section, Size, Subset, Subsets, unique
 from stages.parameters.training import ModelParameters, TrainingParameters
 
 
@@ -44,7 +44,7 @@ class TeacherParameters(TrainingParameters):
         "generalist.model; or python:MODULE:FACTORY, a function that returns it.",
     )
     model: ModelParameters = Field(default=ModelParameters(), description="The network of all teachers.")
-    sampling: Literal["data", "balanced"] = Field(
+    sampling: Sampling = Field(
         default="data",
         description="How often an epoch shows each class: as the data have it, or all equally often; then the classes' "
         "shares in the data are put back into the trained network's biases. Each epoch is judged with them.",

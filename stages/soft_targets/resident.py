@@ -49,7 +49,9 @@ class TrainingTargets:
         self._table, self._device = table, device
         self._resident = ResidentTargets(table, device) if is_resident else None
 
-    def log_q(self, examples: Ids, view: int, temperature: float, calibrated: float = 1.0) -> "LogQ":
+    def log_q(
+        self, examples: Ids, view: int, temperature: float, calibrated: float = 1.0, shifts: Tensor | None = None
+    ) -> "LogQ":
         """Return the soft targets of examples in a view, to be had batch by batch.
 
         Args:
@@ -57,12 +59,14 @@ class TrainingTargets:
             view: The view they are shown in.
             temperature: What the objective tempers to: there what top-k has left out is right.
             calibrated: What the logits of a dense table, a teacher's own, are divided by before that.
+            shifts: What is added to the logits after that, (classes,).
         """
+        shifts = None if shifts is None else shifts.to(self._device)
         rows = self._table.find(examples, view)
         if self._resident is not None:
             kept = self._resident.on_device(rows)
-            return LogQ(partial(self._resident.logits, temperature=temperature), kept, calibrated)
-        return LogQ(partial(self._table.logits, temperature=temperature, device=self._device), rows, calibrated)
+            return LogQ(partial(self._resident.logits, temperature=temperature), kept, calibrated, shifts)
+        return LogQ(partial(self._table.logits, temperature=temperature, device=self._device), rows, calibrated, shifts)
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,14 @@ class LogQ:
         logits: Returns the logits of rows, on the device.
         rows: The rows of the epoch, in its order, as `logits` takes them.
         calibrated: What the logits are divided by.
+        shifts: What is added to them then, float32 (classes,) on the device, if anything.
     """
 
     logits: Callable[[Any], Tensor]
     rows: Ids | Tensor
     calibrated: float
+    shifts: Tensor | None = None
 
     def __getitem__(self, batch: slice) -> Tensor:
-        return (self.logits(self.rows[batch]) / self.calibrated).log_softmax(dim=1)
+        logits = self.logits(self.rows[batch]) / self.calibrated
+        return (logits if self.shifts is None else logits + self.shifts).log_softmax(dim=1)

@@ -68,19 +68,21 @@ def views(parameters: Parameters, known: Known) -> list[Task]:
 
 def models(parameters: Parameters, known: Known) -> list[Task]:
     """List the trials of networks that are not this project's own: all before the first training, which may be long."""
-    tried: dict[str, ModelParameters] = {"student": parameters.student.model}
+    tried: dict[str, tuple[ModelParameters, bool]] = {
+        "student": (parameters.student.model, parameters.student.shifts_logits)
+    }
     if parameters.generalist.given is None:
-        tried = {"generalist": parameters.generalist.model} | tried
+        tried = {"generalist": (parameters.generalist.model, True)} | tried
     return [
         Task(
             "models",
             section,
             inputs={"dataset": "data[train]"},
-            parameters={f"{section}.model": without_path(model), "is_teacher": section == "generalist"}
+            parameters={f"{section}.model": without_path(model), "needs_head": needs_head}
             | model_content(known, section),
             settings=model_file(known, section),
             packages=library_of(model.name),
         )
-        for section, model in tried.items()
+        for section, (model, needs_head) in tried.items()
         if ":" in model.name or model.weights
     ]

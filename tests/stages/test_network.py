@@ -82,9 +82,9 @@ def test_description_holds_no_path_and_rebuilds_what_was_kept_before_there_were_
     assert models.n_parameters(rebuilt) == generalist_net.facts["parameters"]
 
 
-def try_out(dataset, name, *, is_teacher=True, **options):
+def try_out(dataset, name, *, needs_head=True, **options):
     model = ModelParameters(name=name)
-    return network.check(dataset=dataset, model=model, is_teacher=is_teacher, work=Work(seed=1), **options)
+    return network.check(dataset=dataset, model=model, needs_head=needs_head, work=Work(seed=1), **options)
 
 
 def test_check_tries_what_a_factory_makes(dataset, nets):
@@ -95,12 +95,12 @@ def test_check_tries_what_a_factory_makes(dataset, nets):
 def test_check_refuses_a_teacher_without_a_last_layer_to_replace_and_takes_it_as_a_student(dataset, nets):
     with pytest.raises(LearningError, match="must have a bias; got none in 1"):
         try_out(dataset, f"{nets}:bare")
-    assert try_out(dataset, f"{nets}:bare", is_teacher=False).facts["parameters"] == 320
+    assert try_out(dataset, f"{nets}:bare", needs_head=False).facts["parameters"] == 320
 
 
 def test_check_refuses_images_that_are_too_small(dataset):
     with pytest.raises(LearningError, match="network must take two images of 8 x 8 pixels and 1 channels; got"):
-        try_out(dataset, "torchvision:inception_v3", is_teacher=False)
+        try_out(dataset, "torchvision:inception_v3", needs_head=False)
 
 
 def test_balanced_generalist_speaks_of_the_data_as_they_are(dataset):

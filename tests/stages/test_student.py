@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pipeline.stage import Artifact, Work
-from stages import fitting, network, soft_targets
-from stages.parameters import SmallModelParameters
+from stages import fitting, network, soft_targets, targets, views
+from stages.parameters import AugmentParameters, SmallModelParameters
 from stages.shown import Pixels, replayed_view
 from stages.student import train
 from tests.stages.conftest import STUDENT
@@ -106,3 +106,73 @@ def test_student_says_how_good_it_is_on_the_holdout(train_student, dataset, keep
     held_out = fitting.Holdout.of(dataset)
     images = torch.from_numpy(dataset.arrays["images"][held_out.examples])
     assert net.facts["holdout"] == pytest.approx(held_out.judge(network.predict(net, images)))
+
+
+@pytest.fixture(scope="module")
+def rare(dataset):
+    """The data set, where of classes 0 and 2 a tenth is trained on, and a view of that."""
+    labels, held_out = dataset.arrays["labels"], dataset.arrays["holdout"].copy()
+    for label in (0, 2):
+        members = np.flatnonzero((labels == label) & ~held_out)
+        held_out[members[len(members) // 10 :]] = True
+    found = Artifact(dict(dataset.arrays) | {"holdout": held_out}, dataset.facts)
+    return found, views.draw(dataset=found, augment=AugmentParameters(), view=0, work=Work(seed=3))
+
+
+@pytest.fixture(scope="module")
+def table_of(rare, generalist_net):
+    """Return a table of the view that holds logits (rows, classes)."""
+    dataset, view = rare
+    rows = (0, view.facts["rows"])
+    table = targets.score(dataset=dataset, view=view, teacher=generalist_net, rows=rows, work=Work())
+    return lambda logits: Artifact(soft_targets.encode(logits), table.facts)
+
+
+def says(student, dataset, examples):
+    return network.predict(student, torch.from_numpy(dataset.arrays["images"][examples])).double()
+
+
+def balanced_student(dataset, view, tables, **changes):
+    wanted = {"sampling": "balanced", "batch_size": 16, "model": SmallModelParameters(width=8)}
+    student = STUDENT.model_copy(update=wanted | changes)
+    return train(dataset=dataset, views=[view], targets=tables, student=student, work=Work(seed=11))
+
+
+def test_balanced_student_of_labels_speaks_of_the_data_as_they_are(rare):
+    dataset, view = rare
+    labels, examples = dataset.arrays["labels"], view.arrays["examples"]
+    net = balanced_student(dataset, view, [], epochs=6, alpha=0.0, temperature=1.0, learning_rate=0.1)
+    shares = np.bincount(labels[examples], minlength=5) / len(examples)
+    assert shares.min() < 0.04
+    seen = says(net, dataset, examples)
+    assert seen.softmax(dim=1).mean(dim=0).numpy() == pytest.approx(shares, abs=0.08)
+    equal = says(net, dataset, np.arange(len(labels))) - torch.from_numpy(np.log(shares))
+    assert np.bincount(equal.argmax(dim=1), minlength=5).min() > 15  # of 60: equal shares tell the rare ones
+    judged = fitting.Holdout.of(dataset).judge(says(net, dataset, dataset.arrays["holdout"]))
+    assert judged == pytest.approx({name: net.facts["history"][-1][name] for name in judged}, rel=1e-4)
+    assert net.facts["holdout"] == {name: net.facts["history"][-1][name] for name in judged}
+
+
+def test_balanced_student_of_soft_targets_learns_these_and_not_what_is_shown(rare, table_of):
+    # What all images have in common is all that these soft targets say: whichever are shown, that is to be learnt.
+    dataset, view = rare
+    q = torch.tensor([0.02, 0.5, 0.03, 0.25, 0.2])
+    rows = len(view.arrays["examples"])
+    table = table_of(q.log().expand(rows, 5))
+    net = balanced_student(dataset, view, [table], epochs=60, alpha=1.0, temperature=2.0, learning_rate=0.2)
+    said = says(net, dataset, view.arrays["examples"]).softmax(dim=1).numpy()
+    assert said == pytest.approx(q.double().expand(rows, 5).numpy(), abs=0.02)
+
+
+def test_soft_targets_are_shifted_as_asked(rare, table_of):
+    dataset, view = rare
+    examples = view.arrays["examples"]
+    logits = torch.randn(len(examples), 5, generator=torch.Generator().manual_seed(1))
+    table = table_of(logits)
+    found = soft_targets.SoftTargets([table], [view], dataset)
+    shifts = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
+    expected = (soft_targets.decode(table) / 2 + shifts).log_softmax(dim=1)
+    for is_resident in (True, False):
+        training = soft_targets.TrainingTargets(found, torch.device("cpu"), is_resident=is_resident)
+        of_epoch = training.log_q(examples[::-1].copy(), 0, 1.0, 2.0, shifts)
+        assert torch.allclose(of_epoch[0:7], expected.flip(0)[0:7], atol=1e-6)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from stages.learning.errors import LearningError, first_line
 from stages.learning.models.arrays import as_tensor
 
+_WHOSE = "that specialists start from, or whose logits are shifted,"
+
 
 def find_head(model: nn.Module) -> str | None:
     """Return the name of a network's last layer: what timm says is its classifier, else the last linear layer.
@@ -47,9 +49,7 @@ def head_of(model: nn.Module) -> str:
     """
     head = find_head(model)
     if head is None:
-        raise LearningError(
-            f"network that specialists start from must end in one linear layer; got none in {type(model).__name__}"
-        )
+        raise LearningError(f"network {_WHOSE} must end in one linear layer; got none in {type(model).__name__}")
     return head
 
 
@@ -68,7 +68,7 @@ def head_weights(model: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> tuple[
     """
     name = head_of(model)
     if f"{name}.bias" not in arrays:
-        raise LearningError(f"last layer of a network that specialists start from must have a bias; got none in {name}")
+        raise LearningError(f"last layer of a network {_WHOSE} must have a bias; got none in {name}")
     return name, as_tensor(arrays[f"{name}.weight"]), as_tensor(arrays[f"{name}.bias"])
 
 

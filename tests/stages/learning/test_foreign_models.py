@@ -120,7 +120,7 @@ def test_last_layer_that_is_not_linear_is_refused_for_teachers_alone():
     models.check(model, torch.rand(2, 3, 32, 32), 5)
     assert models.find_head(model) is None
     with pytest.raises(
-        LearningError, match="that specialists start from must end in one linear layer; got none in Squ"
+        LearningError, match="or whose logits are shifted, must end in one linear layer; got none in Squ"
     ):
         models.head_of(model)
 

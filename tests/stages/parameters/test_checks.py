@@ -17,6 +17,7 @@ from stages.parameters import (
     check_holdout,
     check_images,
     check_refit,
+    check_sampling,
 )
 
 DATA = DataParameters(source="sklearn:digits")
@@ -173,3 +174,15 @@ def test_check_refit_names_all_that_it_cannot_be_had_with():
     folds = Parameters.model_validate({"data": {"source": "npz:x", "folds": 3}, "refit": True})
     rule = "must be false with data.folds, where all examples are trained on already; got true"
     assert check_refit(folds) == [(("refit",), rule)]
+
+
+@pytest.mark.parametrize(("name", "other"), [("omit", {}), ("classes", {"fraction": 0.5})])
+def test_check_sampling_refuses_classes_that_cannot_be_shown(name, other):
+    data = {"source": "npz:x", "transfer": {name: [1], **other}}
+    balanced = {"sampling": "balanced"}
+    assert check_sampling(Parameters.model_validate({"data": data})) == []
+    assert check_sampling(Parameters.model_validate({"data": {"source": "npz:x"}, "student": balanced})) == []
+    rule = f"must be data with data.transfer.{name}, for a class that is left out cannot be shown; got balanced"
+    hint = "student.match_frequencies may be meant"
+    found = check_sampling(Parameters.model_validate({"data": data, "student": balanced}))
+    assert found == [(("student", "sampling"), f"{rule}; {hint}")]

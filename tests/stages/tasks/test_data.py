@@ -50,8 +50,18 @@ def test_networks_of_this_project_need_no_trial():
 def test_networks_of_others_are_tried_before_the_generalist():
     found = listed("models", student__model={"name": "torchvision:resnet18"}, generalist__model={"weights": "a.pth"})
     assert set(found) == {"models[generalist]", "models[student]"}
-    assert [task.arguments["is_teacher"] for task in found.values()] == [True, False]
+    assert [task.arguments["needs_head"] for task in found.values()] == [True, False]
     assert "models" in STAGE["generalist"].decided_by
+
+
+@pytest.mark.parametrize("setting", [{"match_frequencies": True}, {"sampling": "balanced"}])
+def test_students_whose_logits_are_to_be_shifted_are_tried_for_that(setting):
+    (trial,) = listed(
+        "models",
+        student__model={"name": "torchvision:resnet18"},
+        **{f"student__{name}": value for name, value in setting.items()},
+    ).values()
+    assert trial.arguments["needs_head"]
 
 
 def test_recipes_hold_the_content_of_a_networks_files_and_not_their_place():

@@ -30,6 +30,13 @@ def test_students_of_one_worker_have_the_recipe_that_they_always_had():
     assert {task.workers for task in listed("student", student__workers=2).values()} == {2}
 
 
+def test_students_that_are_shown_the_data_as_they_are_have_the_recipe_that_they_always_had():
+    plain, balanced = (recipes("student", student__sampling=how) for how in ("data", "balanced"))
+    assert plain == recipes("student")
+    assert all("sampling" not in kept["parameters"]["student"] for kept in plain.values())
+    assert {kept["parameters"]["student"]["sampling"] for kept in balanced.values()} == {"balanced"}
+
+
 def test_student_has_no_control_that_is_not_asked_for():
     wanted = Parameters(data=DataParameters(source="npz:tiny.npz"), controls=())
     assert [task.id for task in tasks.student(wanted, KNOWN)] == ["student[distilled]"]
