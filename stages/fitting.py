@@ -134,6 +134,30 @@ def fresh_view(pixels: Pixels, examples: Ids, augment: AugmentParameters, work: 
     return views.draw(examples, seed=work.seed, view=epoch, image_size=size, **augment.model_dump())
 
 
+def fresh_views(pixels: Pixels, examples: Ids, augment: AugmentParameters, work: Work, epoch: int) -> ViewParameters:
+    """Draw, as `fresh_view`, the augmentation of an epoch that shows examples several times: each time another one."""
+    size = pixels.images.shape[1:3]
+    times = _times_before(examples)
+    drawn: dict[str, NDArray[Any]] = {}
+    for n in range(times.max(initial=0) + 1):
+        again = times == n
+        part = views.draw(examples[again], seed=work.seed, view=epoch, image_size=size, n=n, **augment.model_dump())
+        for name, values in part.items():
+            drawn.setdefault(name, np.empty(len(examples), values.dtype))[again] = values
+    return drawn
+
+
+def _times_before(examples: Ids) -> NDArray[np.int64]:
+    """Return how often each entry was there before, int64 (n,)."""
+    order = np.argsort(examples, kind="stable")
+    ordered = examples[order]
+    is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(examples)]
+    firsts = np.maximum.accumulate(np.where(is_first, np.arange(len(examples)), 0))
+    times = np.empty(len(examples), dtype=np.int64)
+    times[order] = np.arange(len(examples)) - firsts
+    return times
+
+
 def batches_together(pixels: Pixels, batch_size: int) -> int:
     """Return how many batches to make at once: on a GPU several small ones, since the host launches as many kernels."""
     if pixels.device.type == "cpu":

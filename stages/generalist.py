@@ -51,9 +51,11 @@ def train(
     def epoch(number: int) -> fitting.Epoch:
         if is_balanced:
             shown = examples[balanced_epoch(labels[examples], fitting.generator(work, number))]
+            view = fitting.fresh_views(pixels, shown, augment, work, number)
         else:
             shown = examples[fitting.permutation(len(examples), work, number)]
-        return fitting.Epoch(shown, labels[shown], fitting.fresh_view(pixels, shown, augment, work, number))
+            view = fitting.fresh_view(pixels, shown, augment, work, number)
+        return fitting.Epoch(shown, labels[shown], view)
 
     # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with which
     # it is combined, speak of the data as they are. So it is judged as what it will be, and then made that.

@@ -1,11 +1,12 @@
 """Stage `given`: trained networks that are there already, checked before anything is trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, Work
 from stages import network
+from stages.data import trained_on
 from stages.learning import model_files, models, views
 from stages.learning.errors import LearningError
 from stages.parameters import ModelParameters
@@ -23,9 +24,11 @@ def load(
     subset: Sequence[int] | None = None,
     prior_correction: float | None = None,
     is_start: bool = False,
-    work: Work,  # noqa: ARG001
+    work: Work,
 ) -> Artifact:
     """Load one network, and try it on two images.
+
+    Somebody is told of it where it may have been trained on what this run holds out to measure it by.
 
     Args:
         dataset: The training half of the data set.
@@ -38,7 +41,7 @@ def load(
         prior_correction: Of a specialist, what is added to its dustbin's logit; None for what the description says, or
             nothing.
         is_start: Whether specialists start from it, and so from its last layer.
-        work: Nothing of it is used.
+        work: Its warnings.
 
     Returns:
         The network as stage `generalist` or `specialist` returns it, but without a history.
@@ -59,7 +62,10 @@ def load(
     if is_start:
         models.head_weights(made, net.arrays)
         models.check_head(made, seen)
-    facts: dict[str, Json] = {"history": [], "state": "given"}
+    seen_by_it = (description or {}).get("trained_on")
+    if told := _told_of_holdout(seen_by_it, dataset, is_specialist=subset is not None):
+        work.warn(told)
+    facts: dict[str, Json] = {"history": [], "state": "given"} | ({"trained_on": seen_by_it} if seen_by_it else {})
     if subset is not None:
         correction = (description or {}).get("prior_correction", 0.0) if prior_correction is None else prior_correction
         facts |= {"name": subset_name(subset), "subset": list(subset), "prior_correction": correction}
@@ -71,19 +77,47 @@ def use(*, given: Artifact, work: Work) -> Artifact:  # noqa: ARG001
     return given
 
 
-def described_weights(net: Artifact, dataset: Facts) -> tuple[bytes, dict[str, Json]]:
+def described_weights(net: Artifact, dataset: Artifact) -> tuple[bytes, dict[str, Json]]:
     """Return the weights of a trained network as safetensors, and what `given_files.described` wants to be said of it.
 
     Args:
         net: The network.
-        dataset: Facts of the training half of its data set.
+        dataset: The training half of its data set.
     """
     from safetensors.numpy import save  # noqa: PLC0415  # only who writes a file needs it
 
     weights = save({name: array.copy() for name, array in net.arrays.items()}, metadata={"format": "pt"})
     of_specialist = {name: net.facts[name] for name in ("subset", "prior_correction") if name in net.facts}
-    said = {"sha256": sha256(weights), "class_names": dataset["class_names"], "parameters": net.facts["parameters"]}
+    is_given = net.facts.get("state") == "given"  # and then it is known of it what was known before
+    seen = net.facts.get("trained_on") if is_given else trained_on(dataset)
+    said = {
+        "sha256": sha256(weights),
+        "class_names": dataset.facts["class_names"],
+        "parameters": net.facts["parameters"],
+        **({"trained_on": seen} if seen else {}),
+    }
     return weights, {**said, **net.facts["network"], **of_specialist}
+
+
+def _told_of_holdout(seen: Mapping[str, Json] | None, dataset: Artifact, *, is_specialist: bool) -> str:
+    """Return what is to be said of a network that may know the holdout, on which its mistakes are to be measured.
+
+    Args:
+        seen: What `trained_on` says of the examples it has seen; None where nothing does.
+        dataset: The training half of the run's data set.
+        is_specialist: Of a specialist nothing is said where nothing is known: subsets are found by the generalist.
+    """
+    here = trained_on(dataset)
+    if not dataset.arrays["holdout"].any() or seen == here:
+        return ""
+    measured = "it is judged" if is_specialist else "what it confuses is measured"
+    rule = f"must not have been trained on what this run holds out, by which {measured}"
+    if seen is not None:
+        advice = "take the seed and the data.holdout that it was trained with"
+        is_same_data = seen["examples"] == here["examples"]
+        return f"{rule}; got one that others of these data were held out from; {advice}" if is_same_data else ""
+    advice = "if it was, more is confused than is seen, and combine.calibrate is too sure"
+    return "" if is_specialist else f"{rule}; nothing beside it says what it was trained on, as export does; {advice}"
 
 
 def _check_content(weights: str, content: str) -> None:

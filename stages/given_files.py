@@ -19,7 +19,7 @@ from stages.parameters import Parameters
 GENERALIST: Location = ("generalist", "from")
 
 _NEEDED = ("model", "outputs", "channels", "image_size", "mean", "std", "class_names")
-_OPTIONAL = ("inside", "code", "subset", "prior_correction")
+_OPTIONAL = ("inside", "code", "subset", "prior_correction", "trained_on")
 
 
 class Given(TypedDict):

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
 from specialists.frequencies import frequency_shift
 from stages import fitting, network
@@ -22,6 +23,8 @@ from stages.learning.training import Objective
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
 from stages.shown import Pixels, replayed_view
 from stages.soft_targets import SoftTargets, TrainingTargets
+
+_FREQUENCIES_WITHIN = 1e-3
 
 
 def train(
@@ -135,4 +138,9 @@ def _match_frequencies(model: nn.Module, dataset: Artifact, pixels: Pixels, work
     counts = torch.from_numpy(np.bincount(labels, minlength=logits.shape[1]))
     shift = frequency_shift(logits, counts / len(labels))
     shift_logits(model, shift.numpy(force=True))
-    return {"shift": shift.tolist(), "holdout": holdout.judge(predict())}
+    shifted = predict()
+    off = float((shifted.double().softmax(dim=1).mean(dim=0).cpu() - counts / len(labels)).abs().max())
+    if not off <= _FREQUENCIES_WITHIN:
+        rule = f"have the classes' frequencies within {_FREQUENCIES_WITHIN:g} when its last biases are shifted for that"
+        raise StageError(f"the student must {rule}; got {off:.2g} off: does its last layer make its logits?")
+    return {"shift": shift.tolist(), "holdout": holdout.judge(shifted)}

@@ -147,25 +147,35 @@ def find(store: Store, key: str) -> Table:
 
     Args:
         store: The store.
-        key: `RUN:TEACHER`, or `RUN` alone for the combined table. RUN is the name or the folder of a run, or the name
-            in the config, of whose runs the newest is meant that has the table: one that ended early may not.
+        key: `RUN:TEACHER`, or `RUN` alone for the combined table, of several that which the student learned from. RUN
+            is the name or the folder of a run, or the name in the config, of whose runs the newest is meant that has
+            the table: one that ended early may not.
 
     Raises:
         ConfigError: There is no such table.
     """
     wanted, _, teacher = key.partition(":")
-    name = teacher or COMBINED
     runs = _runs_named(store, Path(wanted).name)
     found = [{table.teacher: table for table in tables_of(run)} for run in runs]
-    for tables in found:
+    for run, tables in zip(runs, found, strict=True):
+        name = teacher or _students(store, run)
         if name in tables:
             return tables[name]
     run, tables = next((pair for pair in zip(runs, found, strict=True) if pair[1]), (runs[0], {}))
     if not tables:
         hint = "run its config without --until or --only, and name that run, or another"
         raise ConfigError(f"{run.name} must have made a table; got a run that has not, or not yet: {hint}")
-    known = ", ".join(tables)
+    known, name = ", ".join(tables), teacher or COMBINED
     raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
+
+
+def _students(store: Store, run: Run) -> str:
+    """Return the name of the combined table that the run's student learned from, which a sweep may have chosen."""
+    if "sweep" not in run.keys:
+        return COMBINED
+    active = store.facts(manifest(store, run, "sweep"))["chosen"]["distilled"].get("active_classes")
+    chosen = f"{COMBINED}/active={active}"
+    return chosen if chosen in {table.teacher for table in tables_of(run)} else COMBINED
 
 
 def run_named(store: Store, name: str) -> Run:

@@ -11,6 +11,7 @@ from pipeline.cli.tables import say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.runs import write_whole
 from pipeline.stage import stage_of
+from stages.tasks.refit import PREFIX
 
 STUDENT = "student-distilled"
 """The network that is written unless another is asked for."""
@@ -95,7 +96,7 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     file = to or run.folder.path / f"{name}.safetensors".replace("/", "-")
     if file.suffix != ".safetensors":
         raise ConfigError(f"--to: must end in .safetensors; got {file}")
-    weights, description = described_weights(run.artifact(networks[name]), run.facts("data[train]"))
+    weights, description = described_weights(run.artifact(networks[name]), run.artifact(_dataset_of(networks[name])))
     beside = file.with_suffix(".json")
     _write(file, weights)
     _write(beside, (json.dumps({"weights": file.name, **description}, indent=2, ensure_ascii=False) + "\n").encode())
@@ -103,6 +104,11 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
         Console().print_json(data={"file": str(file), "description": str(beside), "bytes": len(weights)})
         return
     say(f"{file}: {len(weights):,} bytes, described in {beside.name}")
+
+
+def _dataset_of(task: str) -> str:
+    """Return the training half that a network's task reads: that of a refit holds nothing out."""
+    return f"{PREFIX if task.startswith(PREFIX) else ''}data[train]"
 
 
 _NETWORKS = ("generalist", "specialist", "student", "refit-student")

@@ -189,7 +189,8 @@ class KeptRun:
         if not all(tasks.values()) and not self.is_ended:
             raise self._unreached("end")
         known = {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
-        return {**known, "models": {"modules": self.modules}}
+        dropped = [name for name, task in self.folder.state().tasks.items() if task.state == "dropped"]
+        return {**known, "models": {"modules": self.modules}, **({"dropped": {"tasks": dropped}} if dropped else {})}
 
     def _unreached(self, name: str) -> ConfigError:
         state = self.folder.state()

@@ -40,7 +40,9 @@ KeepGoing = Annotated[
 DryRun = Annotated[bool | None, typer.Option("--dry-run", help="Only show what would be done, as `plan` does.")]
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="The store's folder or URL.")]
 StorePath = Annotated[str, typer.Option("--store", metavar="STORE", help="The store's folder or URL.")]
-TableKey = Annotated[str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for its combined table.")]
+TableKey = Annotated[
+    str, typer.Argument(metavar="KEY", help="RUN:TEACHER, or RUN alone for the combined table of its student.")
+]
 RunName = Annotated[
     str,
     typer.Argument(

@@ -124,7 +124,7 @@ def _ensemble(run: KeptRun) -> "Classifier":
     inputs = run.networks(task)
     generalist, specialists = inputs["generalist"], inputs["specialists"]
     temperatures = [fit.facts["temperature"] for fit in inputs.get("calibrations", [])]
-    together = networks(generalist, specialists, run.config.combine, temperatures)
+    together = networks(generalist, specialists, task.arguments["combine"], temperatures)
     return classifier(together, generalist, run.facts("data[train]")["class_names"])
 
 

@@ -23,6 +23,8 @@ AUGMENTATIONS = ("dx", "dy", "flip", "reflect", "angle", "cut_top", "cut_left", 
 
 _SECOND = 1 << 32
 """Added to the number of a view where its rows need more random numbers than one block has."""
+_AGAIN = 1 << 33
+"""Added to the number of a view whenever it shows an example once more."""
 
 
 def draw(
@@ -31,6 +33,7 @@ def draw(
     seed: int,
     view: int,
     image_size: Sequence[int],
+    n: int = 0,
     shift: int = 0,
     padding: str = "zeros",
     flip: bool = False,
@@ -47,6 +50,7 @@ def draw(
         seed: From 0 to 2**64 - 1.
         view: Number of the view, less than 2**32.
         image_size: Height and width, in pixels.
+        n: How often the view shows the examples before that, less than 2**31: each time they are drawn anew.
         shift: Largest shift in each direction, in pixels, at most 127: the same as a crop after so much padding.
         padding: What is moved in: `zeros`, or `reflect` for the image mirrored at its border.
         flip: Whether half of the rows are mirrored left to right.
@@ -59,6 +63,7 @@ def draw(
         where asked for: int8 `reflect`, 1; int16 `angle`, in hundredths of a degree, counter-clockwise; int16
         `cut_top`, `cut_left` and `cut_size`, in pixels.
     """
+    view += n * _AGAIN
     numbers = _numbers(example_ids, seed, view)
     # 64 random bits modulo so little are uniform within 2**-48.
     offsets = (numbers % np.uint64(2 * shift + 1)).astype(np.int16) - shift

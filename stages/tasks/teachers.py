@@ -153,7 +153,8 @@ def _over_all_classes(
         settings=memory(parameters) | model_file(known, "generalist"),
         threads=wanted.threads,
         packages=library_of(wanted.model.name),
-        revision=1 if wanted.sampling == "balanced" else 0,  # 1: judged by the shares of the data, as it is returned
+        # 1: judged by the shares of the data, as it is returned; 2: of what is shown again, another view.
+        revision=2 if wanted.sampling == "balanced" else 0,
     )
 
 

@@ -91,6 +91,21 @@ def test_permutation_is_another_in_each_epoch_and_for_each_seed():
     assert not np.array_equal(first, fitting.permutation(50, Work(seed=2), 0))
 
 
+def test_fresh_views_of_what_is_shown_again_differ(pixels):
+    augment, work = AugmentParameters(shift=3), Work(seed=5)
+    ids = np.array([7, 2, 7, 9, 7, 2])
+    drawn = fitting.fresh_views(pixels, ids, augment, work, 2)
+    once = fitting.fresh_view(pixels, np.array([7, 2, 9]), augment, work, 2)
+    assert all(np.array_equal(drawn[name][[0, 1, 3]], once[name]) for name in once)
+    shown = [(int(i), int(dx), int(dy)) for i, dx, dy in zip(ids, drawn["dx"], drawn["dy"], strict=True)]
+    assert len(set(shown)) == len(ids)
+    many = np.tile(np.arange(50), 40)
+    of_many = fitting.fresh_views(pixels, many, augment, work, 2)
+    shown = set(zip(many.tolist(), of_many["dx"].tolist(), of_many["dy"].tolist(), strict=True))
+    assert len(shown) > 50 * 20  # of 49 shifts each
+    assert len(fitting.fresh_views(pixels, many[:0], augment, work, 2)["dx"]) == 0
+
+
 def test_fresh_view_depends_on_the_example_and_not_on_its_place(pixels):
     augment, work = AugmentParameters(shift=3, flip=True, rotate=20, cutout=2, padding="reflect"), Work(seed=1)
     ids = np.arange(40)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact, Work
 from stages import combined, network, targets, transfer, views
 from stages.data import training_rows
-from stages.parameters import AugmentParameters
+from stages.parameters import AugmentParameters, SmallModelParameters
 from stages.student import train
 from tests.stages.conftest import STUDENT
 
@@ -97,3 +98,28 @@ def test_frequencies_are_those_of_all_labels_whatever_is_held_out(dataset, witho
     student = trained(skewed, view, [], match_frequencies=True)
     said = network.predict(student, torch.from_numpy(dataset.arrays["images"][held_out]))
     assert torch.allclose(said.double().softmax(dim=1).mean(dim=0), torch.full((5,), 0.2).double(), atol=1e-5)
+
+
+TRIPLED = """
+from torch import nn
+
+class Tripled(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.last = nn.Linear(64, classes)
+
+    def forward(self, images):
+        return 3 * self.last(images.flatten(1))
+
+def make(*, classes, channels, image_size):
+    return Tripled(classes)
+"""
+
+
+def test_student_whose_last_biases_are_not_its_logits_is_refused(dataset, without_class_3, tmp_path, monkeypatch):
+    (tmp_path / "tripled_nets.py").write_text(TRIPLED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    view, _ = without_class_3
+    model = SmallModelParameters(name="python:tripled_nets:make")
+    with pytest.raises(StageError, match=r"must have the classes' frequencies within 0.001 .*; got 0\.\d+ off: does"):
+        trained(dataset, view, [], match_frequencies=True, model=model)

@@ -2,21 +2,27 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pipeline.cli.compose import compose
 from pipeline.cli.selection import Selection
+from pipeline.config import dump
 from pipeline.errors import StageError
-from pipeline.events import Events
+from pipeline.events import EventLog, Events
 from pipeline.executor import InlineExecutor
 from pipeline.runner import Runner
+from pipeline.runs import CONFIG, EVENTS, RunFolder
+from pipeline.store.processes import temporary_name
 from pipeline.worker import Job, Outcome
-from tests.pipeline.cli.conftest import Command
+from stages.parameters import resolved
+from tests.pipeline.cli.conftest import Command, make_arrays
 
 
 class WithoutLuck(InlineExecutor):
@@ -38,13 +44,26 @@ class WithoutLuck(InlineExecutor):
         return failed or super().wait()
 
 
-def run(*overrides: str, failing: Sequence[str] = ("specialist[0-1]",)) -> dict[str, bytes]:
+def run(
+    *overrides: str, failing: Sequence[str] = ("specialist[0-1]",), folder: RunFolder | None = None
+) -> dict[str, bytes]:
     composition = compose(Path("tiny.yaml"), overrides, make=True)
     graph = composition.graph()
     scope = replace(Selection().scope(list(graph.stages)), droppable=composition.droppable)
     start = partial(WithoutLuck, failing)
-    runner = Runner("tiny", 0, graph, composition.store, scope, Events(), start=start)
-    return runner.run()
+    with ExitStack() as stack:
+        events = Events()
+        if folder is not None:
+            folder.write(CONFIG, dump(resolved(composition.config)))
+            events = Events(stack.enter_context(closing(EventLog(folder.path / EVENTS))))
+            stages = list(graph.stages)
+            said = {"process": temporary_name(), "folder": str(folder.path), "store": "../../store"}
+            events.tell("run_started", host="here", stages=stages, wanted=stages, **said)
+        files = Runner("tiny", 0, graph, composition.store, scope, events, start=start).run()
+        for name, content in files.items() if folder is not None else ():
+            folder.write(name, content)
+        events.tell("run_finished")
+    return files
 
 
 def test_last_specialist_cannot_be_dropped_and_that_is_told(project: Path) -> None:
@@ -78,3 +97,19 @@ def test_results_and_page_say_which_specialist_is_missing(project: Path, command
     assert "specialist[0-1]: done" in done.out
     for reused in ("generalist", "specialist[2-3]", "targets[2-3/0.0]", "student[hard]"):
         assert f"{reused}: done" not in done.out
+
+
+def test_run_without_a_specialist_is_asked_as_any_other(project: Path, command: Command) -> None:
+    folder = RunFolder.create(Path("runs"), "tiny")
+    files = run("specialists.on_failure=drop", folder=folder)
+    Image.fromarray(make_arrays()["x_test"][0]).save("a.png")
+    done = command("evaluate", "tiny", "--json")
+    assert (done.code, done.err) == (0, "")
+    told, known = json.loads(done.out), json.loads(files["results.json"])
+    assert told["ensemble"]["nll"] == known["ensemble"]["nll"]
+    assert [one["classes"] for one in told["specialists"]] == [[2, 3]]
+    done = command("predict", "tiny", "a.png", "--ensemble", "--json")
+    assert (done.code, done.err) == (0, "")
+    done = command("report", "tiny")
+    assert (done.code, done.err) == (0, "")
+    assert "1 of 2 specialists failed" in (folder.path / "report.html").read_text()

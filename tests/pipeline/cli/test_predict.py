@@ -62,6 +62,21 @@ def test_predict_with_the_ensemble(finished: Path, images: Path, command: Comman
     )
 
 
+def test_predict_with_the_ensemble_that_a_sweep_chose(finished: Path, images: Path, command: Command) -> None:
+    sweep = 'sweep={"active_classes": [1, 4], "measure": "nll"}'
+    settings = ("--set", "combine.active_classes=2", "--set", sweep, "--set", "controls=[]")
+    assert command("run", "tiny.yaml", *settings).code == 0
+    run = kept.find(finished / "runs", "tiny")
+    chosen = run.facts("sweep")["chosen"]["distilled"]["active_classes"]
+    assert run.task("evaluate").arguments["combine"].active_classes == chosen
+    done = command("predict", "tiny", "images/a.png", "--json", "--ensemble", "--top", "4")
+    told = {int(c["name"]): c["probability"] for c in json.loads(done.out)[0]["classes"]}
+    kept_probs = np.exp(run.artifact("evaluate").arrays["ensemble"][0])
+    assert [told[label] for label in range(4)] == pytest.approx(kept_probs.tolist(), abs=1e-6)
+    table = command("targets", "show", "tiny", "--store", "store", "--json")
+    assert json.loads(table.out)["teacher"] == f"combined/active={chosen}"
+
+
 def test_predict_reads_stdin(finished: Path, images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = kept.find(finished / "runs", "tiny")
     stdin = io.BytesIO((images / "a.png").read_bytes())

@@ -192,3 +192,12 @@ def test_normalise_centres_and_scales_each_channel():
     assert result.shape == (1, 3, 1, 1)
     assert result.dtype == torch.float32
     assert result.flatten().tolist() == [-1.0, 2.0, 0.0]
+
+
+def test_what_is_shown_again_is_drawn_anew():
+    options = {"seed": 1, "view": 3, "image_size": (6, 9), **EVERYTHING}
+    first, second, third = (views.draw(IDS, n=n, **options) for n in range(3))
+    assert all(np.array_equal(first[name], views.draw(IDS, **options)[name]) for name in first)
+    for name in ("dx", "dy", "angle", "cut_top"):
+        same = [np.mean(a[name] == b[name]) for a, b in ((first, second), (first, third), (second, third))]
+        assert max(same) < 0.3, name

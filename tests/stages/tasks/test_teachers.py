@@ -88,12 +88,12 @@ def test_folds_change_of_other_recipes_nothing_but_the_data(stage):
     assert recipes(stage) == recipes(stage, data__folds=3)
 
 
-def test_judging_balanced_trainings_anew_changes_their_recipes_alone():
+def test_what_changed_of_balanced_trainings_changes_their_recipes_alone():
     plain, balanced = (recipes("generalist", generalist__sampling=how)["generalist"] for how in ("data", "balanced"))
     assert "revision" not in plain
-    assert balanced["revision"] == 1
+    assert balanced["revision"] == 2
     folds = recipes("fold", data__folds=2, generalist__sampling="balanced")
-    assert {recipe["revision"] for recipe in folds.values()} == {1}
+    assert {recipe["revision"] for recipe in folds.values()} == {2}
 
 
 def test_recipes_hold_the_library_that_makes_a_network():
