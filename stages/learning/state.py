@@ -18,6 +18,9 @@ from stages.learning.models import arrays_to_state, as_tensor, state_to_arrays
 from stages.learning.optimisers import make_optimiser
 from stages.learning.settings import Settings
 
+FORMAT = 1
+"""Of a kept state; raised whenever its arrays or facts are others, or mean something else."""
+
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
 History = list[dict[str, float]]
@@ -128,9 +131,13 @@ class State:
         arrays |= _under("best", _to_arrays(self.best))
         if self.losses:
             arrays["losses"] = torch.stack(self.losses).numpy(force=True)
-        checkpoint.save(arrays, {"step": self.step, "history": self.history}, position=self.step)
+        facts = {"format": FORMAT, "step": self.step, "history": self.history}
+        checkpoint.save(arrays, facts, position=self.step)
 
     def _restore(self, snapshot: Snapshot) -> None:
+        kept = snapshot.facts.get("format")
+        if kept != FORMAT:
+            raise LearningError(f"its format must be {FORMAT}; got {kept or 'none'}")
         arrays = snapshot.arrays
         arrays_to_state(self.model, _below("model", arrays))
         _restore_optimiser(self.optimiser, _below("optimiser", arrays))

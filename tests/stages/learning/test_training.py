@@ -251,6 +251,18 @@ def test_fit_goes_on_from_any_step_with_the_same_bits(options):
         assert not resumed.training
 
 
+def test_fit_begins_anew_where_a_checkpoint_is_of_another_format():
+    model, kept = with_dropout(), Kept()
+    history = fit_with(model, kept)
+    for facts in ({"step": 2, "history": []}, {"format": 0, "step": 2, "history": []}):
+        other, again = Kept(), with_dropout()
+        other.saved[2] = Artifact(kept.saved[2].arrays, facts)
+        assert fit_with(again, other) == history
+        assert_same_weights(again, model)
+        got = facts.get("format") or "none"
+        assert other.refused == f"is not of this training: its format must be 1; got {got}"
+
+
 def test_fit_draws_other_units_at_every_step_and_for_every_seed():
     seen = []
     settings = dataclasses.replace(SETTINGS, epochs=1)
@@ -271,7 +283,7 @@ def test_fit_draws_other_units_at_every_step_and_for_every_seed():
 
 def test_fit_starts_afresh_where_what_was_kept_is_of_another_network():
     kept = Kept()
-    kept.save({"model/weight": np.zeros(3, dtype=np.float32)}, {"step": 1, "history": []}, position=1)
+    kept.save({"model/weight": np.zeros(3, dtype=np.float32)}, {"format": 1, "step": 1, "history": []}, position=1)
     model, alone = with_dropout(), with_dropout()
     fit_with(alone, None)
     fit_with(model, kept)
