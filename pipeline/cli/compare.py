@@ -13,7 +13,7 @@ from pipeline.cli.tables import cell, say, table_of, warn
 from pipeline.config import leaves
 from pipeline.errors import ConfigError, StageError, StoreError
 from pipeline.planner import listed
-from pipeline.stage import Json
+from pipeline.stage import Json, stage_of
 from stages.report import words
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
 """Settings that can change no result."""
 DATA, TEST = "(data)", "(test split)"
 """Stand among the settings for the digests of the data themselves, which a setting's path does not tell."""
+DROPPED = "(specialists dropped)"
+"""Stands among them for those that failed, and that a run went on without."""
+_JUDGE = ("evaluate", "report")
+"""Stages that make nothing which is compared: every run is compared by the evaluation of this version."""
+_FROM_ELSEWHERE = ("given", "import")
+"""Stages whose every task has a file of its own."""
+_DIGESTS = ("content", "code", "imported")
+"""Last parts of the names of parameters that are digests of what a path or a name does not tell."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,12 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
     """Return how runs differ."""
     from stages.side_by_side import differences, over_seeds, scored  # noqa: PLC0415  # brings numpy
 
-    settings = [leaves(run.settings) | _digests(run) for run in runs]
+    made = [_made(run) for run in runs]
+    shared = set.intersection(*map(set, made))  # what a run has not made at all, its settings tell
+    settings = [
+        leaves(run.settings) | _digests(run) | {name: one[name] for name in shared}
+        for run, one in zip(runs, made, strict=True)
+    ]
     results = [
         scored(run.name, int(one["seed"]), _setting(one), one[TEST], run.artifact("evaluate"))
         for run, one in zip(runs, settings, strict=True)
@@ -108,6 +121,31 @@ def _digests(run: KeptRun) -> dict[str, str]:
     """Return the beginnings of the digests of a run's data, all of it and its test split."""
     whole = run.manifest("data[train]").recipe["parameters"]["data.digest"]
     return {DATA: whole[:12], TEST: run.manifest("data[test]").digest[:12]}
+
+
+def _made(run: KeptRun) -> dict[str, str]:
+    """Return what decides a run's results beside its settings and its data, as the recipes have it.
+
+    That is which specialists it went on without; of each stage its version and those of the libraries; of networks and
+    tables that come from elsewhere, and of functions, the beginning of their digest, which a path does not tell.
+    """
+    dropped = [name for name, task in run.folder.state().tasks.items() if task.state == "dropped"]
+    found = {DROPPED: listed(dropped) if dropped else "none"}
+    for task_id, key in run.keys.items():
+        stage = stage_of(task_id)
+        if stage in _JUDGE or (f"({stage}: version)" in found and stage not in _FROM_ELSEWHERE):
+            continue
+        manifest = run.store.find(key)
+        if manifest is None:
+            continue
+        recipe = manifest.recipe
+        libraries = [f"{name} {version}" for name, version in recipe["packages"].items()]
+        revision = [f"revision {recipe['revision']}"] if "revision" in recipe else []
+        found[f"({stage}: version)"] = ", ".join([str(recipe["version"]), *revision, *libraries])
+        for name, value in recipe["parameters"].items():
+            if name.split(".")[-1] in _DIGESTS:
+                found[f"({task_id}: {name})"] = str(value)[:12]
+    return found
 
 
 def _letter(number: int) -> str:

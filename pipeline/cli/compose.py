@@ -113,10 +113,17 @@ class Composition:
     def needs(self, stages: Collection[str]) -> Needs:
         """Return what these stages need of the machines that do them."""
         wanted = tuple(stage for stage in STAGES if stage.kept and stage.name in set(stages) - self.empty)
-        modules = (*OUR_PACKAGES, *sorted(_named_modules(self.config.model_dump())))
+        # Of a network that is there already it may be what lies beside its weights that names what makes it.
+        functions = _named_modules(self.config.model_dump()) | set(self.models.get("modules", {}))
+        modules = (*OUR_PACKAGES, *sorted(functions))
         threads, workers = (by_stage(named(self.config)) for named in (_threads, _workers))
-        networks = (self.config.generalist.model, self.config.student.model)
-        libraries = tuple(library for model in networks for library in library_of(model.name))
+        said = [given["description"] for given in self.models.get("given", {}).values() if given["description"]]
+        networks = (
+            self.config.generalist.model.name,
+            self.config.student.model.name,
+            *(one["model"]["name"] for one in said),
+        )
+        libraries = tuple(dict.fromkeys(library for name in networks for library in library_of(name)))
         return Needs(wanted, threads, workers, modules, self.store.location, libraries)
 
     @property

@@ -129,7 +129,9 @@ class TrainingParameters(Section):
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads; they change the last bits of the weights.")
     precision: Precision = Field(
         default="fp32",
-        description="Arithmetic of forward and backward: auto is bf16 where the hardware has it.",
+        description="Arithmetic of forward and backward: auto is bf16 where the machine that starts the run has "
+        "an NVIDIA GPU, or a CPU with tiles for it (AMX), and fp32 elsewhere: where several machines "
+        "start runs, or GPUs are older than Ampere, name one of the two.",
     )
     compile: bool = Field(default=False, description="Whether torch.compile makes a long training faster.")
     cuda_graph: Annotated[bool, Unrecorded((True, False))] = Field(

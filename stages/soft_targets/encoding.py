@@ -28,6 +28,9 @@ from stages.tables import TAIL_POWERS, index_bytes
 NAMES = {"dense": ("logits",), "top-k": ("logits", "indices", "tail")}
 """What a reader needs of each encoding."""
 
+_SIGNED = {2: np.int16, 4: np.int32}
+"""By their bytes, what unsigned indices are taken for."""
+
 BLOCK_ROWS = 2048
 """Rows that are looked at together where a table is measured: these are float64."""
 
@@ -105,7 +108,7 @@ def shifted_logits(arrays: Mapping[str, Tensor], outputs: int, temperature: floa
     """Return logits whose softmax at a temperature is what kept rows stand for.
 
     Args:
-        arrays: Rows of a table, as `encode` or `encode_top_k` keeps them; `indices` as int64.
+        arrays: Rows of a table, as `as_rows` returns them.
         outputs: Number of outputs.
         temperature: Of a dense table the logits are the same at every one.
 
@@ -122,7 +125,8 @@ def shifted_logits(arrays: Mapping[str, Tensor], outputs: int, temperature: floa
         raise StageError(f"the temperature of a table in the encoding top-k must be at least 1; got {temperature}")
     n_others = outputs - logits.shape[1]
     each: Tensor = temperature * (_tail_sum(arrays["tail"].double(), 1 / temperature) - math.log(n_others))
-    return each.float().unsqueeze(1).repeat(1, outputs).scatter(1, arrays["indices"], logits)
+    indices = arrays["indices"].long() & (2 ** (8 * arrays["indices"].element_size()) - 1)
+    return each.float().unsqueeze(1).repeat(1, outputs).scatter(1, indices, logits)
 
 
 def kl_of_top_k(logits: Tensor, arrays: Arrays, temperature: float) -> float:
@@ -147,9 +151,12 @@ def kl(exact: Tensor, other: Tensor, temperature: float) -> Tensor:
 
 
 def as_rows(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    """Return kept rows as tensors; `indices` become int64, since torch knows no unsigned ones to index with."""
+    """Return kept rows as tensors, in as many bytes; `indices` become signed, since torch has no others to move.
+
+    `shifted_logits` takes them as what they were.
+    """
     return {
-        name: as_tensor(array.astype(np.int64) if name == "indices" else array)
+        name: as_tensor(array.view(_SIGNED[array.dtype.itemsize]) if name == "indices" else array)
         for name, array in arrays.items()
         if name in NAMES["top-k"]
     }

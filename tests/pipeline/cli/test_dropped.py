@@ -113,3 +113,13 @@ def test_run_without_a_specialist_is_asked_as_any_other(project: Path, command: 
     done = command("report", "tiny")
     assert (done.code, done.err) == (0, "")
     assert "1 of 2 specialists failed" in (folder.path / "report.html").read_text()
+
+
+def test_run_without_a_specialist_is_no_seed_of_one_with_all(project: Path, command: Command) -> None:
+    run("specialists.on_failure=drop", folder=RunFolder.create(Path("runs"), "tiny"))
+    changes = ("--set", "specialists.on_failure=drop", "--set", "seed=1", "--set", "name=other")
+    assert command("run", "tiny.yaml", *changes).code == 0
+    done = command("compare", "tiny", "other")
+    assert done.code == 0
+    assert ["(specialists", "dropped)", "specialist[0-1]", "none"] in [line.split() for line in done.out.splitlines()]
+    assert "seeds:" not in done.out

@@ -195,3 +195,20 @@ def test_export_of_weights_says_what_there_is(finished: Path, command: Command) 
     told = json.loads(command("export", "tiny", "--format", "safetensors", "--json").out)
     assert told["file"].endswith("student-distilled.safetensors")
     assert Path(told["description"]).is_file()
+
+
+def test_runs_with_other_weights_at_the_same_place_are_no_seeds_of_one(teachers: Path, command: Command) -> None:
+    first = settings(generalist={"from": "generalist.safetensors"}, specialists={"count": 1}, name="first")
+    assert command("run", "tiny.yaml", *first).code == 0
+    again = settings(generalist={"from": "generalist.safetensors"}, specialists={"count": 1}, name="again", seed=1)
+    assert command("run", "tiny.yaml", *again).code == 0
+    assert "seeds: A, B" in command("compare", "first", "again").out
+    weights = load_file("generalist.safetensors")
+    save_file({name: array * 2 for name, array in weights.items()}, "generalist.safetensors")
+    said = json.loads(Path("generalist.json").read_text())
+    Path("generalist.json").write_text(json.dumps({name: said[name] for name in said if name != "sha256"}))
+    other = settings(generalist={"from": "generalist.safetensors"}, specialists={"count": 1}, name="other", seed=1)
+    assert command("run", "tiny.yaml", *other).code == 0
+    found = json.loads(command("compare", "first", "other", "--json").out)
+    assert len(set(found["settings"]["(given[generalist]: generalist.from.content)"])) == 2
+    assert found["seeds"] == []

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline import load_student
 from pipeline.cli import main
+from pipeline.cli.compose import compose
 from pipeline.errors import StageError
 from tests.pipeline.cli.conftest import Command, Done, make_project, newest
 
@@ -233,3 +234,21 @@ def test_validate_tells_of_a_module_that_cannot_be_imported(project: Path, comma
     assert done.code == 2
     assert told in done.err
     assert "generalist" not in done.err
+
+
+def test_module_of_a_given_network_is_sent_along(own: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "safetensors", "--network", "generalist", "--to", "mine.safetensors")
+    assert done.code == 0
+    needs = compose(Path("tiny.yaml"), ["generalist.from=mine.safetensors"]).needs(["specialist"])
+    assert "project_nets" in needs.modules
+    assert "project_nets" not in compose(Path("tiny.yaml"), []).needs(["specialist"]).modules
+
+
+def test_library_of_a_given_network_is_needed(own: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "safetensors", "--network", "generalist", "--to", "mine.safetensors")
+    assert done.code == 0
+    said = json.loads(Path("mine.json").read_text())
+    del said["code"]
+    Path("mine.json").write_text(json.dumps(said | {"model": {"name": "torchvision:resnet18"}}))
+    needs = compose(Path("tiny.yaml"), ["generalist.from=mine.safetensors"]).needs(["specialist"])
+    assert needs.packages == ("torchvision",)

@@ -184,3 +184,14 @@ def test_stage_takes_what_its_tasks_give(limits):
     for task in tasks.combined(with_limits(**limits), known):
         signature(combined.combine).bind(**dict.fromkeys([*task.inputs, *task.arguments, "work"]))
         assert ("temperatures" in task.arguments) == bool(limits)
+
+
+@pytest.mark.parametrize("outputs", [40_000, 70_000])
+def test_top_k_finds_the_last_of_many_outputs_in_as_many_bytes_as_are_kept(outputs):
+    logits = torch.zeros(2, outputs, dtype=torch.float64)
+    logits[0, -1], logits[1, 5] = 20.0, 20.0
+    kept = encoding.encode_top_k(logits, 2)
+    rows = encoding.as_rows(kept)
+    found = encoding.shifted_logits(rows, outputs, 1.0)
+    assert found.argmax(dim=1).tolist() == [outputs - 1, 5]
+    assert sum(value.nbytes for value in rows.values()) == sum(kept[name].nbytes for name in rows)
