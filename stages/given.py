@@ -107,8 +107,10 @@ def _told_of_holdout(seen: Mapping[str, Json] | None, dataset: Artifact, *, is_s
         dataset: The training half of the run's data set.
         is_specialist: Of a specialist nothing is said where nothing is known: subsets are found by the generalist.
     """
+    if not dataset.arrays["holdout"].any():
+        return ""
     here = trained_on(dataset)
-    if not dataset.arrays["holdout"].any() or seen == here:
+    if seen == here:
         return ""
     measured = "it is judged" if is_specialist else "what it confuses is measured"
     rule = f"must not have been trained on what this run holds out, by which {measured}"

@@ -1,4 +1,4 @@
-"""A trial of networks of the user's before a run: each function is called, and what it makes is shown two images.
+"""A trial of a user's networks before a run: they are made, with their weights from files, and shown two images.
 
 A run tries them as its stages `models` and `given`; this does the same on made-up pixels, without a store.
 """
@@ -21,7 +21,7 @@ Trial = tuple[Location, Callable[..., Artifact], Task]
 def faults_of(
     parameters: Parameters, known: Facts, class_names: Sequence[str], image_shape: Sequence[int]
 ) -> list[Fault]:
-    """Return what is wrong with networks that functions make, by where the config names them.
+    """Return what is wrong with networks that functions make, or that have weights from files, by where they are named.
 
     Args:
         parameters: The parameters; they fit the classes and the images where `known` has networks that are there.
@@ -37,7 +37,7 @@ def faults_of(
     places = given_files.named(parameters)
     trials += [(place, given.load, task) for place, task in zip(places, tasks.given(parameters, facts), strict=False)]
     return [
-        fault for place, function, task in trials if _is_own(task) for fault in _tried(place, function, task, dataset)
+        fault for place, function, task in trials if _may_fail(task) for fault in _tried(place, function, task, dataset)
     ]
 
 
@@ -46,12 +46,11 @@ def _place(task: Task) -> Location:
     return (task.identity, "model") if "weights" in task.settings else (task.identity, "model", "name")
 
 
-def _is_own(task: Task) -> bool:
-    """Whether a function makes the network that a task loads."""
+def _may_fail(task: Task) -> bool:
+    """Whether a network has weights from a file, or a function makes it."""
     found = task.arguments
-    said, model = found.get("description"), found.get("model")
-    names = (found.get("weights") or "", said["model"]["name"] if said else "", model.name if model else "")
-    return any(map(model_files.module_of, names))
+    model = found.get("model")
+    return bool(found.get("weights") or (model and model_files.module_of(model.name)))
 
 
 def _tried(place: Location, function: Callable[..., Artifact], task: Task, dataset: Artifact) -> Iterator[Fault]:
@@ -62,9 +61,10 @@ def _tried(place: Location, function: Callable[..., Artifact], task: Task, datas
 
 
 def _made_up(class_names: Sequence[str], image_shape: Sequence[int]) -> Artifact:
-    """Return a data set of two images."""
+    """Return a data set of two images, none of them held out."""
     images = np.random.default_rng(0).integers(0, 256, (2, *image_shape), dtype=np.uint8)
     n_channels = images.shape[3]
     return Artifact(
-        {"images": images}, {"class_names": class_names, "mean": [0.5] * n_channels, "std": [0.25] * n_channels}
+        {"images": images, "labels": np.zeros(2, dtype=np.int64), "holdout": np.zeros(2, dtype=np.bool_)},
+        {"class_names": class_names, "mean": [0.5] * n_channels, "std": [0.25] * n_channels},
     )

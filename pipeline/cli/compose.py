@@ -179,7 +179,8 @@ def compose(
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
         make: Whether the store is made if it is not there.
         reach: Whether those that the run is logged to are asked if they are there.
-        build: Whether networks of the user's are made and tried once, where the data set is loaded.
+        build: Whether networks of the user's, and those with weights from a file, are made and tried once, where the
+            data set is loaded.
 
     Raises:
         ConfigError: Lists all faults of the config; one of them may be that the store cannot be reached or written.
@@ -227,8 +228,8 @@ def compose(
 
 
 def _trial(config: Config, networks: Facts, contents: dataset.Contents) -> list[Fault]:
-    """Return what is wrong with networks of the user's, which are made now."""
-    if not networks.get("modules"):
+    """Return what is wrong with networks of the user's, and with weights from files: they are made now."""
+    if not networks:
         return []
     from stages import trial  # noqa: PLC0415  # brings torch: only where there is something to try
 

@@ -3,9 +3,10 @@
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 
@@ -41,28 +42,51 @@ class Connection:
     A start that is interrupted half-way leaves processes behind, and Ray's handler of SIGTERM, which it installs in the
     main thread only, interrupts it. Ray's processes end with the thread that started them: it is kept.
 
+    Somebody's Ray that is joined, on the other hand, may never answer, and Ray itself then asks for ever: that is
+    waited for in vain no longer than is said, and Ctrl-C ends it at once.
+
     Args:
         ray: The module.
+        patience: Seconds that a Ray to be joined has for its answer; None for one that is started here.
         options: What `ray.init` takes.
 
     Raises:
+        TimeoutError: It has not answered.
         Exception: Whatever Ray raises.
     """
 
-    def __init__(self, ray: Any, **options: Any) -> None:
+    def __init__(self, ray: Any, *, patience: float | None = None, **options: Any) -> None:
         self._ray = ray
-        self._thread = ThreadPoolExecutor(1)
+        self._begun: Future[None] = Future()
+        self._is_over = threading.Event()
+        # A daemon: a thread that still asks is no reason for this process not to end.
+        self._thread = threading.Thread(target=self._hold, args=(options,), daemon=True)
+        self._thread.start()
         try:
-            with signals_put_off():
-                self._thread.submit(_init, ray, options).result()
-        except BaseException:
-            self.close()
+            with signals_put_off() if patience is None else nullcontext():
+                self._begun.result(patience)
+        except BaseException as error:
+            if self._begun.done():
+                self.close()
+            self._is_over.set()
+            if isinstance(error, TimeoutError) and not self._begun.done():
+                raise TimeoutError(f"no answer within {patience:g} seconds") from None
             raise
 
     def close(self) -> None:
         """Part from it; what it started with this process ends."""
         self._ray.shutdown()
-        self._thread.shutdown()
+        self._is_over.set()
+        self._thread.join()
+
+    def _hold(self, options: dict[str, Any]) -> None:
+        try:
+            _init(self._ray, options)
+        except BaseException as error:  # noqa: BLE001  # whoever waits raises it
+            self._begun.set_exception(error)
+        else:
+            self._begun.set_result(None)
+        self._is_over.wait()
 
 
 def ask_for_nodes(bundles: list[dict[str, float]]) -> None:
@@ -109,6 +133,13 @@ def signals_put_off() -> Iterator[None]:
             signal.signal(stop, handler)
     if came:
         signal.raise_signal(signal.Signals(came[0]))
+
+
+def current_cluster() -> str:
+    """Return the address of the cluster that `ray start` has made this machine a part of; nothing where it has not."""
+    from ray._private.utils import read_ray_address  # noqa: PLC0415
+
+    return read_ray_address() or ""
 
 
 def _init(ray: Any, options: dict[str, Any]) -> None:

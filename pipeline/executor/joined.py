@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import ConfigError, first_line
-from pipeline.executor.connecting import Connection, import_ray
+from pipeline.executor.connecting import Connection, current_cluster, import_ray
 from pipeline.executor.preflight import source_of
 
 _T = TypeVar("_T")
@@ -33,17 +33,22 @@ class JoinedRay:
 
     grace = 3.0
     """Seconds that tasks are given to end by themselves before their processes are killed."""
+    patience = 60.0
+    """Seconds that the cluster has for its answer. It may be busy, and takes our code in, too."""
 
     def __init__(self, address: str, modules: Iterable[str]) -> None:
         self.ray = import_ray(loopback=False)
         sent = {"py_modules": sent_along(modules), "excludes": ["__pycache__/"]}
         options = {"runtime_env": sent} if sent["py_modules"] else {}
+        named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
+        named = current_cluster() if named in {"", "auto"} else named
         try:
-            _knock(address)
-            self._connection = served(lambda: Connection(self.ray, address=address, **options))
+            _knock(named)
+            self._connection = served(lambda: Connection(self.ray, patience=self.patience, address=named, **options))
         except Exception as error:
+            where = f"{address} ({named})" if named not in {"", address} else address
             rule = "must be the address of a Ray cluster of the same Python and Ray as here"
-            raise ConfigError(f"ray.address {address}: {rule}; got {_got(error)}: {_advice(error)}") from error
+            raise ConfigError(f"ray.address {where}: {rule}; got {_got(error)}: {_advice(error)}") from error
 
     def broken(self) -> str:
         """Return which of its processes have died: not to be seen, nor to be mended, from here."""
@@ -59,7 +64,7 @@ def _got(error: Exception) -> str:
     said = first_line(error).removesuffix(".")
     if isinstance(error, ConnectionAbortedError):  # in whose text a traceback of the cluster follows
         return f"{said.rstrip(':')}: {str(error).strip().splitlines()[-1].removesuffix('.')}"
-    return "none that runs here" if "Could not find any running Ray" in said else said
+    return "nobody who listens there" if isinstance(error, ConnectionRefusedError) else said
 
 
 def served(connect: Callable[[], _T], *, pause: float = 2.0, n_tries: int = 3) -> _T:
@@ -89,13 +94,19 @@ def _advice(error: BaseException) -> str:
         return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to the cluster's"
     if isinstance(error, ConnectionAbortedError):
         return "the logs of its head, ray_client_server*, say why; it may only be busy: try again"
+    if isinstance(error, TimeoutError):
+        return "what listens there may be no Ray, or a head that hangs: look there, or name another"
     return "start one with `ray start --head`, name it in RAY_ADDRESS, or set `ray.address: local`"
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens: Ray would try for more than a minute, and then end this process."""
-    named = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
-    host, _, port = named.removeprefix("ray://").rpartition(":")
+    """Raise OSError where nobody listens: Ray would try for more than a minute, and then end this process.
+
+    Nor is it left to Ray to look for an address: it would take any Ray on this machine, such as that of another run.
+    """
+    if not address:
+        raise ConnectionError("none that runs here")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 

@@ -20,6 +20,8 @@ WRAPPERS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before the names of weights."""
 
+_SHOWN = 8
+"""How many faults of a file are listed."""
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 """Heads that torchvision's googlenet and inception_v3 have beside the last in training; None where made without."""
 _OLD_DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.[a-z_]+)$")
@@ -64,7 +66,10 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
     # Counts that only batch norm without a momentum reads; files of old versions of torch have none.
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
     spare = sorted(found.keys() - wanted.keys())
-    faults = [f"{name} must be there{did_you_mean(name, spare)}" for name in wanted.keys() - found.keys() - optional]
+    missing = sorted(wanted.keys() - found.keys() - optional)
+    # A hint is of use where names differ throughout, and only noise where the networks do.
+    names = spare if len(missing) == len(spare) else []
+    faults = [f"{name} must be there{did_you_mean(name, names)}" for name in missing]
     faults += [f"{name} must not be there: the network has no such weights" for name in spare]
     faults += [
         f"{name} must be of the shape {tuple(wanted[name].shape)}; got {tuple(tensor.shape)}"
@@ -72,8 +77,8 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
         if name in wanted and tensor.shape != wanted[name].shape
     ]
     if faults:
-        more = [f"and {len(faults) - 20} more faults"] if len(faults) > 20 else []
-        raise LearningError("\n  ".join([f"{path} must hold weights of the network:", *sorted(faults)[:20], *more]))
+        more = [f"and {len(faults) - _SHOWN} more faults"] if len(faults) > _SHOWN else []
+        raise LearningError("\n  ".join([f"{path} must hold weights of the network:", *faults[:_SHOWN], *more]))
     model.load_state_dict(wanted | found)
 
 

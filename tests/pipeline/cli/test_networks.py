@@ -6,8 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from pipeline import load_student
 from pipeline.cli import main
@@ -225,6 +227,30 @@ def test_validate_makes_networks_that_are_there(project: Path, command: Command,
     first, second = done.err.splitlines()
     assert "generalist.from: network must return logits, torch.float32 (2, 4); got torch.float32 (2, 2)" in first
     assert "specialists.from[0].weights: model python:project_nets:lacking must be made for 3 classes" in second
+
+
+def test_validate_reads_weights_from_files(project: Path, command: Command) -> None:
+    save_file({"head.weight": np.zeros((4, 5), dtype=np.float32)}, "other.safetensors")
+    model = "{name: cnn, width: 4, weights: other.safetensors}"
+    done = command("validate", "tiny.yaml", f"--set=generalist.model={model}", f"--set=student.model={model}")
+    assert done.code == 2
+    lines = done.err.splitlines()
+    assert [line.split("=")[0] for line in lines] == ["--set generalist.model", "--set student.model"]
+    told = "other.safetensors must hold weights of the network: "
+    assert all(told in line and "must be there, and" in line for line in lines)
+
+
+def test_validate_reads_weights_of_teachers_that_are_there(own: Path, command: Command) -> None:
+    done = command("export", "tiny", "--format", "safetensors", "--network", "generalist", "--to", "mine.safetensors")
+    assert done.code == 0
+    assert command("validate", "tiny.yaml", "--set=generalist={from: mine.safetensors}").code == 0
+    said = json.loads(Path("mine.json").read_text())
+    del said["code"]
+    Path("mine.json").write_text(json.dumps(said | {"model": {"name": "cnn", "width": 4}}))
+    done = command("validate", "tiny.yaml", "--set=generalist={from: mine.safetensors}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "generalist.from: " in done.err
+    assert "mine.safetensors must hold weights of the network: " in done.err
 
 
 def test_validate_tells_of_a_module_that_cannot_be_imported(project: Path, command: Command, nets: Path) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,48 @@ def test_no_cluster_is_told_of(project: Path) -> None:
         cwd=project, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert (
-        "ray.address auto: must be the address of a Ray cluster of the same Python and Ray as here; got " in done.stderr
+    rule = "must be the address of a Ray cluster of the same Python and Ray as here; got nobody who listens there"
+    assert f"ray.address auto (127.0.0.1:1): {rule}: start one" in done.stderr
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """What takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+JOINING = """
+from pipeline.executor.joined import JoinedRay
+JoinedRay.patience = 2.0
+JoinedRay("auto", [])
+"""
+
+
+def test_what_never_answers_is_told_of(silent: socket.socket) -> None:
+    address = f"127.0.0.1:{silent.getsockname()[1]}"
+    environment = os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-c", JOINING], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
+    assert f"ray.address auto ({address}): must be the address" in done.stderr
+    assert "got no answer within 2 seconds: what listens there may be no Ray" in done.stderr
+
+
+def test_waiting_for_what_never_answers_can_be_stopped(silent: socket.socket, project: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    address = f"127.0.0.1:{silent.getsockname()[1]}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--set", "ray.address=auto"],
+        cwd=project, env=environment | {"RAY_ADDRESS": address}, stderr=subprocess.PIPE, text=True,
+    ) as run:  # fmt: skip
+        try:
+            silent.settimeout(120)
+            silent.accept()[0].close()  # it asks whether somebody is there, and then Ray asks, who knows what
+            time.sleep(1)
+            run.send_signal(signal.SIGINT)
+            err = run.communicate(timeout=120)[1]
+        finally:
+            run.kill()
+    assert run.returncode == 130
+    assert "stopped by SIGINT" in err
