@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
     """
+    _print_what_can_be_printed()
     try:
         _check_completion(sys.argv[1:] if arguments is None else arguments, Path(sys.argv[0]).name)
         app(arguments)
@@ -54,6 +56,13 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
         return int(end.code or 0)
     return 0
+
+
+def _print_what_can_be_printed() -> None:
+    """Have a terminal that cannot show a character, such as a minus sign in ASCII, show a question mark in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _check_completion(arguments: Sequence[str], program: str) -> None:

@@ -62,7 +62,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
         Console().print_json(data=facts | {"measured_on": measured_on})
         return
     Console().print(models_table(facts, f"on {source or 'the test split'}"))
-    say(f"{facts['data']['examples']:,} examples; times measured on {measured_on['device']}")
+    say(f"{run.name}: {facts['data']['examples']:,} examples; times measured on {measured_on['device']}")
 
 
 def _check(source: str | None, part: str | None) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import cell, table_of, warn
+from pipeline.cli.tables import cell, say, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
 from stages.report import words
@@ -71,6 +71,7 @@ def predict(
         Console().print_json(data=[_as_json(found, model.image_size) for found in seen])
     elif seen:
         _print(seen)
+        say(f"by the {'ensemble' if ensemble else 'student'} of {run.name}")
     if told := scaled([found.size for found in seen], model.image_size):
         warn(told)
     if faults:

@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +39,8 @@ def test_predict_looks_at_files_and_folders(finished: Path, images: Path, comman
         "1 of 3 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)\n"
     )
     assert (done.code, done.err) == (0, told)
-    lines = [line.split() for line in done.out.splitlines()]
+    *lines, last = (line.split() for line in done.out.splitlines())
+    assert last == ["by", "the", "student", "of", newest(finished / "runs").name]
     assert lines[0] == ["image", "class", "probability"]
     assert [line[0] for line in lines[1::2]] == ["images/a.png", "images/below/B.PNG", "images/a.png"]
     assert all(line[-1] == "%" for line in lines[1:])
@@ -171,3 +175,12 @@ def test_commands_say_the_same_of_a_run_that_has_not_reached_its_end(project: Pa
     expected = f"{kept.find(project / 'runs', 'tiny').name} must {rule}: {advice}\n"
     told = {name: command(name.split()[0], "tiny", *arguments) for name, arguments in COMMANDS.items()}
     assert told == dict.fromkeys(COMMANDS, Done(2, "", expected))
+
+
+def test_terminal_that_lacks_a_character_shows_a_question_mark(finished: Path, images: Path) -> None:
+    (images / "a.png").rename(images / "\N{MINUS SIGN}.png")
+    command = [sys.executable, "-m", "pipeline", "predict", "tiny", "images/\N{MINUS SIGN}.png"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"images/?.png" in done.stdout
