@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_what_can_be_printed() -> None:
-    """Have a terminal that cannot show a character, such as a minus sign in ASCII, show a question mark in its place."""
+    """Have what a terminal cannot show, such as a minus sign in ASCII, become a question mark in its place."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
