@@ -68,7 +68,6 @@ def write(  # noqa: PLR0913  # all that a run has made
     left = {name: with_code(student, modules or {}) for name, student in left.items()}
     page = write_page(
         results,
-        subsets=subsets,
         evaluation=evaluation,
         generalist=generalist,
         specialists=specialists,

@@ -17,6 +17,8 @@ from stages.tables import told
 if TYPE_CHECKING:
     import jinja2
 
+_Row = Mapping[str, Any]
+
 N_TASKS = 400
 """Tasks of a stage whose lineage is shown; a big run has thousands of shards."""
 METHODS = {
@@ -35,7 +37,6 @@ FOLDS = "the fold that it was not trained on"
 def write_page(
     results: Mapping[str, Any],
     *,
-    subsets: Artifact,
     evaluation: Artifact,
     generalist: Artifact,
     specialists: Sequence[Artifact],
@@ -47,7 +48,6 @@ def write_page(
 
     Args:
         results: What results.json holds.
-        subsets: What stage `subsets` returned.
         evaluation: What stage `evaluate` returned.
         generalist: The generalist, for its training.
         specialists: The specialists, for theirs.
@@ -55,7 +55,8 @@ def write_page(
         run: What the run knows of itself.
         folds: The generalists of the folds, where there are any, for theirs.
     """
-    names, classes = results["data"]["classes"], [subset["classes"] for subset in subsets.facts["subsets"]]
+    names, kept, dropped = results["data"]["classes"], *_divided(results["specialists"])
+    classes = [one["classes"] for one in kept]
     counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
     nets = [specialist.facts for specialist in specialists]
     judged = FOLDS if folds else HOLDOUT
@@ -78,8 +79,8 @@ def write_page(
         judged=judged,
         is_favoured=results["subsets"]["method"] in FAVOURED,
         subset_rows=_subset_rows(results),
-        dumbbells=_dumbbells([one for one in results["specialists"] if one["state"] != "dropped"]),
-        dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
+        dumbbells=_dumbbells(kept),
+        dropped=dropped,
         gains=figures.gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
         reliabilities=_reliabilities(results, evaluation),
@@ -156,6 +157,14 @@ def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:
         "accuracy": figures.intervals(rows, label="points of accuracy more (right is better)"),
         "nll": figures.intervals(losses, label="nats of NLL more (left is better)", unit=1.0),
     }
+
+
+def _divided(specialists: Sequence[_Row]) -> tuple[list[_Row], list[_Row]]:
+    """Return the specialists that there are, and those that were dropped."""
+    parts: tuple[list[_Row], list[_Row]] = [], []
+    for one in specialists:
+        parts[one["state"] == "dropped"].append(one)
+    return parts
 
 
 def _subset_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:

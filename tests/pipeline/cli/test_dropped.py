@@ -90,6 +90,7 @@ def test_results_and_page_say_which_specialist_is_missing(project: Path, command
     assert len(results["subsets"]["mass"]) == 2
     assert [row["specialists"] for row in results["ensemble"]["by_cover"]] == [0, 1]
     assert "1 of 2 specialists failed, and the run went on without:</b> 0, 1." in files["report.html"].decode()
+    assert files["report.html"].count(b'class="frame"') == 1
 
     # Whoever does not want to go without pays for the one that is missing, and for what follows from it.
     done = command("run", "tiny.yaml", "--set", "combine.calibrate=true")

@@ -25,7 +25,17 @@ def tables(generalist_tables, specialist_tables, combined_tables):
 def write(dataset, test_half, generalist_net, specialist_nets, tables, students):
     """Return the function that writes a run's files for an evaluation, naming the classes as told."""
 
-    def write(evaluation, *, names=None, subsets=([0, 1], [2, 3]), run=RUN, sweep=None, imports=(), method="confusion"):
+    def write(
+        evaluation,
+        *,
+        names=None,
+        subsets=([0, 1], [2, 3]),
+        run=RUN,
+        sweep=None,
+        imports=(),
+        method="confusion",
+        dropped=(),
+    ):
         known = dataset.facts | ({"class_names": names} if names else {})
         return report.write(
             dataset=Artifact(facts=known),
@@ -38,13 +48,14 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
                     "cover": [1, 1, 1, 1, 0],
                 }
             ),
-            specialists=specialist_nets[: len(subsets)],
+            specialists=specialist_nets[: len(subsets) - len(dropped)],
             targets=tables,
             students=[students[variant] for variant in evaluation.facts["variants"]],
             evaluation=evaluation,
             run=run,
             sweep=sweep,
             imports=imports,
+            dropped=dropped,
         )
 
     return write

@@ -50,6 +50,7 @@ def test_page_shows_on_screens_where_a_table_goes_on_beyond_its_edge(page):
     layers = style.split(",\n")
     assert [layer.rstrip(" ;").rsplit(" ", 1)[1] for layer in layers] == ["local", "local", "scroll", "scroll"]
     assert '<div class="scroll"><table' in page
+    assert '<div class="scroll matrix-view"><svg' in page
 
 
 def test_page_is_well_formed_and_needs_nothing_beside_it(page):
@@ -120,6 +121,15 @@ def test_page_of_a_run_that_did_nothing_says_so(write, evaluation):
     page = write(evaluation, run=reused)["report.html"].decode()
     assert "Everything was in the store already" in page
     assert "seconds since the run began" not in page
+
+
+def test_confusion_is_told_of_the_subsets_that_have_a_specialist(write, measure, specialist_nets):
+    alone = measure(specialists=specialist_nets[:1])
+    whole = write(alone, subsets=([0, 1],))["report.html"].decode()
+    page = write(alone, dropped=["2-3"])["report.html"].decode()
+    assert page.count('class="frame"') == whole.count('class="frame"') == 1
+    mistakes = [re.findall(r'<td class="left">(yes|no)</td>', one) for one in (page, whole)]
+    assert mistakes[0] == mistakes[1] != []
 
 
 def test_long_lists_of_classes_and_tasks_are_folded(write, evaluation):
