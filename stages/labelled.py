@@ -15,7 +15,7 @@ from stages.learning import checks, origins, pictures
 from stages.learning.errors import LearningError
 from stages.learning.origins import HALVES, Half, Options
 from stages.learning.origins.decode import decode, headers_of
-from stages.learning.origins.tree import EXTENSIONS, File
+from stages.learning.origins.tree import File
 
 Arrays = Mapping[str, NDArray[Any]]
 Part = Literal["train", "test", "all"]
@@ -139,7 +139,7 @@ def _read_tree(source: str, base: Path, folders: Sequence[Path], wanted: Wanted)
     left_out: list[str] = []
     for half, path in ((folder, path) for folder in folders for path in _visible(folder)):
         name, (*above, last) = str(path.relative_to(base)), path.relative_to(half).parts
-        if above and Path(last).suffix.lower() in EXTENSIONS:
+        if above and pictures.is_picture(last):
             files.append(File(path, name.encode(), "", above[0], 0, 0))
         else:
             left_out.append(name)

@@ -15,13 +15,13 @@ from pipeline.cli.sizes import Size, scaled
 from pipeline.cli.tables import cell, say, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
+from stages.learning import pictures
+from stages.learning.errors import LearningError
 from stages.report import words
 
 if TYPE_CHECKING:
     from stages.inference import Classifier
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""What counts as an image in a folder."""
 STDIN = "-"
 BATCH = 256
 """Pictures that are in memory at a time."""
@@ -99,7 +99,7 @@ def _expanded(images: Sequence[str]) -> Iterator[str]:
             found = sorted(
                 str(file) for file in path.rglob("*") if _is_image(file.relative_to(path)) and file.is_file()
             )
-            faults += [] if found else [f"{name}: must hold images ({', '.join(SUFFIXES)}); got none"]
+            faults += [] if found else [f"{name}: must hold images ({', '.join(pictures.ENDINGS)}); got none"]
             yield from found
         else:
             faults.append(f"{name}: must be an image, a folder of images, or - for stdin; got nothing of that name")
@@ -108,7 +108,7 @@ def _expanded(images: Sequence[str]) -> Iterator[str]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
+    return pictures.is_picture(path.name) and not any(part.startswith(".") for part in path.parts)
 
 
 def _student(run: KeptRun) -> "Classifier":
@@ -133,9 +133,6 @@ def _seen(
     model: "Classifier", names: Sequence[str], top: int, stdin: BinaryIO | None, faults: list[str]
 ) -> Iterator[Seen]:
     """Yield what is seen in the images that can be read; why the others cannot is added to the faults."""
-    from stages.learning import pictures  # noqa: PLC0415
-    from stages.learning.errors import LearningError  # noqa: PLC0415
-
     read: list[Any] = []
     known: list[tuple[str, Size]] = []
     for name in names:

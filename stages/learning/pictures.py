@@ -20,6 +20,9 @@ MODES = {1: "L", 3: "RGB"}
 TAKEN = ("1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 """Modes of 8 bits a channel or less, all that common files have: more bits convert to nonsense."""
 
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+"""Endings of the files that are taken for pictures; of one that holds several, the first is read."""
+
 _GREY = ("1", "L", "LA")
 _ORIENTATION = 0x0112
 _TURNED = range(5, 9)
@@ -38,6 +41,11 @@ class Header(NamedTuple):
     is_grey: bool
     height: int
     width: int
+
+
+def is_picture(name: str) -> bool:
+    """Return whether a file's name is that of a picture."""
+    return name.lower().endswith(ENDINGS)
 
 
 def read(file: "Path | BinaryIO", name: str, size: Sequence[int] | None = None) -> "Image":

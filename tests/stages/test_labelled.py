@@ -55,9 +55,10 @@ def test_images_are_scaled_and_converted(tmp_path):
 
 def test_folder_without_halves_is_taken_whole(tmp_path):
     write_folder(tmp_path / "photos")
+    Image.new("L", (9, 7)).save(tmp_path / "photos" / "owl" / "moving.GIF")
     found = load("folder:photos", tmp_path, None, WANTED)
-    assert sorted(found.artifact.arrays["labels"].tolist()) == [0, 0, 0, 2]
-    assert found.artifact.arrays["images"].shape == (4, 6, 6, 1)
+    assert sorted(found.artifact.arrays["labels"].tolist()) == [0, 0, 0, 2, 2]
+    assert found.artifact.arrays["images"].shape == (5, 6, 6, 1)
     (tmp_path / "photos" / "cat" / "broken.png").write_text("no image")
     with pytest.raises(ConfigError, match=r"--data: folder:photos must be .*\n  cat/broken.png must be a picture"):
         load("folder:photos", tmp_path, "all", WANTED)

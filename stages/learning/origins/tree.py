@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stages.learning import pictures
 from stages.learning.errors import did_you_mean
 from stages.learning.origins.origin import HALVES
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""Endings of image files, those that torchvision's ImageFolder reads."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _scan_half(tree: Tree, base: Path, half: str) -> None:
     for entry in _entries(tree, base, base / half):
         if entry.is_dir():
             _scan_class(tree, base, half, entry.name)
-        elif entry.name.lower().endswith(EXTENSIONS):
+        elif pictures.is_picture(entry.name):
             tree.faults.append(f"{_shown(base, entry.path)} must lie in the folder of its class")
 
 
@@ -107,8 +105,9 @@ def _take(tree: Tree, base: Path, half: str, label: str, entry: os.DirEntry[str]
         return
     if not stat.S_ISREG(status.st_mode):
         tree.faults.append(f"{where} must be a file; got a pipe, a socket or a device")
-    elif not entry.name.lower().endswith(EXTENSIONS):
-        tree.faults.append(f"{where} must be an image ({', '.join(EXTENSIONS)}), or hidden; got another ending")
+    elif not pictures.is_picture(entry.name):
+        endings = ", ".join(pictures.ENDINGS)
+        tree.faults.append(f"{where} must be an image ({endings}), or hidden; got another ending")
     else:
         name = os.fsencode(Path(entry.path).relative_to(base).as_posix())
         tree.files.append(File(Path(entry.path), name, half, label, status.st_size, status.st_mtime_ns))

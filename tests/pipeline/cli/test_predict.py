@@ -29,6 +29,16 @@ def images(finished: Path) -> Path:
     return folder
 
 
+def test_predict_takes_an_ending_for_an_image_without_torch(images: Path) -> None:
+    script = (
+        "import sys; from pipeline.cli import predict;"
+        "print(*map(str, predict._expanded(['images'])), 'torch' in sys.modules, sep='|')"
+    )
+    Image.new("L", (8, 8)).save(images / "moving.GIF")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "images/a.png|images/below/B.PNG|images/moving.GIF|False\n"
+
+
 def told(done: Done) -> dict[str, list[str]]:
     return {image["image"]: [c["name"] for c in image["classes"]] for image in json.loads(done.out)}
 
@@ -133,7 +143,7 @@ def test_predict_says_what_is_wrong_with_the_command(finished: Path, images: Pat
     done = command("predict", "tiny", "nothing.png", "empty")
     assert (done.code, done.out) == (2, "")
     assert "nothing.png: must be an image, a folder of images, or - for stdin" in done.err
-    assert "empty: must hold images (.bmp, " in done.err
+    assert "empty: must hold images (.jpg, " in done.err
     assert command("predict", "tiny", "images", "--top", "0").err == "--top: must be 1 or more; got 0\n"
     assert "did you mean 'tiny'?" in command("predict", "tinny", "images").err
 

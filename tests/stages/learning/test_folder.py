@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.learning import sources
+from stages.learning import pictures, sources
 from stages.learning.errors import LearningError
 from stages.learning.origins import Options, decode
 
@@ -47,6 +47,16 @@ def test_two_halves_are_read_in_the_order_of_names(tmp_path):
     assert test.images[:, 3, 5, 2].tolist() == [35, 40, 45, 50]
     assert train.class_names == test.class_names == ("cat", "dog")
     assert sources.identify(source, ".").classes == 2
+
+
+def test_every_picture_that_predict_takes_is_read(tmp_path):
+    for number, ending in enumerate(pictures.ENDINGS):
+        picture(tmp_path / "train" / "cat" / f"{number}{ending.upper()}", value=90)
+        picture(tmp_path / "train" / "dog" / f"{number}{ending}", value=90)
+    picture(tmp_path / "test" / "cat" / "0.png")
+    train = sources.load(f"folder:{tmp_path}", ".", "train")
+    assert train.images.shape == (2 * len(pictures.ENDINGS), 4, 6, 3)
+    assert np.abs(train.images.astype(int) - 90).max() <= 2  # JPEG and WebP lose a little
 
 
 def test_one_tree_is_divided_by_name(tmp_path):
