@@ -43,9 +43,13 @@ def place(config: Path, folder: Path, seed: int) -> Path:
 
 def newest_results(folder: Path) -> dict[str, Any]:
     """Return the results of the newest finished run in a folder."""
-    newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns)
-    results: dict[str, Any] = json.loads(newest.read_text())
+    results: dict[str, Any] = json.loads((newest_finished(folder) / "results.json").read_text())
     return results
+
+
+def newest_finished(folder: Path) -> Path:
+    """Return the folder of the newest finished run in a folder."""
+    return max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns).parent
 
 
 def outcome(results: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -149,9 +149,8 @@ def _figures(folder: Path) -> dict[str, Any]:
 
 def _images(task: str, folder: Path, results: dict[str, Any]) -> int:
     """Return how many images the training of a generalist or student has shown."""
-    newest = max((folder / "runs").glob("*/results.json"), key=lambda path: path.stat().st_mtime_ns).parent
     stage = stage_of(task)
-    config = YAML(typ="safe").load((newest / "config.yaml").read_text())
+    config = YAML(typ="safe").load((harness.newest_finished(folder) / "config.yaml").read_text())
     epochs: int = config[stage]["epochs"]
     return epochs * results["data"]["transfer" if stage == "student" else "train"]
 

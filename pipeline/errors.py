@@ -10,7 +10,8 @@
 
 A store that cannot be opened is a ConfigError to the commands: whoever named it has to name another one, or mend it.
 
-Messages read `<what> must <rule>; got <value>; did you mean <x>?`.
+Messages read `<what> must <rule>; got <value>; did you mean <x>?`. What words them, `first_line` and `did_you_mean`, is
+in stages/learning/errors.py once more: learning imports nothing of ours, and nothing here may import a stage.
 """
 
 import difflib
@@ -89,7 +90,9 @@ def dotted(location: Location) -> str:
 
 def first_line(error: Exception) -> str:
     """Return what an error says in its first line, or its kind where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    text, kind = str(error).strip(), type(error).__name__
+    # What a KeyError says is the key alone.
+    return f"{kind}: {text}" if isinstance(error, KeyError) else (text or kind).splitlines()[0]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

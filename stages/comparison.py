@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Json
 from stages.learning import metrics
-from stages.learning.metrics import Interval, Labels
-
-Scores = NDArray[np.floating[Any]]
+from stages.learning.metrics import Interval, Labels, Scores
 
 
 def measured(log_probs: Scores, labels: Labels) -> dict[str, float]:

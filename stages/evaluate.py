@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,10 @@ from specialists.ensemble import Ensemble, Prediction
 from specialists.subsets import coverage
 from stages import changes, comparison, network, speed, teachers
 from stages.learning import metrics, training
+from stages.learning.metrics import Labels, Scores
 from stages.learning.prediction import Images
 from stages.parameters import GIB, MEMORY_BUDGET, CombineParameters
 from stages.shown import Pixels
-
-Labels = NDArray[np.int64]
-Scores = NDArray[np.floating[Any]]
 
 
 def evaluate(

@@ -5,7 +5,8 @@
     RuntimeError
     └── TrainingError   a training went wrong while it ran
 
-Messages read `<what> must <rule>; got <value>; did you mean <x>?`.
+Messages read `<what> must <rule>; got <value>; did you mean <x>?`. `first_line` and `did_you_mean` are those of
+pipeline/errors.py, written once more: learning imports nothing of ours.
 """
 
 import difflib
