@@ -15,8 +15,9 @@ from pipeline.recipe import derive_seed
 from pipeline.stage import Artifact, Work
 from stages.learning import metrics, training, views
 from stages.learning.batches import Batch, batch_slices
+from stages.learning.meeting import joined
 from stages.learning.prediction import predict_logits
-from stages.learning.ranks import ALONE, Ranks, joined
+from stages.learning.ranks import ALONE, Ranks
 from stages.learning.settings import Settings
 from stages.learning.state import History
 from stages.learning.training import Objective

@@ -206,7 +206,7 @@ def kill_second(often: str, work: Work) -> Artifact:
 
 def train_together(folder: str, work: Work) -> Artifact:
     """Be together as trainings are, until a file `go` is there."""
-    from stages.learning.ranks import joined  # noqa: PLC0415
+    from stages.learning.meeting import joined  # noqa: PLC0415
 
     with joined(work.team) as ranks:
         Path(folder, f"{ranks.rank} of {ranks.size}").touch()

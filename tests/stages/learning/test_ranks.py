@@ -10,7 +10,8 @@ from pipeline.stage import Team
 from stages.learning import models, objectives, training, views
 from stages.learning.batches import Batch, Share, batch_slices, share_of
 from stages.learning.errors import TrainingError
-from stages.learning.ranks import ALONE, _interface, backend_of, joined
+from stages.learning.meeting import joined
+from stages.learning.ranks import ALONE
 from stages.learning.settings import Settings
 from tests.stages.learning.test_training import EVERYTHING, MEAN, STD, Kept, judged, stripes, with_dropout
 from tests.stages.team import in_each
@@ -178,13 +179,3 @@ def diverge(team):
 
     with joined(team) as ranks:
         training.fit(made("mlp"), batches_of(ranks, *stripes()), objective, SETTINGS, ranks=ranks)
-
-
-def test_nccl_is_for_gpus_of_their_own():
-    assert backend_of(["a", "b"]) == "cpu:gloo,cuda:nccl"
-    assert backend_of(["a", "a"]) == backend_of(["", ""]) == backend_of(["a", ""]) == "gloo"
-
-
-def test_the_interface_of_an_address_is_found():
-    assert _interface("127.0.0.1") == "lo"
-    assert _interface("192.0.2.1") == ""
