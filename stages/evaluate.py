@@ -1,7 +1,6 @@
 """Stage `evaluate`: everything that is measured on the test split, whose examples no other stage reads."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,9 +10,10 @@ from torch import Tensor
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
-from specialists.ensemble import Ensemble, Prediction
+from specialists.ensemble import Ensemble
 from specialists.subsets import coverage
-from stages import changes, comparison, network, speed, teachers
+from stages import changes, comparison, network, speed
+from stages.asked import Models, Said, Teachers, as_log_probs
 from stages.learning import metrics, training
 from stages.learning.metrics import Labels, Scores
 from stages.learning.prediction import Images
@@ -66,57 +66,44 @@ def evaluate(
         StageError: A model gives no probability at all to the class that an example has.
     """
     training.use_threads(work.threads)
-    labels = np.asarray(test.arrays["labels"])
+    labels, n = np.asarray(test.arrays["labels"]), len(seeds)
     images = Pixels.of(test, budget=memory_budget * GIB).show(np.arange(len(labels)))
-    temperatures = [calibration.facts["temperature"] for calibration in calibrations]
-    logits = network.predict(generalist, images, warn=work.warn).cpu()
-    outputs = [network.predict(specialist, images, warn=work.warn).cpu() for specialist in specialists]
-    asked = _Teachers(logits, outputs, specialists, combine)
-    prediction = asked.combined(temperatures)
-    alone, together = _log_probs(logits), _log_probs(prediction.probs.log())
-    n = len(seeds)
     of_variants = {variant: students[i * n : (i + 1) * n] for i, variant in enumerate(variants)}
-    scores = {
-        variant: [_log_probs(network.predict(student, images, warn=work.warn)) for student in trained]
-        for variant, trained in of_variants.items()
-    }
-    names = test.facts["class_names"]
-    students_say = {f"student {variant}": one for variant, of_seeds in scores.items() for one in of_seeds}
-    _refuse_impossible({"generalist": alone, "ensemble": together, **students_say}, labels)
-    facts: dict[str, Json] = {
-        "generalist": comparison.measured(alone, labels) | _size(generalist, images),
-        "specialists": [
-            _specialist_facts(specialist, output, alone, labels, names)
-            for specialist, output in zip(specialists, outputs, strict=True)
-        ],
-        "ensemble": _ensemble_facts(asked, prediction, temperatures, alone, labels)
-        | _speed_of_ensemble(teachers.networks(generalist, specialists, combine, temperatures), images),
-        "students": {
-            variant: comparison.over_seeds(scores[variant], together, labels, seeds) | _size(trained[0], images)
-            for variant, trained in of_variants.items()
-        },
-        "differences": comparison.differences(scores, labels, seed=work.seed),
-        "per_class": comparison.per_class(alone, together, scores, labels),
+    temperatures = [calibration.facts["temperature"] for calibration in calibrations]
+    models = Models(generalist, specialists, of_variants, seeds, combine, temperatures)
+    said = models.asked(images, labels, work.warn)
+    refuse_impossible(said.by_model(seeds), labels)
+    facts: dict[str, Json] = _facts_of_models(models, said, images, test.facts["class_names"]) | {
+        "differences": comparison.differences(said.students, labels, seed=work.seed),
+        "per_class": comparison.per_class(said.generalist, said.ensemble, said.students, labels),
         "variants": list(variants),
         "seeds": list(seeds),
-        "changed": changes.counts(alone, together, labels),
+        "changed": changes.counts(said.generalist, said.ensemble, labels),
         "measured_on": speed.measured_on(),
     }
-    shown = changes.shown_examples(alone, together, labels)
+    shown = changes.shown_examples(said.generalist, said.ensemble, labels)
     arrays = {
         "labels": labels,
-        "generalist": alone,
-        "ensemble": together,
-        "active": prediction.active.numpy(force=True),
+        "generalist": said.generalist,
+        "ensemble": said.ensemble,
+        "active": said.active.numpy(force=True),
         "shown": shown,
         "shown-images": np.asarray(test.arrays["images"])[shown],
     }
-    specialists_say = {f"specialist-{name}": said for name, said in asked.of_specialists(temperatures).items()}
-    return Artifact(arrays | _by_student(scores, seeds) | specialists_say, facts)
+    specialists_say = {f"specialist-{name}": one for name, one in said.teachers.of_specialists(temperatures).items()}
+    return Artifact(arrays | _by_student(said.students, seeds) | specialists_say, facts)
 
 
-def _refuse_impossible(scores: Mapping[str, Scores], labels: Labels) -> None:
-    """Refuse a model with an infinite NLL: no table or interval can hold it."""
+def refuse_impossible(scores: Mapping[str, Scores], labels: Labels) -> None:
+    """Refuse a model with an infinite NLL: no table or interval can hold it.
+
+    Args:
+        scores: By model, log-probabilities (examples, classes).
+        labels: int64 (examples,).
+
+    Raises:
+        StageError: A model gives no probability at all to the class that an example has.
+    """
     for model, log_probs in scores.items():
         impossible = np.isneginf(metrics.label_log_probs(log_probs, labels)).sum()
         if impossible:
@@ -136,71 +123,46 @@ def _by_student(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) ->
     }
 
 
-@dataclass(frozen=True)
-class _Teachers:
-    """What all teachers say of all test examples: asked once, combined with and without their temperatures.
-
-    Attributes:
-        logits: The generalist's, (examples, classes).
-        outputs: Of every specialist, its logits, (examples, subset and dustbin).
-        specialists: The specialists.
-        wanted: How they are combined.
-    """
-
-    logits: Tensor
-    outputs: Sequence[Tensor]
-    specialists: Sequence[Artifact]
-    wanted: CombineParameters
-
-    def combined(self, temperatures: Sequence[float]) -> Prediction:
-        """Return what the ensemble says, at the teachers' temperatures, the generalist's first; at 1 without any."""
-        return self._ensemble(temperatures)(self._all)
-
-    def of_specialists(self, temperatures: Sequence[float]) -> dict[str, NDArray[np.float32]]:
-        """Return by its name the log-probabilities of every specialist."""
-        members = self._ensemble(temperatures).specialists
-        return {
-            net.facts["name"]: _log_probs(member.probs(self._all).log())
-            for net, member in zip(self.specialists, members, strict=True)
-        }
-
-    @property
-    def _all(self) -> Tensor:
-        return torch.arange(len(self.logits))
-
-    def _ensemble(self, temperatures: Sequence[float]) -> Ensemble:
-        outputs = [output.__getitem__ for output in self.outputs]
-        return teachers.ensemble(self.logits.__getitem__, outputs, self.specialists, self.wanted, temperatures)
-
-
-def _ensemble_facts(
-    asked: _Teachers, prediction: Prediction, temperatures: Sequence[float], generalist: Scores, labels: Labels
-) -> dict[str, Json]:
-    """Return what the ensemble comes to, and what of that is the specialists' doing."""
-    log_probs = _log_probs(prediction.probs.log())
-    cover = coverage([specialist.facts["subset"] for specialist in asked.specialists], log_probs.shape[1])
-    return (
-        comparison.measured(log_probs, labels)
-        | {
-            "mean_active": float(prediction.active.sum(dim=1, dtype=torch.float64).mean()),
-            "by_cover": _by_cover(generalist, log_probs, labels, cover),
-        }
-        | (_calibration(asked, temperatures, labels) if temperatures else {})
-    )
-
-
-def _calibration(asked: _Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
-    """Return the temperatures by teacher, and what the ensemble would be without them."""
-    names = ["generalist", *(specialist.facts["name"] for specialist in asked.specialists)]
-    log_probs = _log_probs(asked.combined([]).probs.log())
+def _facts_of_models(models: Models, said: Said, images: Images, names: Sequence[str]) -> dict[str, Json]:
+    """Return what each model comes to, and what it costs."""
+    labels = said.labels
     return {
-        "temperatures": dict(zip(names, temperatures, strict=True)),
-        "uncalibrated": {"nll": metrics.nll(log_probs, labels), "ece": metrics.ece(log_probs, labels)},
+        "generalist": comparison.measured(said.generalist, labels) | _size(models.generalist, images),
+        "specialists": [
+            _specialist_facts(specialist, output, said.generalist, labels, names)
+            for specialist, output in zip(models.specialists, said.teachers.outputs, strict=True)
+        ],
+        "ensemble": _ensemble_facts(said, models.temperatures) | _speed_of_ensemble(models.ensemble(), images),
+        "students": {
+            variant: comparison.over_seeds(said.students[variant], said.ensemble, labels, models.seeds)
+            | _size(trained[0], images)
+            for variant, trained in models.students.items()
+        },
     }
 
 
-def _log_probs(logits: Tensor) -> NDArray[np.float32]:
-    return logits.double().log_softmax(dim=1).float().numpy(force=True)
+def _ensemble_facts(said: Said, temperatures: Sequence[float]) -> dict[str, Json]:
+    """Return what the ensemble comes to, and what of that is the specialists' doing."""
+    subsets = [specialist.facts["subset"] for specialist in said.teachers.specialists]
+    cover = coverage(subsets, said.ensemble.shape[1])
+    return (
+        comparison.measured(said.ensemble, said.labels)
+        | {
+            "mean_active": float(said.active.sum(dim=1, dtype=torch.float64).mean()),
+            "by_cover": _by_cover(said.generalist, said.ensemble, said.labels, cover),
+        }
+        | (_calibration(said.teachers, temperatures, said.labels) if temperatures else {})
+    )
+
+
+def _calibration(asked: Teachers, temperatures: Sequence[float], labels: Labels) -> dict[str, Json]:
+    """Return the temperatures by teacher, and what the ensemble would be without them."""
+    names = ["generalist", *(specialist.facts["name"] for specialist in asked.specialists)]
+    without = as_log_probs(asked.combined([]).probs.log())
+    return {
+        "temperatures": dict(zip(names, temperatures, strict=True)),
+        "uncalibrated": {"nll": metrics.nll(without, labels), "ece": metrics.ece(without, labels)},
+    }
 
 
 def _size(model: Artifact, images: Images) -> dict[str, float]:

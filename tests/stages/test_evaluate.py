@@ -1,5 +1,7 @@
 """What is measured on the test split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from pipeline.errors import StageError
 from pipeline.stage import Artifact
 from specialists.active import active_set
 from specialists.combine import combine as combine_full
-from stages import comparison, network, soft_targets
+from stages import comparison, evaluate, network, soft_targets
+from stages.asked import Said, Teachers
 from stages.learning import metrics
+from stages.parameters import CombineParameters
 from stages.shown import Pixels, replayed_view
 
 
@@ -217,6 +221,20 @@ def test_model_that_gives_a_label_no_probability_is_refused_by_name(measure, gen
     rule = "the class that an example has must have a probability above 0; got 0 for"
     with pytest.raises(StageError, match=f"^ensemble: {rule}"):
         measure(teacher=teacher, specialists=specialist_nets[:1], variants=("distilled",))
+
+
+def test_every_seed_of_a_student_is_asked_for_a_probability_of_the_labels():
+    labels, sound = np.array([0, 1]), np.log(np.full((2, 2), 0.5))
+    diverged = np.array([[0.0, -np.inf], [0.0, -np.inf]])
+    asked = Teachers(torch.zeros(2, 2), [], [], CombineParameters())
+    said = Said(labels, sound, sound, {"hard": [diverged, sound]}, torch.zeros(2, 0, dtype=torch.bool), asked)
+    with pytest.raises(
+        StageError, match=r"^student hard of seed 0: .* must have a probability above 0; got 0 for 1 of"
+    ):
+        evaluate.refuse_impossible(said.by_model([0, 5]), labels)
+    alone = replace(said, students={"hard": [diverged]})
+    with pytest.raises(StageError, match=r"^student hard: the class"):
+        evaluate.refuse_impossible(alone.by_model([0]), labels)
 
 
 def test_evaluate_says_what_a_model_costs(evaluation, students):
