@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
-from stages.learning.metrics import student_interval
+from stages.learning.metrics import deviation
 
 
 def over_seeds(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def over_seeds(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     figures: dict[str, Any] = {
         name: {
             "mean": float(np.mean(column)),
-            "deviation": float(np.std(column, ddof=1)) if len(column) > 1 else None,
+            "deviation": deviation(column) if len(column) > 1 else None,
             "values": column,
         }
         for name, column in columns.items()
@@ -28,18 +29,19 @@ def difference(models: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
 
 
 def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
-    """Return the mean of paired differences, and of several their deviation and the ends of their 95 % interval."""
-    differences = np.subtract(values, others)
-    mean, n = float(differences.mean()), len(differences)
+    """Return the mean of paired differences, and of several their deviation and the ends of Student's 95 % interval."""
+    differences = np.subtract(values, others).tolist()
+    mean, n = float(np.mean(differences)), len(differences)
     if n < 2:
         return {"mean": mean}
-    return {"deviation": float(differences.std(ddof=1)), **student_interval(differences)._asdict()}
+    spread = deviation(differences)
+    half = float(stdtrit(n - 1, 0.975)) * spread / n**0.5
+    return {"deviation": spread, "mean": mean, "low": mean - half, "high": mean + half}
 
 
 def spread(values: Sequence[float], digits: int) -> list[str]:
     """Return mean and standard deviation in words."""
-    deviation = f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"
-    return [f"{np.mean(values):.{digits}f}", deviation]
+    return [f"{np.mean(values):.{digits}f}", f"{deviation(values):.{digits}f}" if len(values) > 1 else "-"]
 
 
 def interval(found: dict[str, float], scale: float, digits: int) -> str:

@@ -1,7 +1,7 @@
 """The students side by side: what each variant comes to, and how the distilled one differs from its controls."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def over_seeds(scores: Sequence[Scores], ensemble: Scores, labels: Labels, seeds
     means: dict[str, Json] = {name: fmean(one[name] for one in found) for name in found[0]}
     if len(seeds) == 1:
         return means
-    deviation = {name: stdev(one[name] for one in found) for name in found[0]}
+    deviation = {name: metrics.deviation(one[name] for one in found) for name in found[0]}
     return means | {"deviation": deviation, "seeds": {str(seed): one for seed, one in zip(seeds, found, strict=True)}}
 
 

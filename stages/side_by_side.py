@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -174,14 +175,14 @@ def over_seeds(runs: Sequence[Scored]) -> list[OverSeeds]:
 
 def _over_seeds(runs: Sequence[Scored]) -> OverSeeds:
     values = {
-        model: {fact: np.array([run.facts[model][fact] for run in runs]) for fact in ("accuracy", "nll")}
+        model: {fact: [float(run.facts[model][fact]) for run in runs] for fact in ("accuracy", "nll")}
         for model in runs[0].facts
     }
     return OverSeeds(
         [run.name for run in runs],
         {
             model: {
-                fact: {"mean": float(numbers.mean()), "deviation": float(numbers.std(ddof=1))}
+                fact: {"mean": fmean(numbers), "deviation": metrics.deviation(numbers)}
                 for fact, numbers in facts.items()
             }
             for model, facts in values.items()

@@ -3,7 +3,8 @@
 Scores are logits or log-probabilities, (examples, classes); where two are equal, the lower class comes first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import stdev
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,9 +184,9 @@ def unpaired_interval(
     return _student(float(of_examples.mean()), [*of_trainings, _of_mean(of_examples)])
 
 
-def student_interval(values: NDArray[np.float64]) -> Interval:
-    """Return the mean of two values or more, such as one of each seed, with Student's 95 % interval."""
-    return _student(float(values.mean()), [_of_mean(values)])
+def deviation(values: Iterable[float]) -> float:
+    """Return the standard deviation of two values or more, such as one of each seed; of a sample, so by n - 1."""
+    return float(stdev(values))
 
 
 def _of_mean(values: NDArray[np.float64]) -> tuple[float, int]:

@@ -1,7 +1,6 @@
 """The report as one page: puts what was measured into words, tables and figures."""
 
 from collections.abc import Mapping, Sequence
-from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -144,7 +143,7 @@ def _grid(grid: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dic
 def _deviation(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     if len(seeds) == 1:
         return {}
-    return {"deviation": {name: stdev(seed[name] for seed in seeds) for name in seeds[0]}}
+    return {"deviation": {name: metrics.deviation(seed[name] for seed in seeds) for name in seeds[0]}}
 
 
 def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:

@@ -143,14 +143,10 @@ def test_over_seeds_takes_runs_that_differ_in_the_seed_alone():
     ]
     found = group.leads["control: labels alone"]["nll"]
     assert found.mean == pytest.approx(np.mean(leads))
-    over_runs = metrics.student_interval(np.array(leads))  # without what another test split would say
-    assert found.high - found.low > over_runs.high - over_runs.low
-
-
-def test_student_interval_is_students():
-    values = RNG.normal(0, 1, 5)
-    low, high = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
-    assert metrics.student_interval(values) == pytest.approx((values.mean(), low, high))
+    low, high = stats.t.interval(
+        0.95, len(leads) - 1, np.mean(leads), stats.sem(leads)
+    )  # whatever another test split says
+    assert found.high - found.low > high - low
 
 
 def test_page_escapes_what_it_shows():

@@ -126,8 +126,15 @@ def test_interval_of_equal_values_has_no_width(n_trainings):
 def test_interval_of_trainings_for_which_examples_are_alike_is_students():
     of_trainings = np.array([0.1, 0.3, 0.8])
     found = metrics.mean_interval(np.repeat(of_trainings[:, None], 50, axis=1), seed=0)
-    assert found == pytest.approx(metrics.student_interval(of_trainings))
+    ends = stats.t.interval(0.95, 2, of_trainings.mean(), stats.sem(of_trainings))
+    assert found == pytest.approx((of_trainings.mean(), *ends))
     assert metrics.mean_interval(of_trainings[:, None], seed=0) == pytest.approx(found)
+
+
+def test_deviation_is_that_of_a_sample():
+    values = np.random.default_rng(0).normal(0.9, 0.01, 4)
+    assert metrics.deviation(values) == pytest.approx(np.std(values, ddof=1))
+    assert metrics.deviation([0.5, 0.5]) == 0
 
 
 def test_interval_of_trainings_that_agree_is_that_over_examples():
