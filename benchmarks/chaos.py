@@ -7,6 +7,9 @@ and after that the same command again. That one must end well, and equal the und
 and in the content of every result, weights and tables included. What it must not leave is a damaged file in the store,
 a temporary older than itself, or a process: those of both runs are known by a word in their environment.
 
+Only runs that were struck count: one that was over by that moment, or had no worker left to kill, is done once more
+with another moment, and told as missed.
+
 Needs root, to mount the disk: file modes do not stop root from writing.
 """
 
@@ -42,6 +45,9 @@ LINGER = 30.0
 RECOVER = 180.0
 """Seconds in which a run that was disturbed must come to an end by itself, well or not."""
 
+MOST_MISSES = 20
+"""Runs in a row that may be over before a fault strikes; of more, the moments cannot be right."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -50,6 +56,10 @@ class Target:
     process: "subprocess.Popen[bytes]"
     disk: Path
     draw: random.Random
+
+    def is_alive(self) -> bool:
+        """Return whether it still goes on."""
+        return self.process.poll() is None
 
     def descendants(self, *names: str) -> list[psutil.Process]:
         """Return its processes whose command line begins with one of these names."""
@@ -62,63 +72,80 @@ class Target:
                         found.append(process)
         return found
 
-    def kill_one(self, *names: str) -> None:
-        """Kill one of the processes of these names, as soon as there is one."""
-        while self.process.poll() is None:
+    def kill_one(self, *names: str) -> str | None:
+        """Kill one of the processes of these names, as soon as there is one, and return its name."""
+        while self.is_alive():
             found = self.descendants(*names)
-            if found:
-                self.draw.choice(found).kill()
-                return
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if found:
+                    chosen = self.draw.choice(found)
+                    name = Path(chosen.cmdline()[0]).name
+                    chosen.kill()
+                    return name
             time.sleep(0.05)
+        return None
 
 
-def kill_driver(target: Target) -> None:
+def kill_driver(target: Target) -> str | None:
     target.process.kill()
+    return "driver" if target.process.wait() == -signal.SIGKILL else None
 
 
-def kill_worker(target: Target) -> None:
+def kill_worker(target: Target) -> str | None:
     stages = ("data", "views", "generalist", "confusion", "subsets", "specialist", "targets", "combined", "student")
-    target.kill_one(*(f"ray::{stage}" for stage in stages), "ray::IDLE")
+    return target.kill_one(*(f"ray::{stage}" for stage in stages), "ray::IDLE")
 
 
-def kill_raylet(target: Target) -> None:
-    target.kill_one("raylet")
+def kill_raylet(target: Target) -> str | None:
+    return target.kill_one("raylet")
 
 
-def terminate(target: Target) -> None:
+def terminate(target: Target) -> str | None:
+    was_alive = target.is_alive()
     target.process.terminate()
+    return "driver" if was_alive else None
 
 
-def interrupt(target: Target) -> None:
+def interrupt(target: Target) -> str | None:
+    was_alive = target.is_alive()
     # As a terminal does it: to everything that the run has started.
     with suppress(ProcessLookupError):
         os.killpg(target.process.pid, signal.SIGINT)
+    return "driver and all that it has started" if was_alive else None
 
 
-def fill_disk(target: Target) -> None:
+def fill_disk(target: Target) -> str | None:
     """Leave no byte on the store's disk until the run has ended."""
+    if not target.is_alive():
+        return None
     filler = target.disk / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (2**20, 4096):
             with suppress(OSError):
                 while file.write(bytes(size)):
                     pass
+    was_alive = target.is_alive()
     _ended(target.process, RECOVER)
     filler.unlink()
+    return "disk" if was_alive else None
 
 
-def stop_writing(target: Target) -> None:
+def stop_writing(target: Target) -> str | None:
     """Make the store's disk read-only for ten seconds."""
+    if not target.is_alive():
+        return None
     remount = ["mount", "-o", "remount,ro", str(target.disk)]
     # Refused while a file on it is open for writing.
     while subprocess.run(remount, capture_output=True, check=False).returncode:
-        if target.process.poll() is not None:
-            return
-    time.sleep(10)
+        if not target.is_alive():
+            return None
+    was_alive = target.is_alive()
+    _ended(target.process, 10)
     subprocess.run(["mount", "-o", "remount,rw", str(target.disk)], check=True)
+    return "disk" if was_alive else None
 
 
-FAULTS: dict[str, Callable[[Target], None]] = {
+FAULTS: dict[str, Callable[[Target], str | None]] = {
     "driver killed": kill_driver,
     "worker killed": kill_worker,
     "raylet killed": kill_raylet,
@@ -127,6 +154,7 @@ FAULTS: dict[str, Callable[[Target], None]] = {
     "full disk": fill_disk,
     "read-only disk": stop_writing,
 }
+"""Each strikes a run, and returns what it struck; None where the run was over, or had nothing of the kind any more."""
 
 
 def main() -> None:
@@ -146,7 +174,7 @@ def main() -> None:
     print(f"undisturbed: {whole:.1f} s, {len(expected['contents'])} results")
     trials = []
     for name in faults:
-        trials.append(trial(command, name, draw.uniform(0.0, whole), expected, draw))
+        trials.append(trial(command, name, whole, expected, draw))
         print(f"{len(trials):3}  {trials[-1]}", flush=True)
     harness.write(
         "chaos", {"seed": options.seed, "undisturbed_seconds": round(whole, 1), **summary(trials), "trials": trials}
@@ -154,22 +182,38 @@ def main() -> None:
 
 
 def trial(
-    command: Sequence[str], name: str, moment: float, expected: dict[str, Any], draw: random.Random
+    command: Sequence[str], name: str, whole: float, expected: dict[str, Any], draw: random.Random
 ) -> dict[str, Any]:
-    """Disturb a run, do a plain one, and return what was found.
+    """Disturb a run, do a plain one, and return what was found; other moments are drawn until one strikes a run.
 
     Args:
         command: The config, and options of `run`.
         name: The fault.
-        moment: When it comes, in seconds after the start.
+        whole: How long a run takes, in seconds: its moment is drawn from that.
         expected: The outcome of an undisturbed run.
-        draw: What chooses among processes.
+        draw: What chooses moments, and among processes.
     """
+    for n_missed in range(MOST_MISSES):
+        found = attempt(command, name, draw.uniform(0.0, whole), expected, draw)
+        if found:
+            return found | {"missed": n_missed}
+    raise SystemExit(
+        f"{name} must strike one of {MOST_MISSES} runs; got none: runs take less than {whole:.1f} s by far"
+    )
+
+
+def attempt(
+    command: Sequence[str], name: str, moment: float, expected: dict[str, Any], draw: random.Random
+) -> dict[str, Any] | None:
+    """Disturb a run at a moment, do a plain one, and return what was found; None where it struck nothing."""
     mark = secrets.token_hex(8)
     with disk() as folder:
         process = start(command, folder, mark)
-        _ended(process, moment)
-        FAULTS[name](Target(process, folder / "store", draw))
+        is_over = _ended(process, moment) is not None
+        struck = None if is_over else FAULTS[name](Target(process, folder / "store", draw))
+        if struck is None:
+            process.wait()
+            return None
         code = _ended(process, RECOVER)
         if code is None:
             process.kill()
@@ -183,6 +227,7 @@ def trial(
         lingered = _gone_after(mark, ended)
     return {
         "fault": name,
+        "struck": struck,
         "after_seconds": round(moment, 1),
         "exit_code": code,
         "exit_code_again": code_again,
@@ -200,16 +245,19 @@ def is_well(found: dict[str, Any]) -> bool:
 
 
 def summary(trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return, and print, how many trials of each fault went well, and how many runs ended well in spite of it."""
+    """Return, and print, how many trials of each fault went well, and how many runs ended well in spite of it.
+
+    All of them struck a run; those that were missed before are told, and count for nothing.
+    """
     rows = [["fault", "trials", "well in the end", "the disturbed run itself ended well"]]
     for name, n in Counter(found["fault"] for found in trials).items():
         of_kind = [found for found in trials if found["fault"] == name]
         endured = sum(found["exit_code"] == 0 for found in of_kind)
         rows.append([name, str(n), str(sum(map(is_well, of_kind))), str(endured)])
     harness.print_table(rows)
-    n_well = sum(map(is_well, trials))
-    print(f"{n_well} of {len(trials)} trials went well in the end")
-    return {"well": n_well, "of": len(trials)}
+    n_well, n_missed = sum(map(is_well, trials)), sum(found["missed"] for found in trials)
+    print(f"{n_well} of {len(trials)} trials went well in the end; {n_missed} more runs were over before the fault")
+    return {"well": n_well, "of": len(trials), "missed": n_missed}
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import os
 import random
 import secrets
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,42 @@ def test_runs_after_faults_end_as_if_nothing_had_been(tmp_path: Path) -> None:
         assert process.poll() is None, "its processes must be known by their mark"
         assert process.wait() == 0
         expected = chaos.outcome(folder)
-    for fault, moment in (("full disk", 6.0), ("read-only disk", 4.0)):
+    late = chaos.attempt([config, root, "--set=ray.address=inline"], "SIGTERM", 600.0, expected, random.Random(0))
+    assert late is None, "a run that is over by the moment of the fault is no trial"
+    for fault, whole in (("full disk", 7.0), ("read-only disk", 5.0)):
         command = [config, root, "--set=ray.address=local"]
-        found = chaos.trial(command, fault, moment, expected, random.Random(0))
+        found = chaos.trial(command, fault, whole, expected, random.Random(0))
         assert chaos.is_well(found), found
+        assert (found["struck"], found["after_seconds"] <= whole) == ("disk", True)
+
+
+@pytest.mark.parametrize("fault", chaos.FAULTS)
+def test_faults_say_that_they_struck_nothing_when_the_run_is_over(tmp_path: Path, fault: str) -> None:
+    over = subprocess.Popen(["true"], start_new_session=True)
+    assert over.wait() == 0
+    assert chaos.FAULTS[fault](chaos.Target(over, tmp_path, random.Random(0))) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "struck", "code"),
+    [
+        ("driver killed", "driver", -signal.SIGKILL),
+        ("SIGTERM", "driver", -signal.SIGTERM),
+        ("Ctrl-C", "driver and all that it has started", -signal.SIGINT),
+    ],
+)
+def test_faults_say_what_they_struck(tmp_path: Path, fault: str, struck: str, code: int) -> None:
+    alive = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    assert chaos.FAULTS[fault](chaos.Target(alive, tmp_path, random.Random(0))) == struck
+    assert alive.wait() == code
+
+
+def test_worker_is_killed_by_its_name(tmp_path: Path) -> None:
+    # Its only child calls itself a worker.
+    script = "(exec -a ray::student sleep 60) & wait $! || exit 3"
+    parent = subprocess.Popen(["bash", "-c", script], start_new_session=True)
+    target = chaos.Target(parent, tmp_path, random.Random(0))
+    assert chaos.FAULTS["worker killed"](target) == "ray::student"
+    assert parent.wait() == 3
+    assert chaos.FAULTS["worker killed"](target) is None
