@@ -5,15 +5,18 @@
 The root holds the data set; in the folder every seed keeps what it has made, so that the same command goes on where it
 was, or only prints. Every seed draws its own holdout, weights, orders and views; the test split is the same. For each:
 the generalist and each specialist on the same examples of its classes; the ensemble, and its gain by the number of
-specialists that cover a class; the students. Two controls have the training cost of generalist and specialists
-together, counted in images that forward and backward passes were done for:
+specialists that cover a class; the students. Two controls say what else the training of generalist and specialists
+together would have paid for, counted in images that forward and backward passes were done for:
 
-    longer      the generalist trained for so many more epochs
-    averaged    generalists of the given length, as many as that cost pays for, the nearest whole number, but two at
-                least; their probabilities averaged
+    longer      the generalist trained for so many more epochs, to the nearest one: the control at equal cost
+    averaged    generalists of the given length, as many as that cost pays for, the nearest whole number (of two that
+                are as near, the even one), but two at least; their probabilities averaged
 
-Both begin at the seed's own weights as the generalist does, the averaged ones at others as well. Differences are
-paired by seed; the interval is Student's.
+So the averaged control costs what is nearest to the teachers, not the same: two generalists where these cost 2.2, 2.33
+or 2.5, which leaves it somewhat under-funded. The JSON has both costs.
+
+Both begin at the seed's own weights as the generalist does, the averaged ones at others as well. Differences are paired
+by seed; the interval is Student's.
 """
 
 import argparse
