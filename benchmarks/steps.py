@@ -2,14 +2,16 @@
 
     python -m benchmarks.steps [--model cnn --width 16] [--batch 128] [--precision fp32] [--augment colour]
 
-Random 32 x 32 colour images of 100 classes; untrained teachers: a generalist, and five specialists of 20 classes each,
-of which those are asked that hold one of the two likeliest classes. Compared are, by images a second:
+Random 32 x 32 colour images of 100 classes, with their view and table kept in a store, whose files are mapped as a task
+has them: they are in the system's cache, as after a first epoch. Untrained teachers: a generalist, and five specialists
+of 20 classes each, of which those are asked that hold one of the two likeliest classes. Compared are, by images a
+second:
 
     bare        forward, backward and step on one normalised batch that lies on the device, nothing else
     synthetic   the program's loop on that batch
     labels      the program's loop on views of the data set, with labels
     cached      the same with soft targets out of the table, which lies on the device
-    streamed    the same with images and table read batch by batch, as when they do not fit
+    streamed    the same with images and table read batch by batch out of those files, as when they do not fit
     live        the same with soft targets that the teachers make for every batch
 
 All take turns, for some rounds, each with two epochs of some steps a round, of which the second is timed: the first one
@@ -20,9 +22,11 @@ unless --compile says so: it is what most training scripts do.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import count
 from statistics import median
 
 import numpy as np
@@ -32,6 +36,7 @@ from torch.nn import functional
 
 from benchmarks import harness
 from pipeline.stage import Artifact, Work
+from pipeline.store import Store
 from stages import fitting, network, soft_targets, teachers
 from stages.learning import training
 from stages.learning.batches import Batch
@@ -56,25 +61,29 @@ class Bench:
     """What is compared on.
 
     Attributes:
-        dataset: The training half.
+        dataset: The training half, as a store gives it.
+        resident: Its images, on the device.
         view: One view of it.
         tables: The soft targets, in one shard.
         ensemble: The teachers.
         options: The command line's.
+        numbers: Of the epochs: each shows other images.
     """
 
     dataset: Artifact
+    resident: Pixels
     view: Artifact
     tables: list[Artifact]
     ensemble: Callable[[Tensor], Tensor]
     options: argparse.Namespace
+    numbers: Iterator[int] = field(default_factory=count)
 
-    def epoch(self, log_q: fitting.SoftTargetRows | None = None) -> fitting.Epoch:
-        """Return an epoch of the view, in an order."""
+    def epoch(self) -> fitting.Epoch:
+        """Return an epoch of the view, in an order of its own, as far as steps are timed."""
         n_examples = self.options.batch * self.options.steps
-        order = fitting.permutation(self.view.facts["rows"], Work(), 0)[:n_examples]
+        order = fitting.permutation(self.view.facts["rows"], Work(), next(self.numbers))[:n_examples]
         shown, parameters = replayed_view(self.view, order)
-        return fitting.Epoch(shown, self.dataset.arrays["labels"][shown], parameters, log_q)
+        return fitting.Epoch(shown, self.dataset.arrays["labels"][shown], parameters)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def main() -> None:
     parser.add_argument("--model", default="cnn")
     parser.add_argument("--width", type=int, default=None)
     parser.add_argument("--teacher", default="cnn")
+    parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=9)
@@ -103,25 +113,30 @@ def main() -> None:
     parser.add_argument("--no-graph", action="store_true", help="on a GPU, launch kernels one by one")
     parser.add_argument("--name", default="steps")
     options = parser.parse_args()
+    if options.images < options.batch * options.steps:
+        parser.error(
+            f"--images must be those of --steps or more, {options.batch * options.steps}; got {options.images}"
+        )
     training.use_threads(options.threads)
-    bench = make_bench(options)
-    arms = {
-        "bare": bare(bench),
-        "synthetic": synthetic(bench),
-        "labels": of_views(bench, ROOM),
-        "cached": of_views(bench, ROOM, soft=True),
-        "streamed": of_views(bench, 0, soft=True),
-        "live": live(bench),
-    }
-    figures = measured(arms, options)
+    with tempfile.TemporaryDirectory(prefix="steps-") as folder:
+        bench = make_bench(Store.open(folder), options)
+        arms = {
+            "bare": bare(bench),
+            "synthetic": synthetic(bench),
+            "labels": of_views(bench, bench.resident),
+            "cached": of_views(bench, bench.resident, soft=True),
+            "streamed": of_views(bench, Pixels.of(bench.dataset), soft=True),
+            "live": live(bench),
+        }
+        figures = measured(arms, options)
     show(figures)
     harness.write(options.name, {"options": vars(options), "device": device_name(), **figures})
 
 
-def make_bench(options: argparse.Namespace) -> Bench:
-    """Return a random data set, a view of it, a table, and teachers."""
+def make_bench(store: Store, options: argparse.Namespace) -> Bench:
+    """Return a random data set, a view of it, a table, and teachers; what is read in training comes out of a store."""
     random = np.random.default_rng(0)
-    n_examples = options.batch * options.steps
+    n_examples = options.images
     names = [f"class {c}" for c in range(N_CLASSES)]
     dataset = Artifact(
         {
@@ -136,7 +151,15 @@ def make_bench(options: argparse.Namespace) -> Bench:
     table = soft_targets.dense_shard(
         logits, teacher="combined", view=0, start=0, examples=n_examples, classes=N_CLASSES, subset=None
     )
-    return Bench(dataset, view, [table], make_teachers(dataset, options), options)
+    kept, view, table = (
+        through(store, name, made) for name, made in (("data", dataset), ("view", view), ("table", table))
+    )
+    return Bench(kept, Pixels.of(kept, budget=ROOM), view, [table], make_teachers(kept, options), options)
+
+
+def through(store: Store, name: str, made: Artifact) -> Artifact:
+    """Keep an artifact, and return it as a task has it, its arrays mapped from a file."""
+    return store.load(store.save({"name": name}, made, seconds=0.0))
 
 
 def make_teachers(dataset: Artifact, options: argparse.Namespace) -> Callable[[Tensor], Tensor]:
@@ -175,8 +198,7 @@ def make_student(bench: Bench) -> torch.nn.Module:
 
 def one_batch(bench: Bench) -> Batch:
     """Return a normalised batch that lies on the device."""
-    pixels = Pixels.of(bench.dataset, budget=ROOM)
-    return next(bench.epoch().batches(pixels, bench.options.batch))
+    return next(bench.epoch().batches(bench.resident, bench.options.batch))
 
 
 def bare(bench: Bench) -> Round:
@@ -213,35 +235,36 @@ def synthetic(bench: Bench) -> Round:
     return lambda: fit(bench, model, lambda: iter([batch] * bench.options.steps), labels_loss)
 
 
-def of_views(bench: Bench, budget: float, *, soft: bool = False) -> Round:
+def of_views(bench: Bench, pixels: Pixels, *, soft: bool = False) -> Round:
     """Return a round of the program's loop on a view, with labels or with soft targets out of the table."""
-    model, pixels = make_student(bench), Pixels.of(bench.dataset, budget=budget)
+    model = make_student(bench)
     if not soft:
-        return lambda: fit(bench, model, lambda: batches_of(bench, pixels), labels_loss)
+        return lambda: fit(bench, model, lambda: batches_of(bench.epoch(), pixels, bench.options.batch), labels_loss)
     kept = soft_targets.SoftTargets(bench.tables, [bench.view], bench.dataset)
-    table = soft_targets.TrainingTargets(kept, pixels.device, is_resident=budget > 0)
+    table = soft_targets.TrainingTargets(kept, pixels.device, is_resident=pixels.resident is not None)
 
     def batches() -> Iterator[Batch]:
-        examples = bench.epoch().examples
-        return batches_of(bench, pixels, table.log_q(examples, 0, 4.0))
+        epoch = bench.epoch()
+        with_targets = replace(epoch, log_q=table.log_q(epoch.examples, 0, 4.0))
+        return batches_of(with_targets, pixels, bench.options.batch)
 
     return lambda: fit(bench, model, batches, distillation)
 
 
-def batches_of(bench: Bench, pixels: Pixels, log_q: fitting.SoftTargetRows | None = None) -> Iterator[Batch]:
+def batches_of(epoch: fitting.Epoch, pixels: Pixels, batch_size: int) -> Iterator[Batch]:
     """Return the batches of an epoch, made as a training makes them."""
-    together = fitting.batches_together(pixels, bench.options.batch)
-    return bench.epoch(log_q).batches(pixels, bench.options.batch, together=together)
+    together = fitting.batches_together(pixels, batch_size)
+    return fitting.in_time(epoch.batches(pixels, batch_size, together=together), pixels)
 
 
 def live(bench: Bench) -> Round:
     """Return a round of the program's loop on a view, with soft targets that the teachers make as they are wanted."""
-    model, pixels = make_student(bench), Pixels.of(bench.dataset, budget=ROOM)
+    model, pixels = make_student(bench), bench.resident
 
     def batches() -> Iterator[Batch]:
         epoch = bench.epoch()
-        asked = Asked(pixels.show(epoch.examples, epoch.view), bench.ensemble)
-        return batches_of(bench, pixels, asked)
+        asked = replace(epoch, log_q=Asked(pixels.show(epoch.examples, epoch.view), bench.ensemble))
+        return batches_of(asked, pixels, bench.options.batch)
 
     return lambda: fit(bench, model, batches, distillation)
 

@@ -167,6 +167,12 @@ def batches_together(pixels: Pixels, batch_size: int) -> int:
     return max(1, min(_TOGETHER, _TOGETHER_BYTES // batch_bytes))
 
 
+def in_time(batches: Iterator[Batch], pixels: Pixels) -> Iterator[Batch]:
+    """Return the batches of an epoch as a training takes them: made one ahead where they are read for a GPU."""
+    # A GPU need not wait for what is read. On a CPU the thread would take what the training computes with.
+    return ahead(batches) if pixels.resident is None and pixels.device.type != "cpu" else batches
+
+
 def fit(
     model: nn.Module,
     pixels: Pixels,
@@ -207,8 +213,7 @@ def fit(
 
     def batches(number: int, first: int, ranks: Ranks) -> Iterator[Batch]:
         found = epoch(number).batches(pixels, parameters.batch_size, first, together=together, ranks=ranks)
-        # A GPU need not wait for what is read. On a CPU the thread would take what the training computes with.
-        return ahead(found) if pixels.resident is None and pixels.device.type != "cpu" else found
+        return in_time(found, pixels)
 
     def validate() -> dict[str, float]:
         logits = predict_logits(model, held_out, mean=pixels.mean, std=pixels.std, warn=work.warn)

@@ -35,6 +35,18 @@ def test_student_and_teacher_see_the_same_pixels(dataset, two_views, pixels):
     assert torch.equal(shown_to_student, normalised[order])
 
 
+def test_batches_are_made_ahead_where_they_are_read_for_a_gpu(dataset, pixels):
+    on_gpu = dataclasses.replace(pixels, device=torch.device("meta"))
+    resident = Pixels.of(dataset, budget=2**30)
+    for where in (pixels, resident, dataclasses.replace(on_gpu, resident=resident.resident)):
+        batches = iter("abc")
+        assert fitting.in_time(batches, where) is batches
+    batches = iter("abc")
+    coming = fitting.in_time(batches, on_gpu)
+    assert coming is not batches
+    assert list(coming) == ["a", "b", "c"]
+
+
 def test_pixels_seen_are_augmented(dataset, two_views, pixels):
     examples = training_rows(dataset)
     seen = [pixels.seen(*replayed_view(view, np.arange(240))) for view in two_views]
