@@ -12,6 +12,7 @@ from stages.learning import errors as of_learning
         (ValueError("\n one\ntwo"), "one"),
         (RuntimeError(" "), "RuntimeError"),
         (KeyError("weight"), "KeyError: 'weight'"),
+        (KeyError(), "KeyError"),
         (FileNotFoundError(2, "No such file", "a"), "[Errno 2] No such file: 'a'"),
     ],
 )

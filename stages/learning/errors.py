@@ -38,4 +38,4 @@ def first_line(error: Exception) -> str:
     """Return what an error of a library says in its first line, or its kind where it says nothing."""
     text, kind = str(error).strip(), type(error).__name__
     # What a KeyError says is the key alone.
-    return f"{kind}: {text}" if isinstance(error, KeyError) else (text or kind).splitlines()[0]
+    return f"{kind}: {text}" if text and isinstance(error, KeyError) else (text or kind).splitlines()[0]
