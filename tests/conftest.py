@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.executor import RayOptions, start
+from pipeline.executor import NO_NEEDS, RayOptions
+from pipeline.executor.own import OwnRay
 from pipeline.executor.tasks import RayExecutor
+from tests.waiting import PATIENCE
 
 Disk = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
 def reported() -> list[tuple[str, dict[str, object]]]:
-    """The events that the session's Ray has told, each a name and its facts."""
+    """The events that the session's Ray has told, each a name and its facts; a test looks at those of its own tasks."""
     return []
 
 
@@ -23,8 +25,14 @@ def ray(reported: list[tuple[str, dict[str, object]]]) -> Iterator[RayExecutor]:
     """A Ray for all tests, started where the environment names somebody else's."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_ADDRESS", "127.0.0.1:1")
-        executor = start(RayOptions(cpus=2), lambda event, **facts: reported.append((event, facts)))
-        assert isinstance(executor, RayExecutor)
+        # With time enough for Ray to tell of a dead worker before another that misses it is listened to.
+        executor = RayExecutor(
+            lambda: OwnRay(2),
+            RayOptions(cpus=2),
+            NO_NEEDS,
+            lambda event, **facts: reported.append((event, facts)),
+            grace=PATIENCE,
+        )
         yield executor
         executor.close()
 

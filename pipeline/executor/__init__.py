@@ -24,6 +24,7 @@ from pipeline.executor.inline import InlineExecutor
 from pipeline.executor.options import RayOptions, by_stage, check_options, demand
 
 __all__ = [
+    "NO_NEEDS",
     "Executor",
     "InlineExecutor",
     "Needs",

@@ -8,7 +8,7 @@ from pipeline.executor.retries import Attempts
 from pipeline.worker import Job, Outcome
 
 GRACE = 5.0
-"""Seconds in which the cause may still show why the workers of a task have lost one another."""
+"""Seconds in which Ray mostly tells of a dead worker, on a busy machine, too."""
 
 Result = Outcome | Exception
 """What a worker returned, or what Ray says of its end."""
@@ -21,6 +21,7 @@ class Flight:
     Attributes:
         job: The job.
         attempts: What has befallen it.
+        grace: Seconds in which the cause may still show why its workers have lost one another.
         number: Of its latest start; no other start has it.
         due: When it is to be started again, by the monotonic clock.
         group: What is reserved for its workers, where there are several.
@@ -31,6 +32,7 @@ class Flight:
 
     job: Job
     attempts: Attempts
+    grace: float = GRACE
     number: int = 0
     due: float = 0.0
     group: Any = None
@@ -49,7 +51,7 @@ class Flight:
         """Take in how a worker ended."""
         self.ended[self.aloft.pop(reference)] = result
         if _is_failure(result):
-            self._patience = min(self._patience, now + GRACE)
+            self._patience = min(self._patience, now + self.grace)
 
     def verdict(self, now: float) -> tuple[int, Result] | None:
         """Return how the whole ended, and which worker says so; None as long as that is open.

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 
 from pipeline.errors import ConfigError, StageError, first_line
 from pipeline.executor.contract import Needs, Tell
-from pipeline.executor.flights import Flight, Result
+from pipeline.executor.flights import GRACE, Flight, Result
 from pipeline.executor.nodes import Node, Nodes
 from pipeline.executor.options import Demand, RayOptions, demand
 from pipeline.executor.preflight import misfits
@@ -42,17 +42,21 @@ class RayExecutor:
         options: What the tasks reserve.
         needs: What the run needs.
         tell: Told what the tasks report, and what befell them.
+        grace: Seconds in which the cause may still show why the workers of a task have lost one another.
 
     Raises:
         ConfigError: The nodes cannot do this run; the message has a line for every fault.
         StageError: A Ray of our own cannot be started here.
     """
 
-    def __init__(self, join: Callable[[], Joined], options: RayOptions, needs: Needs, tell: Tell) -> None:
+    def __init__(
+        self, join: Callable[[], Joined], options: RayOptions, needs: Needs, tell: Tell, *, grace: float = GRACE
+    ) -> None:
         self._join = join
         self._options = options
         self._needs = needs
         self._tell = tell
+        self._grace = grace
         self._running: dict[Any, Flight] = {}
         self._waiting: list[Flight] = []
         self._restarts = 0
@@ -61,7 +65,7 @@ class RayExecutor:
 
     def submit(self, job: Job) -> None:
         """Hand a job to Ray, which starts it when a node has enough to spare."""
-        self._launch(Flight(job, Attempts(self._demand(job).memory)))
+        self._launch(Flight(job, Attempts(self._demand(job).memory), self._grace))
 
     def wait(self) -> list[Outcome]:
         """Pass on what tasks reported, and return the outcomes of those that ended."""

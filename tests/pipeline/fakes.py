@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipeline.stage import Artifact, Facts, RunSummary, Stage, Task, Work
+from tests.waiting import PATIENCE, wait_until
 
 STAGES = (
     Stage("base", "tests.pipeline.fakes:make_base", "tests.pipeline.fakes:base"),
@@ -102,8 +103,7 @@ def obey(*, order: str, argument: str, work: Work) -> Artifact:
 def meet(folder: str, work: Work) -> Artifact:
     """Wait until two tasks have come to a folder."""
     Path(folder, str(os.getpid())).touch()
-    while len(list(Path(folder).iterdir())) < 2:
-        time.sleep(0.01)
+    wait_until(lambda: len(list(Path(folder).iterdir())) >= 2, "a second task must come")
     return Artifact(facts={"process": os.getpid()})
 
 
@@ -170,16 +170,17 @@ def gather(folder: str, work: Work) -> Artifact:
     left = files / f"{team.rank}.new"
     left.write_text(f"{place} {team.host} {os.getpid()}")
     left.rename(files / str(team.rank))
-    while team.rank == 0 and not all((files / str(rank)).exists() for rank in range(team.size)):
-        time.sleep(0.01)
+    wait_until(
+        lambda: team.rank or all((files / str(rank)).exists() for rank in range(team.size)), "all must leave their file"
+    )
     return Artifact(facts={"size": team.size, "rank": team.rank})
 
 
 def fail_second(message: str, work: Work) -> Artifact:
-    """Fail in the second worker, and wait for ever in the first."""
+    """Fail in the second worker, and wait in the first for as long as anybody waits for the outcome."""
     if work.team.rank == 1:
         raise ValueError(message)
-    time.sleep(600)
+    time.sleep(PATIENCE)
     return Artifact()
 
 
@@ -198,8 +199,7 @@ def kill_second(often: str, work: Work) -> Artifact:
         with deaths.open("a") as file:
             file.write("x")
         os.kill(os.getpid(), signal.SIGKILL)
-    while not deaths.exists() or len(deaths.read_text()) == died:
-        time.sleep(0.01)
+    wait_until(lambda: deaths.exists() and len(deaths.read_text()) > died, "the second must die")
     rule = "the other must stay in touch"
     raise ConnectionError(rule)
 
@@ -210,8 +210,7 @@ def train_together(folder: str, work: Work) -> Artifact:
 
     with joined(work.team) as ranks:
         Path(folder, f"{ranks.rank} of {ranks.size}").touch()
-        while not Path(folder, "go").exists():
-            time.sleep(0.01)
+        wait_until(Path(folder, "go").exists, "a file `go` must come")
         return Artifact(facts={"told": ranks.of_first(lambda: ranks.size)})
 
 

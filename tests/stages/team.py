@@ -1,6 +1,5 @@
 """Two processes for tests of what trains together."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from pipeline.stage import Team
+from tests.waiting import wait_until
 
 SIZE = 2
 
@@ -27,10 +27,7 @@ class Place:
             written.write_text(place)
             written.rename(self.path)
             return place
-        until = time.monotonic() + 60
-        while not self.path.exists():
-            assert time.monotonic() < until, "the first must say where it is"
-            time.sleep(0.01)
+        wait_until(self.path.exists, "the first must say where it is")
         return self.path.read_text()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
+from tests.waiting import PATIENCE
 
 CONFIG = """\
 name: tiny
@@ -23,6 +24,32 @@ controls: [hard]
 
 DIVERGING = "{learning_rate: 1000, weight_decay: 100, batch_size: 16, epochs: 3, model: {name: mlp, width: 8}}"
 """Of a teacher or student, a training in which the weights grow a hundred thousand times in a step."""
+
+PAUSING = """\
+import os
+import time
+from pathlib import Path
+
+from torch import nn
+
+
+class Pausing(nn.Sequential):
+    steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        if self.training and self.steps == {step}:
+            Path({folder!r}, f"paused-{{os.getpid()}}").touch()
+            until = time.monotonic() + {seconds}
+            while not Path({folder!r}, "go").exists():
+                assert time.monotonic() < until, "a file `go` must come"
+                time.sleep(0.02)
+        return super().forward(images)
+
+
+def make(*, classes, channels, image_size):
+    return Pausing(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, classes))
+"""
 
 Arrays = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
@@ -59,6 +86,21 @@ def make_project(folder: Path) -> Path:
     np.savez(folder / "tiny.npz", **make_arrays())
     (folder / "tiny.yaml").write_text(CONFIG)
     return folder
+
+
+def pause_at(project: Path, step: int) -> str:
+    """Give a project a network that waits in a step of its training, and return its name.
+
+    The process that waits says so by a file `paused-PID` in the project, until a file `go` is there.
+    """
+    text = PAUSING.format(step=step, folder=str(project), seconds=2 * PATIENCE)
+    (project / "pausing.py").write_text(text)
+    return "python:pausing:make"
+
+
+def paused(project: Path) -> list[Path]:
+    """Return the files of the processes that have come to wait."""
+    return list(project.glob("paused-*"))
 
 
 @pytest.fixture

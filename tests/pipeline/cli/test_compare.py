@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +21,12 @@ def three_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def three_runs(three_runs_once: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(three_runs_once)
-    yield three_runs_once
-    shutil.rmtree(three_runs_once / "pages", ignore_errors=True)
+def three_runs(three_runs_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of the test's own with the three runs, to which it may add others."""
+    folder = tmp_path / "compare"
+    shutil.copytree(three_runs_once, folder)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def test_compare_shows_settings_scores_and_differences(three_runs: Path, command: Command) -> None:
@@ -122,12 +123,11 @@ def test_compare_wants_two_runs(three_runs: Path, command: Command) -> None:
 
 
 @pytest.fixture
-def unfinished(three_runs: Path, command: Command) -> Iterator[str]:
+def unfinished(three_runs: Path, command: Command) -> str:
     """The name of a run, beside the three, that was asked for a part alone."""
     assert command("run", "tiny.yaml", "--until", "subsets", "--set", "name=half").code == 0
     (folder,) = (three_runs / "runs").glob("half-*")
-    yield folder.name
-    shutil.rmtree(folder)
+    return folder.name
 
 
 def test_compare_leaves_out_and_names_what_has_not_ended(three_runs: Path, command: Command, unfinished: str) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.store import Store
 from stages import STAGES
 from tests.pipeline.cli.conftest import DIVERGING, Command, make_arrays, newest
+from tests.waiting import wait_until
 
 
 def test_validate_says_that_a_config_is_right(project: Path, command: Command) -> None:
@@ -252,10 +253,10 @@ def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Co
     started = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--set", "generalist.epochs=100000"]
     with subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
-            until = time.monotonic() + 30
-            while '"epoch"' not in "".join(path.read_text() for path in project.glob("runs/*/events.jsonl")):
-                assert time.monotonic() < until, "the generalist must begin within half a minute"
-                time.sleep(0.05)
+            wait_until(
+                lambda: '"epoch"' in "".join(path.read_text() for path in project.glob("runs/*/events.jsonl")),
+                "the generalist must begin",
+            )
             running = command("status")
         finally:
             process.kill()

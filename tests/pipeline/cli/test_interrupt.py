@@ -16,6 +16,7 @@ import pytest
 from pipeline.cli.run import interruptible
 from pipeline.errors import Interrupted
 from tests.pipeline.cli.conftest import Command, newest, without_times
+from tests.waiting import PATIENCE, left_of
 
 
 def start(project: Path, address: str) -> subprocess.Popen[str]:
@@ -50,11 +51,11 @@ def test_stopped_run_leaves_nothing_and_the_next_ends_as_if_nothing_had_been(
     children = psutil.Process(process.pid).children(recursive=True)
     # As a terminal does it: Ctrl-C goes to everything that the run has started.
     os.killpg(process.pid, stop) if stop == signal.SIGINT else process.send_signal(stop)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert told == f"stopped by {stop.name}; run the same command again to go on from here\n"
     assert len(children) > 3
-    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert left_of(children) == []
     assert list(Path("/tmp").glob(f"pipeline-{process.pid}-*")) == []
     assert command("status").out.splitlines()[0].endswith(": interrupted")
     assert command("run", "tiny.yaml").code == 0
@@ -97,7 +98,7 @@ def test_stopped_inline_run_says_so(project: Path, stop: signal.Signals) -> None
     wait_for_tasks(process, 2)
     process.send_signal(stop)
     process.send_signal(stop)  # an impatient second one changes nothing
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert told == f"stopped by {stop.name}; run the same command again to go on from here\n"
 
@@ -111,7 +112,7 @@ def test_killed_run_is_taken_up_and_ends_as_if_nothing_had_been(
     wait_for_tasks(process, chance.randint(2, 12))
     time.sleep(chance.random() * 0.1)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert command("store", "verify", "store").code == 0
     done = command("run", "tiny.yaml")
     assert done.code == 0

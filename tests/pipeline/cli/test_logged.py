@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from tests.pipeline.cli.conftest import Command, newest
 from tests.pipeline.conftest import HttpServer
+from tests.waiting import PATIENCE, wait_until
 
 TENSORBOARD = ("--set", "logging.tensorboard=true")
 EPOCH = {"loss", "accuracy", "nll"}
@@ -78,7 +78,7 @@ def test_tensorboard_brings_no_torch_and_changes_no_result(finished: Path) -> No
         "print(code, [name for name in ('torch', 'ray', 'sklearn', 'tensorflow') if name in sys.modules])"
     )
     line = [sys.executable, "-c", script, "run", "tiny.yaml", *TENSORBOARD, "--set", "logging.tensorboard_folder=tb"]
-    done = subprocess.run(line, capture_output=True, text=True, cwd=finished, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, cwd=finished, timeout=PATIENCE, check=False)
     assert done.stdout.endswith("\n0 []\n"), done.stderr
     run = newest(finished / "runs").name
     assert [event.step for event in read(finished / "tb" / run / "generalist").Scalars("loss")] == [1]
@@ -103,13 +103,13 @@ def test_a_stopped_run_ends_as_interrupted(finished: Path) -> None:
     line = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", *endless]
     process = subprocess.Popen(line, cwd=finished, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 60
-        while not any(file.stat().st_size > 1000 for file in finished.glob("runs/*/tensorboard/student-*/*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        files = "runs/*/tensorboard/student-*/*"
+        wait_until(
+            lambda: process.poll() is not None or any(file.stat().st_size > 1000 for file in finished.glob(files)),
+            "the student's training must be told of",
+        )
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE) == 130
     finally:
         process.kill()
         process.communicate()

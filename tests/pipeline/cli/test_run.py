@@ -11,6 +11,7 @@ from pipeline.cli.selection import select
 from pipeline.cli.tables import models_table, results_table
 from pipeline.errors import ConfigError
 from tests.pipeline.cli.conftest import DIVERGING, Command, newest
+from tests.waiting import PATIENCE
 
 ALL = {
     "data[train]", "data[test]", "views[0]", "generalist", "confusion", "subsets", "specialist[0-1]",
@@ -60,7 +61,7 @@ def test_second_run_reuses_all_and_imports_neither_torch_nor_ray(finished: Path)
         "print(code, [name for name in ('torch', 'ray', 'sklearn') if name in sys.modules])"
     )
     command = [sys.executable, "-c", script, "run", "tiny.yaml", "--set", "ray.address=local"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=finished, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=finished, timeout=PATIENCE, check=False)
     assert done.stdout.endswith("\n0 []\n"), done.stderr
     assert made_again(finished) == set()
 

@@ -1,13 +1,10 @@
 """Real runs whose students are trained by two processes each, on a local Ray."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,11 @@ import psutil
 import pytest
 from safetensors.numpy import load_file
 
+from pipeline.events import read_events
 from pipeline.store import Store
 from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
 from tests.pipeline.cli.conftest import Command, newest
+from tests.waiting import PATIENCE, left_of, named, wait_until
 
 STUDENT = "student[distilled]"
 LOCAL = ("ray={address: local, cpus: 2}", "student.workers=2", "controls=[]", "checkpoint_seconds=0")
@@ -45,27 +44,25 @@ def begin(finished: Path) -> Iterator[Any]:
         process.communicate()
 
 
-def events(folder: Path) -> list[dict[str, Any]]:
+def events(folder: Path) -> list[Mapping[str, Any]]:
     """Return what the newest run has told so far."""
-    lines = (newest(folder / "runs") / "events.jsonl").read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return list(read_events(newest(folder / "runs") / "events.jsonl"))
 
 
-def wait_for_checkpoint(folder: Path, step: int) -> None:
-    """Return when one is kept of a training that had done so many steps."""
-    until, files = time.monotonic() + 90, Store.open(str(folder / "store")).files
-    while not any(name and name.position >= step for name in map(CheckpointName.parse, files.names(CHECKPOINTS))):
-        assert time.monotonic() < until, events(folder)[-3:]
-        time.sleep(0.01)
+def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, step: int) -> None:
+    """Return when a run has kept one of a training that had done so many steps."""
+    files = Store.open(str(folder / "store")).files
+
+    def is_kept() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(name and name.position >= step for name in map(CheckpointName.parse, files.names(CHECKPOINTS)))
+
+    wait_until(is_kept, f"step {step} must be kept")
 
 
 def trainers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Return the processes that train a student for a run."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            found += [child] if "ray::student" in "".join(child.cmdline()[:1]) else []
-    return found
+    return list(named("ray::student", psutil.Process(process.pid).children(recursive=True)))
 
 
 def weights(folder: Path) -> dict[str, Any]:
@@ -76,11 +73,11 @@ def test_student_goes_on_after_one_of_its_workers_was_killed_and_is_that_of_one_
     finished: Path, begin: Any, command: Command
 ) -> None:
     process = begin("student.epochs=100")
-    wait_for_checkpoint(finished, 10)  # of 200: an epoch has 2
+    wait_for_checkpoint(process, finished, 10)  # of 200: an epoch has 2
     both = trainers(process)
     assert len(both) == 2
     both[1].kill()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=2 * PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert f"{STUDENT}: one of its 2 workers died" in out
     told = [event for event in events(finished) if event.get("task") == STUDENT]
@@ -97,14 +94,14 @@ def test_student_goes_on_after_one_of_its_workers_was_killed_and_is_that_of_one_
 
 def test_stopped_run_leaves_none_of_its_workers(finished: Path, begin: Any) -> None:
     process = begin("student.epochs=100000")
-    wait_for_checkpoint(finished, 10)
+    wait_for_checkpoint(process, finished, 10)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(trainers(process)) == 2
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert told == "stopped by SIGINT; run the same command again to go on from here\n"
-    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert left_of(children) == []
 
 
 def test_workers_that_cannot_be_are_refused_by_validate(project: Path, command: Command) -> None:

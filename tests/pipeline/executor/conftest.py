@@ -1,14 +1,18 @@
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.waiting import PATIENCE, named
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -30,8 +34,9 @@ class Nodes:
     raylets: dict[str, int] = field(default_factory=dict)
 
     def listen(self) -> None:
-        """Take in what the process says."""
+        """Take in what the process says: one line, once it has done what it was told."""
         assert self.host.stdout is not None
+        assert select.select([self.host.stdout], [], [], PATIENCE)[0], "the cluster must answer in time"
         said = json.loads(self.host.stdout.readline())
         self.address, self.raylets = said["address"], said["raylets"]
 
@@ -46,10 +51,20 @@ class Nodes:
         """Return the processes that do a task, by the start of its name, and the node of each."""
         found = {}
         for node, raylet in self.raylets.items():
-            for process in psutil.Process(raylet).children(recursive=True):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{name}"):
-                    found[process.pid] = node
+            children = psutil.Process(raylet).children(recursive=True)
+            found |= {process.pid: node for process in named(f"ray::{name}", children)}
         return found
+
+    def close(self) -> None:
+        """End the process, and with it the cluster; all that it started, if it does not end by itself."""
+        below = psutil.Process(self.host.pid).children(recursive=True)
+        try:
+            self.host.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            for process in (*below, psutil.Process(self.host.pid)):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            raise
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +77,11 @@ def cluster() -> Iterator[Nodes]:
     command = [sys.executable, str(Path(__file__).with_name("cluster_host.py")), str(port)]
     host = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     nodes = Nodes(host, port)
-    nodes.listen()
-    yield nodes
-    host.communicate(timeout=60)
+    try:
+        nodes.listen()
+        yield nodes
+    finally:
+        nodes.close()
 
 
 Driver = Callable[..., "subprocess.Popen[str]"]

@@ -1,12 +1,12 @@
 """A cluster of three hosts, each in a network namespace: a store that they reach over S3, and one that they do not."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.events import read_events
 from tests.pipeline.cli.conftest import make_project, newest
 from tests.pipeline.executor.hosts import CannotError, Hosts
 
@@ -59,7 +59,7 @@ def test_a_store_over_s3_serves_all_hosts_and_data_comes_from_the_one_that_has_i
     pinned = 'ray.resources.data.custom={"node:10.77.0.1": 0.01}'
     code, out, err = pipeline(hosts, project, "store=s3://hosts/store", pinned)
     assert (code, err) == (0, ""), out
-    told = [json.loads(line) for line in (newest(project / "runs") / "events.jsonl").read_text().splitlines()]
+    told = list(read_events(newest(project / "runs") / "events.jsonl"))
     where = {event["task"]: event["node"] for event in told if "node" in event}
     assert where["data[train]"] == where["data[test]"] == f"{hosts.name(0)} (10.77.0.1)"
     assert len(set(where.values())) > 1

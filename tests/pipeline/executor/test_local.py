@@ -1,10 +1,11 @@
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.stage import Task
 from pipeline.store import Store, verify
 from pipeline.worker import Job, Outcome
 from tests.pipeline.fakes import ORDERED
+from tests.waiting import PATIENCE, named, wait_until
 
 LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
@@ -27,8 +29,10 @@ Told = list[tuple[str, dict[str, object]]]
 
 
 def job(
-    store: Path, order: str, argument: object, identity: str = "a", threads: int = 1, workers: int = 1, **options: Any
+    store: Path, order: str, argument: object, identity: str = "", threads: int = 1, workers: int = 1, **options: Any
 ) -> Job:
+    """Return a job of an identity that no other test's has: of one that gave up, some may still come."""
+    identity = identity or secrets.token_hex(4)
     parameters = {"order": order, "argument": str(argument)}
     task = Task("ordered", identity, parameters=parameters, threads=threads, workers=workers)
     made_from = recipe(ORDERED, task, seed=0, inputs={})
@@ -38,25 +42,47 @@ def job(
 def outcomes(of: Any, *jobs: Job) -> list[Outcome]:
     for item in jobs:
         of.submit(item)
-    return outcomes_of(of, len(jobs))
+    return outcomes_of(of, *jobs)
 
 
-def outcomes_of(of: Any, n: int) -> list[Outcome]:
-    ended: list[Outcome] = []
-    until = time.monotonic() + 60
-    while len(ended) < n:
-        assert time.monotonic() < until, "the jobs must end within a minute"
-        ended += of.wait()
+def outcomes_of(of: Any, *jobs: Job) -> list[Outcome]:
+    """Return the outcomes of jobs by their ids, once all are there; those of other tests' jobs are nobody's."""
+    ids, ended = {item.task.id for item in jobs}, list[Outcome]()
+
+    def all_ended() -> bool:
+        ended.extend(outcome for outcome in of.wait() if outcome.task.id in ids)
+        return len(ended) >= len(jobs)
+
+    wait_until(all_ended, f"{ids} must end", pause=0)
     return sorted(ended, key=lambda outcome: outcome.task.id)
+
+
+def go_on_until(of: Any, condition: Callable[[], object], what: str) -> None:
+    """Have an executor go on until a condition is true."""
+
+    def went_on() -> object:
+        of.wait()
+        return condition()
+
+    wait_until(went_on, what, pause=0)
 
 
 def heard(ray: RayExecutor, reported: Told, task: str, n: int) -> Told:
     """Return what was reported of a task once that is `n` reports: reports of tasks before it may still arrive."""
-    until = time.monotonic() + 60
-    while len(told := [(event, said) for event, said in reported if said.get("task") == task]) < n:
-        assert time.monotonic() < until, f"{n} reports of {task} must arrive within a minute; got {reported}"
+
+    def told() -> Told:
         ray.wait()
-    return told
+        found = [(event, said) for event, said in reported if said.get("task") == task]
+        return found if len(found) >= n else []
+
+    return wait_until(told, f"{n} reports of {task} must arrive", pause=0)
+
+
+def warned(reported: Told, task: str) -> list[str]:
+    """Return the warnings about a task, without where it was: the last words of a worker may be lost with it."""
+    said = (str(facts["message"]) for event, facts in reported if event == "warning")
+    where = f" on {os.uname().nodename} (127.0.0.1)"
+    return [message.replace(where, "") for message in said if message.startswith(f"{task}: ")]
 
 
 def facts(store: Path, outcome: Outcome) -> Any:
@@ -73,9 +99,9 @@ def listens_at() -> set[str]:
     """Return the addresses at which this process and its children listen for TCP."""
     addresses = set()
     for process in family():
-        for connection in process.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN:
-                addresses.add(connection.laddr.ip)
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            found = process.net_connections("tcp")
+            addresses |= {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
     return addresses
 
 
@@ -84,7 +110,7 @@ def test_inline_does_jobs_in_order_and_forgets_the_rest_when_closed(tmp_path: Pa
     inline = start(RayOptions(address="inline"), lambda event, **facts: told.append((event, facts)))
     assert isinstance(inline, InlineExecutor)
     assert inline.wait() == []
-    inline.submit(job(tmp_path, "tell", "hello"))
+    inline.submit(job(tmp_path, "tell", "hello", "a"))
     inline.submit(job(tmp_path, "tell", "never", "b"))
     (outcome,) = inline.wait()
     assert facts(tmp_path, outcome) == {"message": "hello"}
@@ -100,7 +126,7 @@ def test_ray_does_jobs_in_parallel_in_processes_of_their_own(ray: RayExecutor, t
     meeting = tmp_path / "meeting"
     meeting.mkdir()
     store = tmp_path / "store"
-    ended = outcomes(ray, job(store, "meet", meeting, "a"), job(store, "meet", meeting, "b"))
+    ended = outcomes(ray, job(store, "meet", meeting), job(store, "meet", meeting))
     processes = {facts(store, outcome)["process"] for outcome in ended}
     assert len(processes) == 2
     assert os.getpid() not in processes
@@ -116,10 +142,12 @@ def test_ray_passes_on_what_tasks_report(ray: RayExecutor, reported: Told, tmp_p
 
 
 def test_ray_goes_on_reporting_after_its_mailbox_was_killed(ray: RayExecutor, reported: Told, tmp_path: Path) -> None:
-    (mailbox,) = (process for process in family() if process.name().startswith("ray::Mailbox"))
+    (mailbox,) = wait_until(lambda: list(named("ray::Mailbox", family())), "Ray must have a mailbox")
     mailbox.kill()
-    (outcome,) = outcomes(ray, job(tmp_path, "tell", "still there"))
+    (outcome,) = outcomes(ray, job(tmp_path, "tell", "still there", "mailbox"))
     assert facts(tmp_path, outcome) == {"message": "still there"}
+    told = heard(ray, reported, "ordered[mailbox]", 2)
+    assert [facts.get("message") for _, facts in told] == [None, "still there"]
 
 
 def test_ray_makes_a_fault_of_what_a_stage_raises(ray: RayExecutor, tmp_path: Path) -> None:
@@ -132,22 +160,18 @@ def test_ray_makes_a_fault_of_what_a_stage_raises(ray: RayExecutor, tmp_path: Pa
 def test_ray_does_a_task_again_whose_worker_was_killed_and_says_so(
     ray: RayExecutor, reported: Told, tmp_path: Path
 ) -> None:
-    reported.clear()
-    (outcome,) = outcomes(ray, job(tmp_path, "die", f"2 in {tmp_path / 'lives'}"))
+    (outcome,) = outcomes(ray, job(tmp_path, "die", f"2 in {tmp_path / 'lives'}", "killed"))
     assert facts(tmp_path, outcome) == {"lives": 3}
-    said = [facts["message"] for event, facts in reported if event == "warning"]
-    # The last words of a worker may be lost with it, and then where it was is not known.
-    where = f" on {os.uname().nodename} (127.0.0.1)"
-    assert [message.replace(where, "") for message in said] == [
-        f"ordered[a]: its worker process died; it is started again ({n} of 2)" for n in (1, 2)
+    assert warned(reported, "ordered[killed]") == [
+        f"ordered[killed]: its worker process died; it is started again ({n} of 2)" for n in (1, 2)
     ]
-    assert [facts["task"] for event, facts in reported if event == "task_lost"] == ["ordered[a]"] * 2
+    assert [event for event, facts in reported if facts.get("task") == "ordered[killed]"].count("task_lost") == 2
 
 
 def test_ray_gives_up_a_task_that_kills_every_worker(ray: RayExecutor, tmp_path: Path) -> None:
-    (outcome,) = outcomes(ray, job(tmp_path, "die", f"9 in {tmp_path / 'lives'}"))
+    (outcome,) = outcomes(ray, job(tmp_path, "die", f"9 in {tmp_path / 'lives'}", "deadly"))
     assert (tmp_path / "lives").read_text() == "3"
-    assert outcome.task.id == "ordered[a]"
+    assert outcome.task.id == "ordered[deadly]"
     assert outcome.fault.startswith("its worker process died")
     assert outcome.details
 
@@ -155,11 +179,12 @@ def test_ray_gives_up_a_task_that_kills_every_worker(ray: RayExecutor, tmp_path:
 def test_ray_does_a_task_again_after_a_pause_where_storage_failed(
     ray: RayExecutor, reported: Told, tmp_path: Path
 ) -> None:
-    reported.clear()
-    (outcome,) = outcomes(ray, job(tmp_path, "falter", f"1 in {tmp_path / 'tries'}"))
+    (outcome,) = outcomes(ray, job(tmp_path, "falter", f"1 in {tmp_path / 'tries'}", "faltering"))
     assert facts(tmp_path, outcome) == {"tries": 2}
-    (said,) = (facts["message"] for event, facts in reported if event == "warning")
-    assert said == "ordered[a]: OSError: [Errno 5] Input/output error; it is started again in 1 s (1 of 4)"
+    fault = "OSError: [Errno 5] Input/output error"
+    assert warned(reported, "ordered[faltering]") == [
+        f"ordered[faltering]: {fault}; it is started again in 1 s (1 of 4)"
+    ]
 
 
 def test_ray_listens_on_the_loopback_interface_alone(ray: RayExecutor) -> None:
@@ -189,7 +214,7 @@ def test_a_job_that_is_done_twice_at_once_has_one_result(ray: RayExecutor, tmp_p
     meeting.mkdir()
     store = tmp_path / "store"
     # Neither ends before both are at work: as when a worker was believed dead. Each would make something else.
-    one, other = outcomes(ray, job(store, "meet", meeting), job(store, "meet", meeting))
+    one, other = outcomes(ray, *[job(store, "meet", meeting, "twice")] * 2)
     assert facts(store, one) == facts(store, other)
     assert one.manifest == other.manifest
     assert verify(Store.open(str(store))) == []
@@ -205,38 +230,40 @@ LIVE_AND_DIE = """
 import os, sys, psutil
 from pathlib import Path
 from pipeline.executor import RayOptions, start
-from tests.pipeline.executor.test_local import job
+from tests.pipeline.executor.test_local import go_on_until, job
+from tests.waiting import left_of
 if __name__ == "__main__":
     ray = start(RayOptions(cpus=1), lambda event, **facts: None)
     folders = set(Path("/tmp").glob(f"pipeline-{os.getpid()}-*"))
+    store, meeting = Path(sys.argv[1]), Path(sys.argv[2])
+    ray.submit(job(store, "meet", meeting))
+    ray.submit(job(store, "tell", "never"))
+    go_on_until(ray, lambda: list(meeting.iterdir()), "the task must begin")
     children = psutil.Process().children(recursive=True)
-    ray.submit(job(Path(sys.argv[1]), "die", f"0 in {sys.argv[1]}/lives"))
-    ray.submit(job(Path(sys.argv[1]), "meet", sys.argv[1] + "/nobody"))
     ray.close()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    print(len(folders), len(children) > 3, alive, [folder.exists() for folder in folders])
+    print(len(folders), len(children) > 3, left_of(children), [folder.exists() for folder in folders])
 """
 
 
 SURVIVE = """
-import sys, time, psutil
+import sys, psutil
 from pathlib import Path
 from pipeline.executor import RayOptions, start
-from tests.pipeline.executor.test_local import facts, job, outcomes_of
+from tests.pipeline.executor.test_local import facts, go_on_until, job, outcomes_of
+from tests.waiting import left_of
 if __name__ == "__main__":
     reported = []
     ray = start(RayOptions(cpus=1), lambda event, **facts: reported.append((event, facts)))
     store, meeting = Path(sys.argv[1]), Path(sys.argv[2])
-    ray.submit(job(store, "meet", meeting))
-    until = time.monotonic() + 30
-    while not list(meeting.iterdir()) and time.monotonic() < until:
-        ray.wait()
+    meets = job(store, "meet", meeting, "a")
+    ray.submit(meets)
+    go_on_until(ray, lambda: list(meeting.iterdir()), "the task must begin")
     (worker,) = (psutil.Process(int(path.name)) for path in meeting.iterdir())
     (victim,) = (process for process in psutil.Process().children() if process.name() == "gcs_server")
     victim.kill()
-    (outcome,) = outcomes_of(ray, 1)
+    (outcome,) = outcomes_of(ray, meets)
     assert worker.pid != facts(store, outcome)["process"]
-    assert psutil.wait_procs([worker], timeout=10)[1] == []
+    assert left_of([worker]) == []
     ray.close()
     print(*(facts["message"] for event, facts in reported if event == "warning"))
 """
@@ -252,15 +279,17 @@ def in_process(script: str, *arguments: str, **environment: str) -> tuple[int, s
         stderr=subprocess.PIPE,
         text=True,
     )
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=2 * PATIENCE)
     return process.pid, subprocess.CompletedProcess(script, process.returncode, out, err)
 
 
 def test_closed_ray_leaves_no_process_and_no_folder_though_a_task_runs(tmp_path: Path) -> None:
     # A temporary folder with a long path is no obstacle: Ray's sockets would not fit into it.
     long = tmp_path / ("long" * 12)
-    long.mkdir()
-    _, done = in_process(LIVE_AND_DIE, str(tmp_path), TMPDIR=str(long))
+    meeting = tmp_path / "meeting"
+    for folder in (long, meeting):
+        folder.mkdir()
+    _, done = in_process(LIVE_AND_DIE, str(tmp_path / "store"), str(meeting), TMPDIR=str(long))
     assert done.stdout == "1 True [] [False]\n", done.stderr
     assert list(long.iterdir()) == []
 
@@ -303,11 +332,10 @@ def test_folders_of_killed_drivers_are_deleted_and_those_of_living_ones_kept() -
     _, killed = in_process(script)
     left = Path(killed.stdout.strip())
     assert left.is_dir()
-    remade, strange = Path("/tmp/pipeline-0-remade00"), Path("/tmp/pipeline-0-strange0")
+    remade, strange = (left.with_name(f"pipeline-0-{secrets.token_hex(4)}") for _ in range(2))
     for folder in (remade, strange):
-        folder.mkdir(exist_ok=True)
-    if not (remade / "session_latest").is_symlink():
-        (remade / "session_latest").symlink_to("session")
+        folder.mkdir()
+    (remade / "session_latest").symlink_to("session")
     for folder in (remade, strange):
         os.utime(folder, (0, 0))
     first, second = Path(make_folder()), Path(make_folder())

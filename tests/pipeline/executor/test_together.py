@@ -1,9 +1,7 @@
 """Tasks that several workers of a local Ray do together."""
 
 import os
-import time
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -15,22 +13,21 @@ from tests.pipeline.executor.test_local import (
     Told,
     facts,
     family,
+    go_on_until,
     heard,
     job,
     listens_at,
     outcomes,
     outcomes_of,
     shown_by_ss,
+    warned,
 )
+from tests.waiting import named
 
 
 def at_work() -> list[psutil.Process]:
     """Return the processes that do a task of these tests."""
-    found = []
-    for process in family():
-        with suppress(psutil.NoSuchProcess):  # nor are those that are gone but for their number
-            found += [process] if "ray::ordered" in "".join(process.cmdline()[:1]) else []
-    return found
+    return list(named("ray::ordered", family()))
 
 
 def ports_of(processes: Iterable[psutil.Process]) -> set[int]:
@@ -40,10 +37,7 @@ def ports_of(processes: Iterable[psutil.Process]) -> set[int]:
 
 
 def wait_until_idle(of: RayExecutor) -> None:
-    until = time.monotonic() + 20
-    while at_work():
-        assert time.monotonic() < until, "workers must end with their task"
-        of.wait()
+    go_on_until(of, lambda: not at_work(), "workers must end with their task")
 
 
 @pytest.fixture
@@ -78,38 +72,33 @@ def test_two_tasks_of_two_workers_come_one_after_the_other(ray: RayExecutor, tmp
 
 
 def test_fault_of_any_worker_is_the_tasks_and_ends_the_others(ray: RayExecutor, tmp_path: Path) -> None:
-    started = time.monotonic()
     (outcome,) = outcomes(ray, job(tmp_path, "fail second", "the second must not be blue", workers=2))
     assert outcome.fault == "the second must not be blue"
     assert 'tests/pipeline/fakes.py", line' in outcome.details
-    assert time.monotonic() - started < 30
     wait_until_idle(ray)
 
 
 def test_killed_worker_has_the_task_done_again_from_its_checkpoint(
     ray: RayExecutor, reported: Told, tmp_path: Path
 ) -> None:
-    reported.clear()
     order = f"1 in {tmp_path / 'deaths'}"
-    (outcome,) = outcomes(ray, job(tmp_path, "kill second", order, workers=2, checkpoint_seconds=0.0))
+    (outcome,) = outcomes(ray, job(tmp_path, "kill second", order, "orphan", workers=2, checkpoint_seconds=0.0))
     assert facts(tmp_path, outcome) == {"died": 1, "kept": 0}
-    (said,) = (facts["message"] for event, facts in reported if event == "warning")
-    where = f" on {os.uname().nodename} (127.0.0.1)"
-    said = str(said).replace(where, "")
-    assert said == "ordered[a]: one of its 2 workers died; it is started again (1 of 2)"
+    assert warned(reported, "ordered[orphan]") == [
+        "ordered[orphan]: one of its 2 workers died; it is started again (1 of 2)"
+    ]
 
 
 def test_workers_that_train_together_listen_on_loopback_alone(ray: RayExecutor, tmp_path: Path, folder: Path) -> None:
-    ray.submit(job(tmp_path, "train together", folder, workers=2))
-    until = time.monotonic() + 60
-    while not all((folder / f"{rank} of 2").exists() for rank in range(2)):
-        assert time.monotonic() < until, "the two must come together"
-        ray.wait()
+    trains = job(tmp_path, "train together", folder, workers=2)
+    ray.submit(trains)
+    meeting = [folder / f"{rank} of 2" for rank in range(2)]
+    go_on_until(ray, lambda: all(path.exists() for path in meeting), "the two must come together")
     assert len(at_work()) == 2
     # Each listens for Ray and for the other, and the first also where they met.
     assert len(ports_of(at_work())) >= 5
     assert listens_at() <= LOOPBACK
     assert shown_by_ss() <= LOOPBACK
     (folder / "go").touch()
-    (outcome,) = outcomes_of(ray, 1)
+    (outcome,) = outcomes_of(ray, trains)
     assert facts(tmp_path, outcome) == {"told": 2}

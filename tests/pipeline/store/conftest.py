@@ -12,6 +12,7 @@ import pytest
 from pipeline.recipe import key_of
 from pipeline.stage import Artifact
 from pipeline.store import Store
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -87,7 +88,9 @@ def run_script():
         here, root = Path(__file__).parent, Path(__file__).parents[3]
         environment = {**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-W", "error", str(here / name), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -3,7 +3,8 @@
 Usage: prune_while_running.py FOLDER. Prints as JSON the number of runs, of files pruned, and all faults.
 
 Each run uses the results of a few numbers out of many, made new or left by earlier runs. What it claims has to stay
-until it is done. The grace is a second: of what nobody claims most is older, and is taken away all the time.
+until it is done. The grace is two seconds: of what nobody claims most is older, and is taken away all the time. They
+go on until enough was.
 """
 
 import json
@@ -17,8 +18,9 @@ from pipeline.recipe import key_of
 from pipeline.stage import Artifact
 from pipeline.store import Hold, Store
 from pipeline.store.prune import Prune
+from tests.waiting import PATIENCE
 
-RUNNERS, SECONDS, GRACE = 3, 4.0, 1.0
+RUNNERS, SECONDS, GRACE, ENOUGH = 3, 4.0, 2.0, 20
 
 
 def obtain(store, hold, number):
@@ -33,10 +35,10 @@ def obtain(store, hold, number):
             return manifest
 
 
-def run(location, rank, results):
+def run(location, rank, deleted, results):
     store, numbers = Store.open(location), random.Random(rank)
-    faults, runs, end = [], 0, time.monotonic() + SECONDS
-    while time.monotonic() < end:
+    faults, runs, begun = [], 0, time.monotonic()
+    while time.monotonic() - begun < (SECONDS if deleted.value > ENOUGH and runs > ENOUGH / RUNNERS else PATIENCE):
         hold = Hold(store, f"run-{rank}-{runs}")
         used = {}
         for number in numbers.sample(range(40), 6):
@@ -51,21 +53,20 @@ def run(location, rank, results):
     results.put((runs, 0, faults + store.damages))
 
 
-def prune(location, running, results):
+def prune(location, running, deleted, results):
     store = Store.open(location)
-    deleted = 0
     while running.is_set():
         work = Prune(store, days=0, grace=GRACE / (24 * 3600))
-        deleted += len(work.delete(work.doomed()))
-    results.put((0, deleted, store.damages))
+        deleted.value += len(work.delete(work.doomed()))
+    results.put((0, deleted.value, store.damages))
 
 
 if __name__ == "__main__":
     fork = multiprocessing.get_context("fork")
-    results, running = fork.SimpleQueue(), fork.Event()
+    results, running, deleted = fork.SimpleQueue(), fork.Event(), fork.Value("i", 0)
     running.set()
-    pruner = fork.Process(target=prune, args=(sys.argv[1], running, results))
-    runners = [fork.Process(target=run, args=(sys.argv[1], rank, results)) for rank in range(RUNNERS)]
+    pruner = fork.Process(target=prune, args=(sys.argv[1], running, deleted, results))
+    runners = [fork.Process(target=run, args=(sys.argv[1], rank, deleted, results)) for rank in range(RUNNERS)]
     for process in [pruner, *runners]:
         process.start()
     for process in runners:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from pipeline.store.turns import turn
+from tests.waiting import PATIENCE
 
 HOLD = """
 import sys, time
@@ -37,7 +38,7 @@ def test_a_turn_is_waited_for_until_its_process_dies_and_others_are_not(tmp_path
         steps.append("killed")
     holder.send_signal(signal.SIGKILL)
     holder.communicate()
-    waiting.join(timeout=10)
+    waiting.join(timeout=PATIENCE)
     assert steps == ["killed", "taken"]
 
 

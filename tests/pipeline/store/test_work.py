@@ -1,6 +1,5 @@
 """Claims on the work on a recipe."""
 
-import time
 from dataclasses import asdict
 
 import pytest
@@ -10,6 +9,7 @@ from pipeline.store import Store
 from pipeline.store.processes import temporary_name
 from pipeline.store.records import seal
 from pipeline.store.work import EXPIRES_SECONDS, WorkClaims, Worker, work_path
+from tests.waiting import wait_until
 
 KEY = "a" * 64
 ELSEWHERE = "elsewhere_0_1_1_0"
@@ -93,11 +93,12 @@ def test_sign_of_life_from_another_host_puts_the_end_off(files):
     claims = WorkClaims(files, "second", clock=lambda: now[0])
     before = files.stat(work_path(KEY))
     assert claims.holder(KEY) == "first"
-    until = time.monotonic() + 5
-    while files.stat(work_path(KEY)) == before:  # an object store counts in seconds
-        assert time.monotonic() < until
-        time.sleep(0.2)
+
+    def is_fresh() -> bool:
         files.freshen(work_path(KEY))
+        return files.stat(work_path(KEY)) != before
+
+    wait_until(is_fresh, "the claim must look fresh", pause=0.2)  # an object store counts in seconds
     for now[0] in (EXPIRES_SECONDS + 1, 2 * EXPIRES_SECONDS):
         assert claims.holder(KEY) == "first"
     now[0] = 2 * EXPIRES_SECONDS + 2
@@ -107,10 +108,7 @@ def test_sign_of_life_from_another_host_puts_the_end_off(files):
 def test_whoever_works_shows_that_it_lives(store):
     with WorkClaims(store.files, "first", heartbeat=0.01).working(KEY):
         before = store.files.stat(work_path(KEY))
-        until = time.monotonic() + 5
-        while store.files.stat(work_path(KEY)) == before:
-            assert time.monotonic() < until, "the claim must be freshened"
-            time.sleep(0.01)
+        wait_until(lambda: store.files.stat(work_path(KEY)) != before, "the claim must be freshened")
 
 
 def test_claim_that_was_taken_over_is_not_given_up_by_its_former_owner(store):

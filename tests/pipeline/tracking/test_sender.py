@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from pipeline.tracking.sender import Sender
+from tests.waiting import PATIENCE
 
 
 def is_away(error: Exception) -> bool:
@@ -15,7 +16,7 @@ def fail(error: Exception) -> None:
 
 
 def eventually(holds: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if holds():
             return True

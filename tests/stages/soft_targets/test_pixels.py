@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from pipeline.worker import Job
 from stages import fitting, network
 from stages.learning import views
 from stages.shown import Pixels, replayed_view
+from tests.pipeline.executor.test_local import outcomes
 from tests.stages.soft_targets.pixels import STAGE, digest
 
 
@@ -59,10 +59,6 @@ def test_pixels_are_the_same_under_every_executor(kept, expected, where, request
     inputs = {"dataset": store.find(keys["data[train]"]), "view": store.find(keys["views[1]"])}
     task = Task("pixels", where)
     made_from = recipe(STAGE, task, seed=0, inputs={name: found.digest for name, found in inputs.items()})
-    executor.submit(Job(STAGE, task, made_from | {"under": where}, inputs, kept.location, 0))
-    until = time.monotonic() + 60
-    ended = []
-    while not ended and time.monotonic() < until:
-        ended = executor.wait()
-    assert ended[0].manifest is not None, ended[0].details
-    assert store.facts(ended[0].manifest) == {"sha256": expected}
+    (outcome,) = outcomes(executor, Job(STAGE, task, made_from | {"under": where}, inputs, kept.location, 0))
+    assert outcome.manifest is not None, outcome.details
+    assert store.facts(outcome.manifest) == {"sha256": expected}
