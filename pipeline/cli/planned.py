@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline import room
+from pipeline.cli import changes
 from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
@@ -129,7 +130,7 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
     """
     graph.advance(fresh=scope.fresh)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    steps = plan(graph, fresh=scope.fresh, history=composition.history)
+    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
     forecast = Outlook(composition, graph, scope.stages).look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
     return Planned(shown, forecast, graph.stages, composition.config.ray)
