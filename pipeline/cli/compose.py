@@ -205,7 +205,7 @@ def compose(
         except LearningError as error:
             if told & DATA_OPTIONS:  # a default stands in for what was written, and may be what is wrong here
                 return faults
-            return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
+            return [*faults, (("data", "source"), _headed(error))]
         imported, missing = imports.find(config, store, data)
         faults += missing
         found.append((store, data, networks, imported))
@@ -252,10 +252,10 @@ def stages_named(option: str, names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _lines(error: LearningError) -> Iterator[str]:
-    """Yield each fault of an error on a line of its own: a data set's faults are listed below what they are of."""
+def _headed(error: LearningError) -> str:
+    """Return an error whose faults are listed below what they are of; a single one follows that on the same line."""
     whole, *faults = str(error).splitlines()
-    yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
+    return f"{whole} {faults[0].strip()}" if len(faults) == 1 else str(error)
 
 
 _TRAININGS = {"generalist": "generalist", "specialists": "specialist", "student": "student"}
