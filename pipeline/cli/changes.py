@@ -43,7 +43,7 @@ def told(before: Mapping[str, Json], now: Mapping[str, Json]) -> list[str]:
 def _key(name: str, parameters: Mapping[str, Json]) -> str:
     """Return the key of a config that names the files of a digest; of a network of the user's they include a module."""
     section, _, last = name.rpartition(".")
-    model = parameters.get(section.partition(".")[0], {}).get("model", {})
+    model = parameters.get(section) or parameters.get(section.partition(".")[0], {}).get("model", {})
     if last == "content" and section.endswith(".model") and str(model.get("name", "")).startswith("python:"):
         return section
     return WRITTEN.get(name, name)

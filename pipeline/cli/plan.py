@@ -141,7 +141,7 @@ def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
         needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
     else:
         needs = f"{needs:{NEEDS}}"
-    told = "".join(f"{amount:>{AMOUNT}}" for amount in others)
+    told = "".join(f" {amount:>{AMOUNT - 1}}" for amount in others)
     return f"{_cut(name, widths.name):{widths.name}} {action:{ACTION}} {needs}{told}".rstrip()
 
 

@@ -30,6 +30,8 @@ def test_module_of_a_network_is_told_as_the_network() -> None:
     model = {"student": {"model": {"name": "python:mine:small"}}}
     before, now = ({**model, "student.model.content": digest} for digest in DIGESTS)
     assert told(before, now) == ["student.model: another file"]
+    made = [{"student.model": model["student"]["model"], **one} for one in (before, now)]
+    assert told(*({name: one[name] for name in one if name != "student"} for one in made)) == told(before, now)
 
 
 def test_other_parameters_are_told_as_they_are() -> None:
