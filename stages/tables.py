@@ -115,7 +115,10 @@ def open_store(location: str) -> Store:
     except StoreError as error:  # whoever named it has to name another, or mend it: nothing was begun
         raise ConfigError(str(error)) from error
     if not there:
-        raise ConfigError(f"{location}: must be a store; got a place with neither store.json nor results")
+        raise ConfigError(
+            f"{location}: must be a store; got a place with neither store.json nor results: name that of a run, or"
+            " make one with `python -m pipeline run CONFIG`"
+        )
     return store
 
 

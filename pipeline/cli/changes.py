@@ -68,4 +68,4 @@ def _axes(candidates: Json) -> Iterator[tuple[str, Json]]:
     names = dict.fromkeys(name for _, settings in candidates for name in settings)
     for name in names:
         values = dict.fromkeys(settings[name] for _, settings in candidates if name in settings)
-        yield f"sweep.{name}", list(values)
+        yield f"sweep.{name}", [int(value) if float(value).is_integer() else value for value in values]

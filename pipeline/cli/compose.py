@@ -178,7 +178,7 @@ def compose(
         overrides: Values put in place of what it says.
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
         make: Whether the store is made if it is not there.
-        reach: Whether those that the run is logged to are asked if they are there.
+        reach: Whether those that the run is logged to are asked if they are there, and the store if it can be written.
         build: Whether networks of the user's, and those with weights from a file, are made and tried once, where the
             data set is loaded.
 
@@ -195,6 +195,8 @@ def compose(
         faults += logged.faults_of(config, reach=reach)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)
+            if reach and not make:
+                store.files.try_out()
         except StoreError as error:
             return [*faults, (("store",), str(error))]
         store.on_damage = warn

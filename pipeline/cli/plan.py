@@ -26,12 +26,14 @@ from pipeline.visible import visible
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
 
-NAME, NEEDS, ACTION, AMOUNT = 30, 15, 5, 9
-"""Columns of a task's name, of what it takes of a node, of what is done about it, and of each amount."""
+NAME, NEEDS, ACTION = 27, 15, 5
+"""Columns of a task's name, of what it takes of a node, and of what is done about it."""
+AMOUNTS = (12, 9, 9)
+"""Columns of its time, its memory, and what it writes."""
 
-_WHOLE = NAME + NEEDS + ACTION + 2 + 3 * AMOUNT
+_WHOLE = NAME + NEEDS + ACTION + 2 + sum(AMOUNTS)
 """Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
-_LEAST = _WHOLE - NEEDS - AMOUNT
+_LEAST = _WHOLE - NEEDS - AMOUNTS[1]
 
 STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
 """How the actions are shown."""
@@ -137,11 +139,12 @@ class _Widths:
 def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
     """Return a line; where it would not fit the terminal, without what a task needs and its memory."""
     needs, *others = amounts or ("",)
+    cells = [f" {amount:>{columns - 1}}" for amount, columns in zip(others, AMOUNTS, strict=False)]
     if widths.line < _WHOLE:
-        needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
+        needs, cells = "", [cell for place, cell in enumerate(cells) if place != MEMORY]
     else:
         needs = f"{needs:{NEEDS}}"
-    told = "".join(f" {amount:>{AMOUNT - 1}}" for amount in others)
+    told = "".join(cells)
     return f"{_cut(name, widths.name):{widths.name}} {action:{ACTION}} {needs}{told}".rstrip()
 
 
@@ -161,9 +164,7 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     most = [estimate.most_bytes for estimate in known if estimate.most_bytes is not None]
     memory = [estimate.memory for estimate in known if estimate.memory is not None]
     return [
-        duration(sum(seconds)).replace(" min", "m").replace(" s", "s").replace(" h", "h")
-        if len(seconds) == len(known)
-        else "?",
+        duration(sum(seconds)) if len(seconds) == len(known) else "?",
         size(max(memory)) if memory else "?",
         size(sum(most)) if len(most) == len(known) else "?",
     ]

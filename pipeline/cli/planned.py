@@ -82,8 +82,8 @@ class Planned:
 
     @property
     def n_run(self) -> int:
-        """The number of tasks to be done, as far as that is decided."""
-        return sum(step.action == "run" for step in self.steps)
+        """The number of tasks to be done, as far as that is decided: without the report, which every run writes."""
+        return sum(step.action == "run" and self.stages[step.stage].kept for step in self.steps)
 
     @property
     def n_open(self) -> int | None:

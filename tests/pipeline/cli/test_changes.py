@@ -10,7 +10,7 @@ def sweep(*temperatures: float, others: tuple[list[object], ...] = (HARD,)) -> d
 
 
 def test_sweep_is_told_as_it_is_written() -> None:
-    assert told(sweep(2, 4), sweep(2, 4, 8)) == ["sweep.temperature [2, 4] -> [2, 4, 8]"]
+    assert told(sweep(2.0, 4.0), sweep(2.0, 4.0, 8.0)) == ["sweep.temperature [2, 4] -> [2, 4, 8]"]
     assert told(sweep(2), sweep(2, others=())) == ["controls ['hard'] -> []"]
 
 
