@@ -98,7 +98,8 @@ def render(state: RunState, now: float, *, width: int, faults: bool = True, ever
 def _outlook(state: RunState, now: float) -> Iterator[str]:
     """Yield what is going on that is no task, and how long it all will take."""
     if state.starting:
-        yield f"starting what computes: {rough_duration(now - state.starting)}"
+        foreseen = f" of about {rough_duration(state.foreseen_start)}" if state.foreseen_start else ""
+        yield f"starting what computes: {rough_duration(now - state.starting)}{foreseen}"
     yield from filter(None, (words.resumed(*item) for item in state.tasks.items() if item[1].state == "running"))
     left = seconds_left(state, now)
     if left is not None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import room
-from pipeline.amounts import duration, rough_duration, size
+from pipeline.amounts import duration, size
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import cpus_of, warnings_of
 from pipeline.cli.planned import Planned, check_inputs, look
@@ -20,7 +20,7 @@ from pipeline.cli.tables import say
 from pipeline.counted import counted
 from pipeline.forecast import Estimate, Forecast
 from pipeline.planner import Step, listed
-from pipeline.progress_words import says_more
+from pipeline.progress_words import says_more, takes
 from pipeline.visible import visible
 
 FOLDED = 8
@@ -78,7 +78,7 @@ def _print(planned: Planned, composition: Composition) -> None:
         _print_steps(console, widths, planned, name, steps)
     say("")
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
-    for line in _totals(planned.forecast, composition) if planned.forecast else ():
+    for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
         say(line)
 
 
@@ -170,12 +170,13 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     ]
 
 
-def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
+def _totals(forecast: Forecast, start: float | None, composition: Composition) -> Iterator[str]:
     total, cpus = forecast.total, cpus_of(composition.config.ray)
     if cpus is not None and forecast.whole_seconds is not None:
-        yield f"time: about {rough_duration(forecast.whole_seconds)} on {counted(cpus, 'CPU')}"
+        where = f" on {counted(cpus, 'CPU')}"
+        yield f"time: {takes(forecast.whole_seconds, start, where)}"
     elif total.seconds is not None and forecast.is_complete:
-        yield f"time: about {rough_duration(total.seconds)} of work, shared by the cluster"
+        yield f"time: {takes(total.seconds, start, ', shared by the cluster')}"
     elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
         yield "time: unknown, for no run has done the like"
     elif forecast.untimed:

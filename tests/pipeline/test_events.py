@@ -312,11 +312,11 @@ def test_dropped_task_is_shown_and_told_as_a_warning(tmp_path: Path) -> None:
 
 def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
     foreseen = ("foreseen", {"tasks": {"c": 90.0}, "seconds": 90.0, "n_tasks": 3, "least_bytes": 1000,
-                             "most_bytes": 2000, "is_complete": True})  # fmt: skip
+                             "most_bytes": 2000, "is_complete": True, "start_seconds": 12.0})  # fmt: skip
     starting = ("executor_starting", {"reused": 0})
     state = state_of([*NAMED[:2], foreseen, starting])
-    assert "starting what computes: 4 s" in text_of(state, 107.0)
-    assert "about 1 min 30 s left in all" in text_of(state, 107.0)
+    assert "starting what computes: 4 s of about 12 s" in text_of(state, 107.0)
+    assert "about 1 min 38 s left in all" in text_of(state, 107.0)
     begun = ("task_progress", {"task": "c", "state": "running"})
     text = text_of(state_of([*NAMED[:2], foreseen, starting, begun]), 114.0)
     assert "starting" not in text
@@ -332,7 +332,10 @@ def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
         for event, facts in [*NAMED[:1], unknown]:
             other({"time": 100.0, "event": event, **facts})
     printed = (tmp_path / "out").read_text()
-    assert printed.count("3 tasks to do: about 1 min 30 s, up to 2.0 kB to write") == 1
+    assert (
+        printed.count("3 tasks to do: about 1 min 30 s of work, and about 12 s to start Ray, up to 2.0 kB to write")
+        == 1
+    )
     assert printed.count("3 tasks to do: a time that is not known, 1.0 kB or more to write") == 1
 
 

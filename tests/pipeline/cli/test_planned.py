@@ -132,10 +132,11 @@ def test_plan_tells_of_gpus_only_where_there_may_be_some(
 def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Command) -> None:
     changes = ("--set", "student.epochs=2", "--set", "ray.address=auto")
     assert re.search(
-        r"\ntime: about \d+ s of work, shared by the cluster\n", command("plan", "tiny.yaml", *changes).out
+        r"\ntime: about \d+ s of work, shared by the cluster, and some seconds to start Ray\n",
+        command("plan", "tiny.yaml", *changes).out,
     )
     total = json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["total"]
-    assert (total["cpus"], total["whole_seconds"]) == (None, None)
+    assert (total["cpus"], total["whole_seconds"], total["start_seconds"]) == (None, None, None)
     assert total["seconds"] > 0
 
 
@@ -240,6 +241,7 @@ def test_run_keeps_what_its_tasks_took_for_the_next_plan(finished: Path, command
     assert steps["evaluate"]["seconds"] == pytest.approx(took["evaluate"])
     assert told["total"]["untimed"] == []
     assert told["total"]["whole_seconds"] > 0
+    assert told["total"]["start_seconds"] == 0  # inline, nothing has to be started
 
 
 def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:
