@@ -103,7 +103,8 @@ def _outlook(state: RunState, now: float) -> Iterator[str]:
     yield from filter(None, (words.resumed(*item) for item in state.tasks.items() if item[1].state == "running"))
     left = seconds_left(state, now)
     if left is not None:
-        yield f"about {rough_duration(left)} left in all"
+        is_all = not state.starting or state.foreseen_start is not None
+        yield f"about {rough_duration(left)} {'left in all' if is_all else 'of work left'}"
 
 
 def _stages(state: RunState) -> list[str]:

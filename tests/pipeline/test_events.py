@@ -317,6 +317,8 @@ def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
     state = state_of([*NAMED[:2], foreseen, starting])
     assert "starting what computes: 4 s of about 12 s" in text_of(state, 107.0)
     assert "about 1 min 38 s left in all" in text_of(state, 107.0)
+    unknown_start = ("foreseen", {**foreseen[1], "start_seconds": None})
+    assert "about 1 min 30 s of work left" in text_of(state_of([*NAMED[:2], unknown_start, starting]), 107.0)
     begun = ("task_progress", {"task": "c", "state": "running"})
     text = text_of(state_of([*NAMED[:2], foreseen, starting, begun]), 114.0)
     assert "starting" not in text
