@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline import config_source
 from pipeline.config_source import Source, read
-from pipeline.config_words import describe, shown
+from pipeline.config_words import cut_apart, describe, shown
 from pipeline.errors import ConfigError, Fault, Location, dotted
 
 if TYPE_CHECKING:
@@ -149,14 +149,14 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
     Returns:
         A line for every value that differs, sorted by path, such as `student.epochs 20 -> 30`; what only one
-        of them has is `(none)` in the other. 1 and 1.0 differ, as they do in a recipe.
+        of them has is `(none)` in the other. 1 and 1.0 differ, as they do in a recipe. Of long values only so much is
+        shown that where they begin to differ is seen.
     """
     before, after = leaves(old), leaves(new)
-    return [
-        f"{path} {before.get(path, '(none)')} -> {after.get(path, '(none)')}"
-        for path in sorted(before.keys() | after.keys())
-        if before.get(path) != after.get(path)
-    ]
+    both = {
+        path: (before.get(path, "(none)"), after.get(path, "(none)")) for path in sorted(before.keys() | after.keys())
+    }
+    return [f"{path} {' -> '.join(cut_apart(was, now))}" for path, (was, now) in both.items() if was != now]
 
 
 def leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, str]:

@@ -42,6 +42,9 @@ RULES = {
     "literal_error": "be {expected}",
 }
 
+LONGEST = 60
+"""Letters of a value in a message."""
+
 MOST_PLACES = 3
 """So many places are named in which a key may belong."""
 
@@ -66,7 +69,21 @@ def shown(value: Any) -> str:
 def shortened(value: Any) -> str:
     """Return a value as `shown`, cut where a message would lose its end to it."""
     text = shown(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def cut_apart(left: str, right: str) -> tuple[str, str]:
+    """Return two texts that differ, of long ones what is around the first place where they do."""
+    start = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    return _around(left, start), _around(right, start)
+
+
+def _around(text: str, place: int) -> str:
+    if len(text) <= LONGEST:
+        return text
+    start = max(0, min(place - LONGEST // 4, len(text) - LONGEST))
+    shown = text[start : start + LONGEST]
+    return f"{'...' if start else ''}{shown}{'...' if start + LONGEST < len(text) else ''}"
 
 
 def describe(error: ErrorDetails, schema: type[BaseModel]) -> str:

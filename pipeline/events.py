@@ -150,8 +150,10 @@ class RunState:
         tasks: The tasks by id, in the order in which they became known.
         warnings: What went wrong and was mended.
         starting: Since when what computes is being started, in seconds since the epoch; 0 where it is not.
+        start_began: Since when it was; 0 before that.
         foreseen: By task id, the seconds that tasks were foreseen to take; of those not decided yet, assumed ids.
         foreseen_seconds: How long all of these were foreseen to take, side by side; None where some are unknown.
+        foreseen_start: How long it was foreseen to take before until they are worked on; None where that is unknown.
     """
 
     status: str = "running"
@@ -166,8 +168,10 @@ class RunState:
     tasks: dict[str, TaskState] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     starting: float = 0.0
+    start_began: float = 0.0
     foreseen: dict[str, float] = field(default_factory=dict)
     foreseen_seconds: float | None = None
+    foreseen_start: float | None = None
 
     def apply(self, event: Mapping[str, Json]) -> None:
         """Take in one event; kinds that are not known change nothing."""
@@ -210,10 +214,11 @@ def _tasks_known(run: RunState, event: Mapping[str, Json]) -> None:
 
 def _foreseen(run: RunState, event: Mapping[str, Json]) -> None:
     run.foreseen, run.foreseen_seconds = event["tasks"], event["seconds"]
+    run.foreseen_start = event.get("start_seconds")  # runs of earlier versions did not tell
 
 
 def _executor_starting(run: RunState, event: Mapping[str, Json]) -> None:
-    run.starting = event["time"]
+    run.starting = run.start_began = event["time"]
 
 
 def _executor_ready(run: RunState, _: Mapping[str, Json]) -> None:

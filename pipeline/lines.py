@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 
 from pipeline import progress_words as words
-from pipeline.amounts import rough_duration, size
+from pipeline.amounts import size
 from pipeline.counted import counted
 from pipeline.events import RunState
 from pipeline.stage import Json, stage_of
@@ -59,7 +59,7 @@ class Lines:
             return ""
         self._is_foreseen = True
         seconds, most = event["seconds"], event["most_bytes"]
-        takes = "a time that is not known" if seconds is None else f"about {rough_duration(seconds)}"
+        takes = "a time that is not known" if seconds is None else words.takes(seconds, event["start_seconds"])
         writes = f"{size(event['least_bytes'])} or more" if most is None else f"up to {size(most)}"
         n = event["n_tasks"]
         return f"{counted(n, 'task')} to do: {takes}, {writes} to write"

@@ -61,31 +61,46 @@ class Step:
     decided_by: Sequence[str] = ()
 
 
-def plan(graph: Graph, *, fresh: frozenset[str], history: History) -> list[Step]:
+Compare = Callable[[Mapping[str, Json], Mapping[str, Json]], list[str]]
+"""Returns in what a task's parameters differ from a former result's, given these first."""
+
+
+def plan(graph: Graph, *, fresh: frozenset[str], history: History, compare: Compare = changed) -> list[Step]:
     """Return what a run would do about every task, in the order of the stages.
 
     Args:
         graph: The tasks; results that are there are taken into it.
         fresh: Stages that are to be done again whatever is there.
         history: What each task was made from before; of that, what is most like this run tells what has changed.
+        compare: Says it of the parameters.
 
     Returns:
         The steps. What depends on results that are not there yet is one step for each stage.
     """
     graph.advance(fresh=fresh)
+    asked = _Asked(graph, fresh, history, compare)
     steps: list[Step] = []
     deciding: dict[str, Sequence[str]] = {}
     for stage in graph.stages.values():
-        for step in _steps(graph, stage, fresh, history, deciding):
+        for step in _steps(asked, stage, deciding):
             steps.append(step)
             deciding[step.id] = step.decided_by
     return steps
 
 
-def _steps(
-    graph: Graph, stage: Stage, fresh: frozenset[str], history: History, deciding: Mapping[str, Sequence[str]]
-) -> Iterator[Step]:
+@dataclass(frozen=True)
+class _Asked:
+    """What `plan` was given."""
+
+    graph: Graph
+    fresh: frozenset[str]
+    history: History
+    compare: Compare
+
+
+def _steps(asked: _Asked, stage: Stage, deciding: Mapping[str, Sequence[str]]) -> Iterator[Step]:
     """Yield the steps of a stage, from what decides those before it, by task or stage."""
+    graph = asked.graph
     for task in graph.tasks_of(stage.name):
         if task.id in graph.results:
             yield Step(task.id, stage.name, "reuse", (), task.title, task.threads, task.workers)
@@ -94,7 +109,7 @@ def _steps(
         read = task.input_ids if stage.kept else ()
         open_stages = _union(deciding.get(name, deciding.get(stage_of(name), ())) for name in read)
         action = "open" if open_stages else "run"
-        reasons = (_decided(open_stages),) if open_stages else tuple(_reasons(graph, stage, task, fresh, history))
+        reasons = (_decided(open_stages),) if open_stages else tuple(_reasons(asked, stage, task))
         yield Step(task.id, stage.name, action, reasons, task.title, task.threads, task.workers, open_stages)
     if not graph.is_unfolded(stage.name):
         yield _undecided(graph, stage)
@@ -117,28 +132,29 @@ def _union(names: Iterable[Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(names)))
 
 
-def _reasons(graph: Graph, stage: Stage, task: Task, fresh: frozenset[str], history: History) -> Iterator[str]:
+def _reasons(asked: _Asked, stage: Stage, task: Task) -> Iterator[str]:
     if not stage.kept:
         yield WRITTEN
         return
-    if stage.name in fresh:
+    if stage.name in asked.fresh:
         yield "asked for with --force"
-    waits = [name for name in task.input_ids if name not in graph.results]
-    formers = history(task.id)
-    yield from _changes(graph, task, formers, waits=bool(waits)) if formers else ["never done before"]
+    waits = [name for name in task.input_ids if name not in asked.graph.results]
+    formers = asked.history(task.id)
+    yield from _changes(asked, task, formers, waits=bool(waits)) if formers else ["never done before"]
     if waits:
         yield f"follows {_some(waits)}"
 
 
-def _changes(graph: Graph, task: Task, formers: Sequence[Former], *, waits: bool) -> Sequence[str]:
+def _changes(asked: _Asked, task: Task, formers: Sequence[Former], *, waits: bool) -> Sequence[str]:
     """Return in what a task differs from the former result that is most like it: fewest changes, then the first.
 
     Args:
-        graph: The tasks.
+        asked: What `plan` was given.
         task: One that is to be done.
         formers: The results that it had before; one at least.
         waits: Whether it waits for inputs; what else has changed is told of these then.
     """
+    graph = asked.graph
     now = recipe(graph.stages[task.stage], task, seed=graph.seed, inputs={}) if waits else graph.recipe(task)
     same = None if waits else next((former for former in formers if former.key == key_of(now)), None)
     if same is not None:
@@ -149,7 +165,7 @@ def _changes(graph: Graph, task: Task, formers: Sequence[Former], *, waits: bool
         if before is not None:
             inputs = [] if waits else list(_other_inputs(task, before["inputs"], now["inputs"]))
             others = [*inputs, *_other_changes(before, now, (former.seed, graph.seed))]
-            found.append((changed(before["parameters"], now["parameters"]), others))
+            found.append((asked.compare(before["parameters"], now["parameters"]), others))
     if not found:
         return [LOST]
     parameters, others = min(found, key=lambda both: sum(map(len, both)))

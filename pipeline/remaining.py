@@ -12,7 +12,7 @@ def seconds_left(state: RunState, now: float) -> float | None:
     """Return how long a run will go on; None where not all of its tasks could be timed.
 
     The work that is left is done as side by side as all of it was foreseen to be, and lasts no less than the longest
-    task that runs.
+    task that runs. Before it, what is left of the start.
 
     Args:
         state: What is known of the run.
@@ -24,7 +24,14 @@ def seconds_left(state: RunState, now: float) -> float | None:
     work = sum(state.foreseen.values())
     running = [left[name] for name, task in state.tasks.items() if task.state == "running" and name in left]
     side_by_side = state.foreseen_seconds / work if work else 0.0
-    return max([sum(left.values()) * side_by_side, *running])
+    return _start_left(state, now) + max([sum(left.values()) * side_by_side, *running])
+
+
+def _start_left(state: RunState, now: float) -> float:
+    """Return how long it will take until tasks are worked on: nothing where one is done, or nothing is known."""
+    if state.foreseen_start is None or any(task.state == "done" for task in state.tasks.values()):
+        return 0.0
+    return max(0.0, state.foreseen_start - (now - state.start_began if state.start_began else 0.0))
 
 
 def task_seconds_left(state: RunState, name: str, now: float) -> float | None:

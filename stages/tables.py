@@ -21,7 +21,7 @@ COMBINED = "combined"
 ARRAYS = "arrays.safetensors"
 
 UNLIMITED = "no limit is set"
-"""How the reason begins that a dense table keeps, if nothing had to be decided; `told` says it to people."""
+"""How the reason begins that a dense table keeps, if nothing had to be decided; people are told what it means."""
 
 DENSE_BYTES = 8
 """Of a row beside its logits: the maximum and the logsumexp, float32."""
@@ -115,7 +115,10 @@ def open_store(location: str) -> Store:
     except StoreError as error:  # whoever named it has to name another, or mend it: nothing was begun
         raise ConfigError(str(error)) from error
     if not there:
-        raise ConfigError(f"{location}: must be a store; got a place with neither store.json nor results")
+        raise ConfigError(
+            f"{location}: must be a store; got a place with neither store.json nor results: name that of a run, or"
+            " make one with `python -m pipeline run CONFIG`"
+        )
     return store
 
 
@@ -220,9 +223,9 @@ def describe(store: Store, table: Table) -> dict[str, Json]:
 
     Returns:
         What JSON can hold: `format`, `key`, `teacher`, `class_names`, `subset`, `prior_correction`, `encoding`,
-        `rows`, `examples`, `views`, `bytes` of the rows, as results have them, `statistics`, `shards` with their row
-        ranges, bytes (of the files) and SHA-256, and the `provenance`: the run, and digests of the data, the views and
-        the teachers.
+        `rows`, `examples`, `views`, `any_view`, whether a row holds for its example in any view, `bytes` of the rows,
+        as results have them, `statistics`, `shards` with their row ranges, bytes (of the files) and SHA-256, and the
+        `provenance`: the run, and digests of the data, the views and the teachers.
 
     Raises:
         StoreError: Something of it is no longer there.
@@ -238,15 +241,30 @@ def describe(store: Store, table: Table) -> dict[str, Json]:
         "teacher": table.teacher,
         **{name: first[name] for name in ("format", "subset", "prior_correction")},
         "class_names": data_facts["class_names"],
-        "encoding": encoding_of([shard["encoding"] for shard in facts.values()]),
+        "encoding": _worded(encoding_of([shard["encoding"] for shard in facts.values()])),
         "rows": sum(shard["rows"] for shard in facts.values()),
         "examples": max(store.facts(manifest(store, table.run, view))["rows"] for view in table.views),
         "views": sorted({shard["view"] for shard in facts.values()}),
+        "any_view": _holds_in_any_view(store, table),
         "bytes": sum(shard["bytes"] for shard in facts.values()),
         "statistics": statistics_of(list(facts.values())),
         "shards": [_shard(task, manifests[task], facts[task]) for task in table.shards],
         "provenance": _provenance(store, table, data),
     }
+
+
+def _holds_in_any_view(store: Store, table: Table) -> bool:
+    """Return whether a table was imported without views: then its first stands for all of them."""
+    brought = f"import[{table.teacher}]"
+    return brought in table.run.keys and bool(store.facts(manifest(store, table.run, brought))["any_view"])
+
+
+def rows_told(description: Mapping[str, Json]) -> str:
+    """Return in words what the rows of a table are, from what `describe` returns."""
+    rows, examples, views = (description[name] for name in ("rows", "examples", "views"))
+    if description["any_view"] and len(views) == 1:
+        return f"{rows:,}, one an example, which hold for it in any view"
+    return f"{rows:,} of view{'s' * (len(views) != 1)} {', '.join(map(str, views))} of {examples:,} examples"
 
 
 def output_names(description: Mapping[str, Json]) -> list[str]:
@@ -267,10 +285,15 @@ def told(encoding: Mapping[str, Json]) -> str:
     """Return an encoding in words: what it keeps, what that loses, and why it was taken."""
     name = f"top-{encoding['k']}" if "k" in encoding else encoding["name"]
     lost = ", ".join(f"KL {error:.2g} at temperature {t}" for t, error in encoding.get("kl", {}).items())
-    reason = encoding.get("because", "")
-    if reason.startswith(UNLIMITED):
-        reason = "every class of a row is kept, for targets.bytes_per_row sets no limit"
+    reason = _worded(encoding).get("because", "")
     return "; ".join(part for part in (name, lost and f"loses {lost}", reason) if part)
+
+
+def _worded(encoding: Mapping[str, Json]) -> dict[str, Json]:
+    """Return an encoding with the reason that people are told, in place of the one that is kept."""
+    if not encoding.get("because", "").startswith(UNLIMITED):
+        return dict(encoding)
+    return {**encoding, "because": "every class of a row is kept, for targets.bytes_per_row sets no limit"}
 
 
 def statistics_of(shards: Sequence[Facts]) -> dict[str, float]:

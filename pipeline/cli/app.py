@@ -28,11 +28,14 @@ from pipeline.visible import visible_lines
 
 _INSTALLED = "specialist-distillation"
 """The command that installing the package leaves beside Python."""
+_MODULE = "__main__.py"
+"""The file that runs where it is `python -m pipeline`."""
 _COMPLETION = ("--install-completion", "--show-completion")
 
 app = typer.Typer(
     name="python -m pipeline",
     no_args_is_help=True,
+    add_completion=Path(sys.argv[0]).name != _MODULE,  # which shells cannot complete: help is not to offer it
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -44,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command.
 
     Returns:
-        The exit code: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
+        The exit code: 0 done, 1 a stage failed or something is damaged, 2 the config or the command is wrong, 130
+        interrupted.
     """
     _print_what_can_be_printed()
     try:
@@ -70,13 +74,13 @@ def _check_completion(arguments: Sequence[str], program: str) -> None:
 
     Args:
         arguments: Of the command line.
-        program: The file that runs: `__main__.py` where it is `python -m pipeline`.
+        program: The file that runs.
 
     Raises:
         ConfigError: It is asked of `python -m pipeline`: a shell completes by the first word, and that is Python's.
     """
     asked = [option for option in _COMPLETION if option in arguments[:1]]
-    if asked and program == "__main__.py":
+    if asked and program == _MODULE:
         rule = f"be given to `{_INSTALLED}`, the same program as a command of its own"
         raise ConfigError(f"{asked[0]}: must {rule}; got `python -m pipeline`: run `{_INSTALLED} {asked[0]}`")
 
@@ -97,7 +101,8 @@ def common(
 ) -> None:
     """Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.
 
-    Exit codes: 0 done, 1 a stage failed, 2 the config or the command is wrong, 130 interrupted.
+    Exit codes: 0 done, 1 a stage failed or something is damaged, 2 the config or the command is wrong, 130
+    interrupted.
 
     `specialist-distillation` is the same program; for Tab to complete it: specialist-distillation --install-completion
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.fitted import Fitted
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import cell, say, table_of, warn
 from pipeline.config import leaves
@@ -109,7 +111,7 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
         found, unpaired = [], str(error)
     return Comparison(
         {run.name: _letter(i) for i, run in enumerate(runs)},
-        _differing(settings),
+        differing(settings),
         results,
         found,
         unpaired,
@@ -158,10 +160,23 @@ def _setting(settings: Mapping[str, str]) -> str:
     return repr(sorted(item for item in settings.items() if item[0].split(".")[0] not in (*PLACES, "seed")))
 
 
-def _differing(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+def differing(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Return by path the values of the runs where they differ; a section that not all runs have is one value."""
     paths = sorted({path for one in settings for path in one})
     values = {path: [one.get(path, "(none)") for one in settings] for path in paths}
+    for path in paths:
+        below = [other for other in values if other.startswith(f"{path}.")]
+        if below:
+            parts = {other: values.pop(other) for other in below}
+            values[path] = [_section(path, parts, i) or value for i, value in enumerate(values[path])]
     return {path: found for path, found in values.items() if len(set(found)) > 1}
+
+
+def _section(path: str, parts: Mapping[str, Sequence[str]], run: int) -> str:
+    """Return what a run's config says in a section, without what it leaves open; nothing where it has none."""
+    said = {name.removeprefix(f"{path}."): texts[run] for name, texts in parts.items()}
+    told = [f"{name}: {text}" for name, text in said.items() if text not in {"null", "(none)"}]
+    return f"{{{', '.join(told)}}}" if told else ""
 
 
 def _as_json(found: Comparison) -> Json:
@@ -212,13 +227,29 @@ def _print(found: Comparison) -> None:
         console.print(table)
     for part in parts(found):
         console.print("")
-        grid = table_of(part.title, "accuracy", "NLL")
-        for row in part.rows:
-            grid.add_row(*map(cell, row))
-        console.print(grid)
+        console.print(Fitted([_side_by_side(part), _stacked(part)]))
         say(part.note)
     if found.unpaired:
         say(f"\nno differences: {found.unpaired}")
+
+
+def _side_by_side(part: "Part") -> Table:
+    grid = table_of(part.title, "accuracy", "NLL")
+    for row in part.rows:
+        grid.add_row(*map(cell, row))
+    return grid
+
+
+def _stacked(part: "Part") -> Table:
+    """Return a part with a line for each figure, where an interval would be broken otherwise."""
+    grid = table_of(part.title, "")
+    grid.columns[1].justify = "left"
+    for name, *figures in part.rows:
+        same, *others = [figure for figure in figures if figure]
+        grid.add_row(cell(name), cell("" if others else same))
+        for label, figure in zip(("accuracy", "NLL"), figures if others else (), strict=False):
+            grid.add_row(Text(f"  {label}"), cell(figure))
+    return grid
 
 
 @dataclass(frozen=True)

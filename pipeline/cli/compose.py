@@ -178,7 +178,7 @@ def compose(
         overrides: Values put in place of what it says.
         load: Whether the data set is loaded, unless it has been before: then all that is wrong with it is told too.
         make: Whether the store is made if it is not there.
-        reach: Whether those that the run is logged to are asked if they are there.
+        reach: Whether those that the run is logged to are asked if they are there, and the store if it can be written.
         build: Whether networks of the user's, and those with weights from a file, are made and tried once, where the
             data set is loaded.
 
@@ -195,6 +195,8 @@ def compose(
         faults += logged.faults_of(config, reach=reach)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)
+            if reach and not make:
+                store.files.try_out()
         except StoreError as error:
             return [*faults, (("store",), str(error))]
         store.on_damage = warn
@@ -205,7 +207,7 @@ def compose(
         except LearningError as error:
             if told & DATA_OPTIONS:  # a default stands in for what was written, and may be what is wrong here
                 return faults
-            return [*faults, *((("data", "source"), fault) for fault in _lines(error))]
+            return [*faults, (("data", "source"), _headed(error))]
         imported, missing = imports.find(config, store, data)
         faults += missing
         found.append((store, data, networks, imported))
@@ -252,10 +254,10 @@ def stages_named(option: str, names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def _lines(error: LearningError) -> Iterator[str]:
-    """Yield each fault of an error on a line of its own: a data set's faults are listed below what they are of."""
+def _headed(error: LearningError) -> str:
+    """Return an error whose faults are listed below what they are of; a single one follows that on the same line."""
     whole, *faults = str(error).splitlines()
-    yield from (f"{whole} {fault.strip()}" for fault in faults) if faults else [whole]
+    return f"{whole} {faults[0].strip()}" if len(faults) == 1 else str(error)
 
 
 _TRAININGS = {"generalist": "generalist", "specialists": "specialist", "student": "student"}

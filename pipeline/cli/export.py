@@ -48,12 +48,10 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     if form not in forms:
         known = f"{', '.join(forms[:-1])} or {forms[-1]}"
         raise ConfigError(f"--format: must be {known}; got '{form}'{did_you_mean(form, forms)}")
-    name = STUDENTS.get(network or STUDENT)
-    if name is None:
-        known = " or ".join(STUDENTS)
-        raise ConfigError(f"--network: must be {known} with --format {form}; got '{network}'; use safetensors")
     portable.check_packages(form)
-    description, student = read_student(run.ended_folder(), name)
+    folder = run.ended_folder()
+    name = _student(folder, network or STUDENT, form)
+    description, student = read_student(folder, name)
     images, part = _examples(run)
     file = to or run.folder.path / f"{name}{portable.SUFFIXES[form]}"
     with rebuilding(f"{name} of {run.name}"):
@@ -69,6 +67,22 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
         f"largest difference from PyTorch in logits and probabilities: {difference:.1e}, over {len(images)} examples of"
         f" the {part} (must be less than {portable.TOLERANCE:g})"
     )
+
+
+def _student(folder: Path, network: str, form: str) -> str:
+    """Return the name of the files of a student.
+
+    Raises:
+        ConfigError: The run has no such student, or it is another network.
+    """
+    there = [name for name, file in STUDENTS.items() if name == STUDENT or (folder / f"{file}.json").is_file()]
+    if network in there:
+        return STUDENTS[network]
+    known = " or ".join(there)
+    hint = (
+        "set `refit: true` and run its config again" if network in STUDENTS else "other networks: --format safetensors"
+    )
+    raise ConfigError(f"--network: must be {known} with --format {form}; got '{network}': {hint}")
 
 
 def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """A finished run as the commands after it see it: its folder, its config, and its results in the store."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -208,7 +209,7 @@ class KeptRun:
     def _recorded_place(self) -> str:
         started = next(read_events(self.folder.path / EVENTS), {})
         place = str(started.get("store", ""))
-        return place if "://" in place else str(self.folder.path / place)
+        return place if "://" in place else os.path.normpath(self.folder.path / place)  # as `relpath` took it
 
 
 def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENTS, option: str = "--runs") -> KeptRun:

@@ -1,7 +1,9 @@
 """What a run will take, looked at before it begins and anew whenever more of it is decided."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from pipeline.forecast import Cost, Forecast, Past, foresee
 from pipeline.graph import Graph
 from pipeline.runs import RunFolder, newest_first
 from pipeline.stage import Effort, Facts, Json, Task, stage_of
+from pipeline.starting import start_seconds
 from stages import assumptions, estimates
 from stages.parameters import resolved
 
@@ -38,6 +41,15 @@ class Outlook:
         self._parameters = resolved(composition.config)
         self._facts: Mapping[str, Facts] = {}
         self._past: Past | None = None
+
+    @cached_property
+    def start_seconds(self) -> float | None:
+        """How long it will take until tasks are worked on; None where no run on this machine has done the like."""
+        config = self._composition.config
+        if config.ray.address == "inline":
+            return 0.0
+        folders = islice(newest_first(Path(config.runs)), RUNS)
+        return start_seconds(folders, address=config.ray.address, host=socket.gethostname())
 
     def measure(self, task: Task) -> Effort:
         """Return what a task is expected to take, by what was known at the last look."""
@@ -108,6 +120,7 @@ class Watch:
         self._events.tell(
             "foreseen",
             seconds=None if forecast.whole_seconds is None else round(forecast.whole_seconds, 3),
+            start_seconds=self._outlook.start_seconds,
             tasks={name: round(e.seconds, 3) for name, e in forecast.estimates.items() if e.seconds is not None},
             n_tasks=forecast.total.tasks,
             least_bytes=forecast.total.least_bytes,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline import room
-from pipeline.amounts import duration, rough_duration, size
+from pipeline.amounts import duration, size
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import cpus_of, warnings_of
 from pipeline.cli.planned import Planned, check_inputs, look
@@ -20,18 +20,20 @@ from pipeline.cli.tables import say
 from pipeline.counted import counted
 from pipeline.forecast import Estimate, Forecast
 from pipeline.planner import Step, listed
-from pipeline.progress_words import says_more
+from pipeline.progress_words import says_more, takes
 from pipeline.visible import visible
 
 FOLDED = 8
 """So many tasks of a stage are one line each though they have different reasons; of more no other names are shown."""
 
-NAME, NEEDS, ACTION, AMOUNT = 30, 15, 5, 9
-"""Columns of a task's name, of what it takes of a node, of what is done about it, and of each amount."""
+NAME, NEEDS, ACTION = 27, 15, 5
+"""Columns of a task's name, of what it takes of a node, and of what is done about it."""
+AMOUNTS = (12, 9, 9)
+"""Columns of its time, its memory, and what it writes."""
 
-_WHOLE = NAME + NEEDS + ACTION + 2 + 3 * AMOUNT
+_WHOLE = NAME + NEEDS + ACTION + 2 + sum(AMOUNTS)
 """Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
-_LEAST = _WHOLE - NEEDS - AMOUNT
+_LEAST = _WHOLE - NEEDS - AMOUNTS[1]
 
 STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
 """How the actions are shown."""
@@ -76,7 +78,7 @@ def _print(planned: Planned, composition: Composition) -> None:
         _print_steps(console, widths, planned, name, steps)
     say("")
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
-    for line in _totals(planned.forecast, composition) if planned.forecast else ():
+    for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
         say(line)
 
 
@@ -137,11 +139,12 @@ class _Widths:
 def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
     """Return a line; where it would not fit the terminal, without what a task needs and its memory."""
     needs, *others = amounts or ("",)
+    cells = [f" {amount:>{columns - 1}}" for amount, columns in zip(others, AMOUNTS, strict=False)]
     if widths.line < _WHOLE:
-        needs, others = "", [amount for place, amount in enumerate(others) if place != MEMORY]
+        needs, cells = "", [cell for place, cell in enumerate(cells) if place != MEMORY]
     else:
         needs = f"{needs:{NEEDS}}"
-    told = "".join(f"{amount:>{AMOUNT}}" for amount in others)
+    told = "".join(cells)
     return f"{_cut(name, widths.name):{widths.name}} {action:{ACTION}} {needs}{told}".rstrip()
 
 
@@ -161,20 +164,19 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     most = [estimate.most_bytes for estimate in known if estimate.most_bytes is not None]
     memory = [estimate.memory for estimate in known if estimate.memory is not None]
     return [
-        duration(sum(seconds)).replace(" min", "m").replace(" s", "s").replace(" h", "h")
-        if len(seconds) == len(known)
-        else "?",
+        duration(sum(seconds)) if len(seconds) == len(known) else "?",
         size(max(memory)) if memory else "?",
         size(sum(most)) if len(most) == len(known) else "?",
     ]
 
 
-def _totals(forecast: Forecast, composition: Composition) -> Iterator[str]:
+def _totals(forecast: Forecast, start: float | None, composition: Composition) -> Iterator[str]:
     total, cpus = forecast.total, cpus_of(composition.config.ray)
     if cpus is not None and forecast.whole_seconds is not None:
-        yield f"time: about {rough_duration(forecast.whole_seconds)} on {counted(cpus, 'CPU')}"
+        where = f" on {counted(cpus, 'CPU')}"
+        yield f"time: {takes(forecast.whole_seconds, start, where)}"
     elif total.seconds is not None and forecast.is_complete:
-        yield f"time: about {rough_duration(total.seconds)} of work, shared by the cluster"
+        yield f"time: {takes(total.seconds, start, ', shared by the cluster')}"
     elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
         yield "time: unknown, for no run has done the like"
     elif forecast.untimed:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline import room
+from pipeline.cli import changes
 from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
@@ -49,12 +50,14 @@ class Planned:
         forecast: What those to be done take; None where all results are there.
         stages: The stages by name.
         options: Where their tasks run.
+        start_seconds: How long it will take until tasks are worked on; None where that is not known.
     """
 
     steps: Sequence[Step]
     forecast: Forecast | None
     stages: Mapping[str, Stage]
     options: RayOptions
+    start_seconds: float | None
 
     def estimate(self, step: Step) -> Estimate | None:
         """Return what a step takes; None where it takes nothing worth telling, or nothing is known."""
@@ -81,8 +84,8 @@ class Planned:
 
     @property
     def n_run(self) -> int:
-        """The number of tasks to be done, as far as that is decided."""
-        return sum(step.action == "run" for step in self.steps)
+        """The number of tasks to be done, as far as that is decided: without the report, which every run writes."""
+        return sum(step.action == "run" and self.stages[step.stage].kept for step in self.steps)
 
     @property
     def n_open(self) -> int | None:
@@ -108,6 +111,7 @@ class Planned:
                 "open": self.n_open,
                 **_facts(total),
                 "whole_seconds": self.forecast.whole_seconds if self.forecast else 0.0,
+                "start_seconds": self.start_seconds,
                 "untimed": self.forecast.untimed if self.forecast else [],
                 "is_complete": self.forecast is None or self.forecast.is_complete,
                 "cpus": cpus_of(self.options),
@@ -129,10 +133,12 @@ def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
     """
     graph.advance(fresh=scope.fresh)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    steps = plan(graph, fresh=scope.fresh, history=composition.history)
-    forecast = Outlook(composition, graph, scope.stages).look()
+    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
+    outlook = Outlook(composition, graph, scope.stages)
+    forecast = outlook.look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
-    return Planned(shown, forecast, graph.stages, composition.config.ray)
+    start = outlook.start_seconds if forecast else 0.0
+    return Planned(shown, forecast, graph.stages, composition.config.ray, start)
 
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:

@@ -79,7 +79,12 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
     scope = replace(selection.scope(list(graph.stages)), droppable=composition.droppable)
     store.on_damage = lambda message: events.tell("warning", message=message)
     recorded = _recorded(
-        folder, events, store=_from(folder, settings.store), stages=list(graph.stages), wanted=scope.stages
+        folder,
+        events,
+        store=_from(folder, settings.store),
+        ray=settings.ray.address,
+        stages=list(graph.stages),
+        wanted=scope.stages,
     )
     with recorded, logged.during(composition, folder, events) as tracking, composition.placing():
         plan = planned.look(composition, graph, scope)
@@ -112,7 +117,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
 
 @contextmanager
 def _recorded(
-    folder: RunFolder, events: Events, *, store: str, stages: Sequence[str], wanted: Collection[str]
+    folder: RunFolder, events: Events, *, store: str, ray: str, stages: Sequence[str], wanted: Collection[str]
 ) -> Iterator[None]:
     """Tell that a run begins, and how it ended, whatever happens.
 
@@ -120,6 +125,7 @@ def _recorded(
         folder: The run's.
         events: Told of it.
         store: Where its results are kept, seen from its folder.
+        ray: Where its tasks run.
         stages: All stages, in order.
         wanted: Those that the run is to do.
 
@@ -132,6 +138,7 @@ def _recorded(
         host=socket.gethostname(),
         folder=str(folder.path),
         store=store,
+        ray=ray,
         stages=stages,
         undecided=[name for name in stages if name in wanted],
     )

@@ -16,6 +16,8 @@ from stages import tables
 
 FORMS = ("npy", "parquet")
 _NUMBERS = ("rows", "outputs", "bytes")
+_DATA_DIGESTS = {"digest": "data digest", "kept as": "data kept as"}
+"""What is told of the data's digests, by what a description calls them."""
 _SHOWN = 3
 """How many of the other runs of a table a list names."""
 
@@ -64,6 +66,8 @@ def show(location: str, key: str, *, as_json: bool) -> None:
     for name, value in _told(description).items():
         grid.add_row(Text(name, style="bold"), cell(value))
     console.print(grid)
+    for name, digest in _digests(description).items():  # not in the grid: a digest must be on one line to be copied
+        say(f"{name:12}  {digest}")
 
 
 def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> None:
@@ -116,8 +120,7 @@ def _told(description: Mapping[str, Any]) -> dict[str, str]:
     names = tables.output_names(description)
     return {
         "table": description["key"],
-        "rows": f"{description['rows']:,} of views {', '.join(map(str, description['views']))}"
-        f" of {description['examples']:,} examples",
+        "rows": tables.rows_told(description),
         "outputs": f"{len(names)}: {', '.join(names)}",
         "encoding": tables.told(description["encoding"]),
         "bytes": f"{description['bytes']:,} in {len(shards)} shard{'s' * (len(shards) != 1)}"
@@ -126,9 +129,14 @@ def _told(description: Mapping[str, Any]) -> dict[str, str]:
         **{f"mean {name}": f"{value:.4f}" for name, value in description["statistics"].items()},
         "run": f"{provenance['run']}, recorded {provenance['recorded']}",
         **({"all its runs": ", ".join(description["runs"])} if len(description["runs"]) > 1 else {}),
-        "data": ", ".join(f"{name} {value}" for name, value in provenance["data"].items()),
+        "data": ", ".join(f"{name} {value}" for name, value in provenance["data"].items() if name not in _DATA_DIGESTS),
         "teachers": ", ".join(f"{name} {digest[:12]}" for name, digest in provenance["teachers"].items()),
     }
+
+
+def _digests(description: Mapping[str, Any]) -> dict[str, str]:
+    data = description["provenance"]["data"]
+    return {label: data[name] for name, label in _DATA_DIGESTS.items() if name in data}
 
 
 def _grid(*headings: str) -> Grid:

@@ -8,6 +8,7 @@ import hashlib
 import mmap
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -53,12 +54,31 @@ class LocalFiles:
         Raises:
             StoreError: It cannot be made or written.
         """
-        with told(self.root, "be a folder that you can write to"):
+        with self._writable():
             self._commits.make_root()
-            if not os.access(self.root, os.W_OK | os.X_OK):
-                read_only = os.statvfs(self.root).f_flag & os.ST_RDONLY
-                code = errno.EROFS if read_only else errno.EACCES
-                raise OSError(code, os.strerror(code))
+            _check_access(self.root)
+
+    def try_out(self) -> None:
+        """Check that the folder can be written, or could be made where it is not there; nothing is left of that.
+
+        Raises:
+            StoreError: It cannot.
+        """
+        root = Path(self.root)
+        with self._writable():
+            if root.is_dir():
+                _check_access(self.root)
+            else:
+                there = next(folder for folder in (root, *root.parents) if folder.exists())
+                Path(tempfile.mkdtemp(dir=there)).rmdir()
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        with told(self.root, "be a folder that you can write to"):
+            try:
+                yield
+            except FileNotFoundError as error:  # what is around it is there, or has been made
+                raise OSError(errno.ENOTSUP, "a filesystem that takes no new folders") from error
 
     def publish(self, chunks: Chunks, path_for: Callable[[str], str]) -> Receipt:
         """Publish bytes under a path, whole or not at all, unless there is something already.
@@ -231,6 +251,13 @@ class LocalFiles:
             except FileNotFoundError:
                 file = None
             yield file
+
+
+def _check_access(folder: str) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code))
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -92,6 +92,10 @@ class ObjectFiles:
                 " got one that replaces it, so two runs could undo each other's results: name a store elsewhere"
             )
 
+    def try_out(self) -> None:
+        """Check that the object store can be written, as `prepare` does: nothing is left of that."""
+        self.prepare()
+
     def publish(self, chunks: Chunks, path_for: Callable[[str], str]) -> Receipt:
         """Publish bytes under a path, whole or not at all, unless there is something already.
 

@@ -21,8 +21,9 @@ def module_file(module: str) -> Path:
     """
     spec = _spec(module)
     if spec is None or spec.origin is None:
-        folders = ", ".join(folder or "." for folder in sys.path[:3])
-        raise LearningError(f"module {module} must be one that Python can import; got none in {folders}, ...")
+        folders = list(dict.fromkeys(str(Path(folder).absolute()) for folder in sys.path))
+        where = ", ".join(folders[:3])
+        raise LearningError(f"module {module} must be one that Python can import; got none in {where}, ...")
     return Path(spec.origin)
 
 

@@ -71,7 +71,7 @@ def data_card(description: Mapping[str, Json], form: Form) -> str:
     provenance, outputs = description["provenance"], tables.output_names(description)
     facts = {
         "Teacher": description["teacher"],
-        "Rows": f"{description['rows']:,}: views {description['views']} of {description['examples']:,} examples",
+        "Rows": tables.rows_told(description),
         "Outputs": f"{len(outputs)}, in the order of the columns: {', '.join(outputs)}",
         "Kept in the store as": tables.told(description["encoding"]),
         "Correction of the last output's prior": f"{description['prior_correction']:.6g}, applied in these files",

@@ -493,6 +493,16 @@ def test_changed_minds_the_order_of_lists_and_not_of_keys():
     ]
 
 
+def test_changed_shows_of_long_values_where_they_differ():
+    old = {"a": [*range(100)], "b": ["x" * 100], "short": "x" * 58}
+    new = {"a": [*range(50), *range(51, 100)], "b": 1, "short": "y" * 58}
+    numbers, text, short = changed(old, new)
+    assert numbers.startswith("a ..., 47, 48, 49, 50, 51, 52,")
+    assert " -> ..., 47, 48, 49, 51, 52, 53," in numbers
+    assert text == f"b ['{'x' * 58}... -> 1"
+    assert short == f"short '{'x' * 58}' -> '{'y' * 58}'"
+
+
 def test_importing_config_and_parameters_imports_nothing_heavy():
     heavy = {"torch", "numpy", "ray", "ruamel.yaml"}
     code = f"import sys, pipeline.config, stages.parameters; print(*{heavy} & {{*sys.modules}})"

@@ -1,4 +1,5 @@
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -250,7 +251,7 @@ def sweeping(width: int) -> list[str]:
     names += [f"b[distilled/temperature=2,alpha=0.7,learning_rate={rate:g}]" for rate in (0.1, 0.2)]
     told = [("task_progress", {"task": name, "epoch": 100, "epochs": 100, "accuracy": 0.875}) for name in names]
     text = text_of(state_of([NAMED[0], ("tasks_known", {"tasks": names}), *told]), 104.0, width=width)
-    return [line for line in text.splitlines() if "temperature" in line or "distilled" in line]
+    return [line for line in text.splitlines() if line.startswith("  ")]
 
 
 def test_names_get_the_columns_of_a_wide_terminal() -> None:
@@ -260,10 +261,24 @@ def test_names_get_the_columns_of_a_wide_terminal() -> None:
     assert "..." not in "".join(rows)
 
 
-def test_names_that_are_cut_keep_their_ends() -> None:
-    rows = sweeping(80)
-    assert max(map(len, rows)) <= 80
-    assert [row.split()[0] for row in rows[2:]] == ["distilled...g_rate=0.1", "distilled...g_rate=0.2"]
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_that_are_shortened_keep_what_differs(width: int) -> None:
+    rows = sweeping(width)
+    assert max(map(len, rows)) <= width
+    assert len({row.split()[0] for row in rows}) == 4
+    assert [row.split()[0].split("=")[1][0] for row in rows] == ["2", "4", "2", "2"]
+    assert [row.split()[0].rpartition("=")[2] for row in rows] == ["0.05", "0.05", "0.1", "0.2"]
+
+
+def test_long_note_is_cut_before_names_and_times() -> None:
+    noted = ("task_progress", {"task": "combined", "doing": "preparing kernels, which are compiled once on a machine"})
+    story = [("run_started", {"process": "7", "host": "here", "stages": ["generalist", "combined"]}),
+             ("tasks_known", {"tasks": ["generalist", "combined"]}),
+             ("task_finished", {"task": "generalist", "seconds": 10.04, "key": "k"}), noted]  # fmt: skip
+    text = text_of(state_of(story), 133.0, width=60)
+    assert "generalist  done" in text
+    assert "10.0 s" in text
+    assert re.search(r"combined    running  preparing kernels, \S.*…  for 30 s", text)
 
 
 def test_task_that_another_run_does_is_shown_with_that_run(tmp_path: Path) -> None:
@@ -297,11 +312,13 @@ def test_dropped_task_is_shown_and_told_as_a_warning(tmp_path: Path) -> None:
 
 def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
     foreseen = ("foreseen", {"tasks": {"c": 90.0}, "seconds": 90.0, "n_tasks": 3, "least_bytes": 1000,
-                             "most_bytes": 2000, "is_complete": True})  # fmt: skip
+                             "most_bytes": 2000, "is_complete": True, "start_seconds": 12.0})  # fmt: skip
     starting = ("executor_starting", {"reused": 0})
     state = state_of([*NAMED[:2], foreseen, starting])
-    assert "starting what computes: 4 s" in text_of(state, 107.0)
-    assert "about 1 min 30 s left in all" in text_of(state, 107.0)
+    assert "starting what computes: 4 s of about 12 s" in text_of(state, 107.0)
+    assert "about 1 min 38 s left in all" in text_of(state, 107.0)
+    unknown_start = ("foreseen", {**foreseen[1], "start_seconds": None})
+    assert "about 1 min 30 s of work left" in text_of(state_of([*NAMED[:2], unknown_start, starting]), 107.0)
     begun = ("task_progress", {"task": "c", "state": "running"})
     text = text_of(state_of([*NAMED[:2], foreseen, starting, begun]), 114.0)
     assert "starting" not in text
@@ -317,7 +334,10 @@ def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
         for event, facts in [*NAMED[:1], unknown]:
             other({"time": 100.0, "event": event, **facts})
     printed = (tmp_path / "out").read_text()
-    assert printed.count("3 tasks to do: about 1 min 30 s, up to 2.0 kB to write") == 1
+    assert (
+        printed.count("3 tasks to do: about 1 min 30 s of work, and about 12 s to start Ray, up to 2.0 kB to write")
+        == 1
+    )
     assert printed.count("3 tasks to do: a time that is not known, 1.0 kB or more to write") == 1
 
 

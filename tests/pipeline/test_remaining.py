@@ -28,6 +28,17 @@ def test_before_any_task_it_is_what_was_foreseen() -> None:
     assert seconds_left(state_of((100.0, "foreseen", FORESEEN)), 107.0) == 40
 
 
+def test_start_that_is_foreseen_is_counted_down_before_the_work() -> None:
+    foreseen = (100.0, "foreseen", FORESEEN | {"start_seconds": 10.0})
+    starting = (102.0, "executor_starting", {"reused": 0})
+    assert seconds_left(state_of(foreseen), 101.0) == 50
+    assert seconds_left(state_of(foreseen, starting), 106.0) == 46
+    assert seconds_left(state_of(foreseen, starting, (107.0, "executor_ready", {})), 108.0) == 44
+    assert seconds_left(state_of(foreseen, starting), 130.0) == 40
+    done = (106.0, "task_finished", {"task": "a", "seconds": 1.0, "key": "k"})
+    assert seconds_left(state_of(foreseen, starting, done), 106.0) == pytest.approx(50 * 40 / 60)
+
+
 def test_what_is_unknown_is_not_told() -> None:
     assert seconds_left(state_of((100.0, "foreseen", FORESEEN | {"seconds": None})), 107.0) is None
     ended = (101.0, "run_ended", {"status": "done"})

@@ -89,6 +89,13 @@ def test_shell_is_told_what_tab_offers(finished: Path) -> None:
     assert done.stdout.split() == ["evaluate"]
 
 
+@pytest.mark.parametrize(("program", "offered"), [("specialist-distillation", True), ("__main__.py", False)])
+def test_help_offers_completion_to_the_command_that_a_shell_completes(program: str, offered: bool) -> None:
+    script = f"import sys; sys.argv = ['{program}', '--help']; from pipeline.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ("--show-completion" in done.stdout) is offered
+
+
 @pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
 def test_completion_of_python_itself_is_refused(tmp_path: Path, option: str) -> None:
     done = subprocess.run(

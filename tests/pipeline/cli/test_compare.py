@@ -1,11 +1,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.cli import main
+from pipeline.cli.compare import differing
+from pipeline.config import leaves
 from tests.pipeline.cli.conftest import Command, make_arrays, make_project
 
 
@@ -39,6 +42,28 @@ def test_compare_shows_settings_scores_and_differences(three_runs: Path, command
     assert ["B", "generalist", "same", "network"] in lines
     assert "(paired bootstrap)" in done.out
     assert "seeds:" not in done.out
+
+
+def settings_of(**sections: Any) -> dict[str, str]:
+    return leaves({"name": "x", "student": {"epochs": 3}, **sections})
+
+
+def test_section_that_only_some_runs_have_is_one_setting() -> None:
+    sweep = {"alpha": None, "temperature": [2, 4], "measure": "nll"}
+    found = differing([settings_of(sweep=None), settings_of(sweep=sweep), settings_of()])
+    assert found == {"sweep": ["null", "{measure: 'nll', temperature: [2, 4]}", "(none)"]}
+    assert differing([settings_of(sweep=sweep), settings_of(sweep={**sweep, "alpha": [1]})]) == {
+        "sweep.alpha": ["null", "[1]"]
+    }
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_interval_is_broken(three_runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = command("compare", "first", "longer").out.splitlines()
+    broken = [line for line in lines if line.count("(") != line.count(")")]
+    assert broken == []
+    assert len([line for line in lines if " to " in line]) == (4 if width == 60 else 2)
 
 
 def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:

@@ -191,7 +191,10 @@ def test_export_of_weights_says_what_there_is(finished: Path, command: Command) 
         " did you mean 'generalist'?\n"
     )
     assert "--to: must end in .safetensors" in command("export", "tiny", "--format", "safetensors", "--to", "a").err
-    assert "use safetensors" in command("export", "tiny", "--format", "onnx", "--network", "generalist").err
+    assert (
+        "other networks: --format safetensors"
+        in command("export", "tiny", "--format", "onnx", "--network", "generalist").err
+    )
     told = json.loads(command("export", "tiny", "--format", "safetensors", "--json").out)
     assert told["file"].endswith("student-distilled.safetensors")
     assert Path(told["description"]).is_file()

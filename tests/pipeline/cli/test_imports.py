@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_import_says_what_it_brought_and_how_it_is_used(finished: Path, command:
     assert command(*command_line).out.splitlines()[0] == f"{first}; the same content was there already"
     told = json.loads(command(*command_line, "--json").out)
     assert (told["new"], told["rows"], told["any_view"]) == (False, 160, True)
-    assert command("targets", "show", "imported:clip", "--store", "store").code == 0
+    shown = command("targets", "show", "imported:clip", "--store", "store")
+    assert re.search(r"^rows +160, one an example, which hold for it in any view *$", shown.out, re.MULTILINE)
+    assert re.search(r"^data digest +[0-9a-f]{64}$", shown.out, re.MULTILINE)
 
 
 def test_run_learns_from_an_import_and_says_so(brought: Path, command: Command) -> None:

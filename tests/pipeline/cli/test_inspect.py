@@ -300,10 +300,29 @@ def test_store_verify_names_an_object_with_a_flipped_bit(finished: Path, command
     assert command("run", "tiny.yaml").code == 0
 
 
+@pytest.mark.parametrize("verb", ["validate", "run"])
+def test_store_that_cannot_be_made_is_told_before_a_run(project: Path, command: Command, verb: str) -> None:
+    done = command(verb, "tiny.yaml", "--set", "store=/proc/x")
+    assert done.code == 2
+    assert done.err == (
+        "--set store=/proc/x: store: /proc/x must be a folder that you can write to; got a filesystem that takes no new"
+        " folders: check the folder, or name a store elsewhere\n"
+    )
+
+
+def test_validate_leaves_nothing_where_a_store_would_be(project: Path, command: Command) -> None:
+    before = sorted(project.iterdir())
+    assert command("validate", "tiny.yaml", "--set", "store=new/store").code == 0
+    assert sorted(project.iterdir()) == before
+
+
 def test_store_verify_wants_a_store(project: Path, command: Command) -> None:
     done = command("store", "verify", "nowhere")
     assert done.code == 2
-    assert done.err == "nowhere: must be a store; got a place with neither store.json nor results\n"
+    assert done.err == (
+        "nowhere: must be a store; got a place with neither store.json nor results: name that of a run, or make one"
+        " with `python -m pipeline run CONFIG`\n"
+    )
 
 
 def test_store_verify_names_a_lost_json_and_a_run_writes_it_again(finished: Path, command: Command) -> None:

@@ -167,7 +167,7 @@ def test_a_run_with_networks_of_the_users(project: Path, command: Command, nets:
     again = command("run", "tiny.yaml", *settings)
     assert "models (2)" in again.out
     nets.write_text(NETS + "# another text\n")
-    assert "generalist.model.content" in command("plan", "tiny.yaml", *settings).out
+    assert "generalist.model: another file" in command("plan", "tiny.yaml", *settings).out
     started = [settings[0], f"--set=student.model={{name: 'python:project_nets:make', weights: {weights}}}"]
     assert command("run", "tiny.yaml", *started).code == 0
 

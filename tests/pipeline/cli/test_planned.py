@@ -29,10 +29,8 @@ def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     assert "data (2 tasks) " in done.out
     assert re.search(r"\nspecialist \(2 tasks\) +open +1 CPU .*\n    decided by data and subsets\n", done.out)
     assert re.search(r"\nreport +run +1 CPU\n    written by every run\n", done.out)
-    known = ("data[train]", "data[test]", "views[0]", "generalist", "confusion", "report")
-    counted = (
-        f"\n0 to reuse, {len(known)} to run, and about {len(ALL) + 1 - len(known)} that depend on data and subsets\n"
-    )
+    known = ("data[train]", "data[test]", "views[0]", "generalist", "confusion")
+    counted = f"\n0 to reuse, {len(known)} to run, and about {len(ALL) - len(known)} that depend on data and subsets\n"
     assert f"{counted}time: unknown, for no run has done the like\n" in done.out
     assert not (project / "store").exists()
     assert not (project / "runs").exists()
@@ -67,7 +65,7 @@ def test_plan_reuses_what_is_the_same_whatever_the_subsets_will_be(finished: Pat
     assert (steps["targets"]["action"], steps["targets"]["tasks"]) == ("open", 2)  # one of each specialist
     assert steps["subsets"]["action"] == "run"
     assert (steps["student[distilled]"]["action"], steps["student[distilled]"]["decided_by"]) == ("open", ["subsets"])
-    assert "\n7 to reuse, 2 to run, and about 7 that depend on subsets\n" in command("plan", "tiny.yaml", *changes).out
+    assert "\n7 to reuse, 1 to run, and about 7 that depend on subsets\n" in command("plan", "tiny.yaml", *changes).out
     assert command("run", "tiny.yaml", *changes).code == 0
 
 
@@ -76,11 +74,11 @@ def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finishe
     lines = done.out.splitlines()
     assert max(len(line) for line in lines if not line.startswith("to write: ")) <= 80
     first = next(number for number, line in enumerate(lines) if line.startswith("specialist[0-1] "))
-    assert re.search(r" run +1 CPU +[\d.]+s +600 MB +[\d.]+ kB$", lines[first])
+    assert re.search(r" run +1 CPU +[\d.]+ s +600 MB +[\d.]+ kB$", lines[first])
     assert lines[first + 1] == "    specialists.epochs 1 -> 2"
-    assert any(line.startswith("data (2 tasks)                 reuse") for line in lines)
+    assert any(line.startswith("data (2 tasks)              reuse") for line in lines)
     assert "student[distilled]" in done.out
-    assert re.search(r"\n8 to reuse, 8 to run\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
+    assert re.search(r"\n8 to reuse, 7 to run\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
 
 
 @pytest.mark.parametrize("width", [60, 50, 110])
@@ -90,7 +88,7 @@ def test_plan_has_a_line_a_task_on_any_terminal(
     monkeypatch.setenv("COLUMNS", str(width))
     lines = command("plan", "tiny.yaml", "--set", "specialists.epochs=2").out.splitlines()
     heading, specialist = lines[0], next(line for line in lines if line.startswith("specialist[0-1]"))
-    assert re.search(r" run +[\d.]+s +[\d.]+ kB$" if width < 79 else r" run +1 CPU +.* kB$", specialist)
+    assert re.search(r" run +[\d.]+ s +[\d.]+ kB$" if width < 79 else r" run +1 CPU +.* kB$", specialist)
     assert max(map(len, (heading, specialist))) <= width
     assert "task, and why" in heading
     assert heading.endswith("writes")
@@ -99,7 +97,7 @@ def test_plan_has_a_line_a_task_on_any_terminal(
 
 def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(project: Path, command: Command) -> None:
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
-    assert told["total"]["run"] + told["total"]["open"] == len(ALL) + 1  # and the report
+    assert told["total"]["run"] + told["total"]["open"] == len(ALL)
     assert told["total"]["is_complete"]
     assert "calibration" not in [step["stage"] for step in told["steps"]]
     combined = next(step for step in told["steps"] if step["id"] == "combined")
@@ -134,10 +132,11 @@ def test_plan_tells_of_gpus_only_where_there_may_be_some(
 def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Command) -> None:
     changes = ("--set", "student.epochs=2", "--set", "ray.address=auto")
     assert re.search(
-        r"\ntime: about \d+ s of work, shared by the cluster\n", command("plan", "tiny.yaml", *changes).out
+        r"\ntime: about \d+ s of work, shared by the cluster, and some seconds to start Ray\n",
+        command("plan", "tiny.yaml", *changes).out,
     )
     total = json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["total"]
-    assert (total["cpus"], total["whole_seconds"]) == (None, None)
+    assert (total["cpus"], total["whole_seconds"], total["start_seconds"]) == (None, None, None)
     assert total["seconds"] > 0
 
 
@@ -150,7 +149,7 @@ def test_plan_names_the_stages_of_which_the_time_is_unknown(finished: Path, comm
 
 
 def test_plan_when_all_is_done(finished: Path, command: Command) -> None:
-    assert command("plan", "tiny.yaml").out.endswith("\n15 to reuse, 1 to run\n")
+    assert command("plan", "tiny.yaml").out.endswith("\n15 to reuse, 0 to run\n")
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
     assert (told["total"]["seconds"], told["total"]["whole_seconds"], told["warnings"]) == (0, 0, [])
 
@@ -242,6 +241,7 @@ def test_run_keeps_what_its_tasks_took_for_the_next_plan(finished: Path, command
     assert steps["evaluate"]["seconds"] == pytest.approx(took["evaluate"])
     assert told["total"]["untimed"] == []
     assert told["total"]["whole_seconds"] > 0
+    assert told["total"]["start_seconds"] == 0  # inline, nothing has to be started
 
 
 def test_plan_of_a_forced_stage(finished: Path, command: Command) -> None:

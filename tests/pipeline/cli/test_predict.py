@@ -152,7 +152,7 @@ def test_ensemble_wants_the_store_of_its_run(finished: Path, images: Path, comma
     (finished / "store").rename(finished / "elsewhere")
     done = command("predict", "tiny", "images/a.png", "--ensemble")
     assert done.code == 2
-    assert "/../../store: must be the store of tiny-" in done.err
+    assert done.err.startswith("store: must be the store of tiny-")
     assert command("predict", "tiny", "images/a.png", "--ensemble", "--store", "elsewhere").code == 0
 
 

@@ -54,7 +54,10 @@ def test_refit_is_left_beside_the_student_and_can_be_exported(finished: Path, co
 def test_refit_that_a_run_does_not_have_is_told(finished: Path, command: Command) -> None:
     done = command("export", "tiny", "--format", "torch-export", "--network", "student-refit")
     assert done.code == 2
-    assert "refit.json must be there; got No such file or directory: a run with refit: true that reached" in done.err
+    assert done.err == (
+        "--network: must be student-distilled with --format torch-export; got 'student-refit': set `refit: true` and"
+        " run its config again\n"
+    )
 
 
 def test_commands_after_a_run_know_the_refit(finished: Path, command: Command) -> None:

@@ -201,7 +201,7 @@ def test_export_adds_a_data_card(kept, tmp_path):
     for expected in (
         f"{RUN}:0-1",
         "class 0, class 1, any other class",
-        "views [0, 1] of 240",
+        "of views 0, 1 of 240 examples",
         "Licence: unknown",
         "dense",
     ):
