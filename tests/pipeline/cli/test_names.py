@@ -35,8 +35,10 @@ def test_names_of_classes_steer_no_terminal(project: Path, named: str, command: 
     assert all(name in named for name in SHOWN)
 
 
-def rows(table: str) -> list[str]:
-    _, *found = table.splitlines()
+def rows(told: str) -> list[str]:
+    """Return the rows of what predict tells, between what is in the image and who says so."""
+    _, *found, by = told.splitlines()
+    assert by.startswith("by the student of tiny-")
     return found
 
 
