@@ -113,6 +113,7 @@ def _environment() -> "jinja2.Environment":
         words.times,
         amounts.size,
         amounts.duration,
+        amounts.digits,
         words.model_name,
         told,
         counted,
