@@ -21,8 +21,8 @@ def results_table(results: Mapping[str, Any]) -> Group:
     return Group(
         models_table(results, "on the test split"),
         Text(""),
+        *_verdict(results),
         *_differences(results),
-        *_beside(results),
         Text(""),
         *_sweep(results),
         _subsets(results),
@@ -107,21 +107,20 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in settings.items())
 
 
+def _verdict(results: Mapping[str, Any]) -> list[Text]:
+    """Return what the run was worth, as the report says it."""
+    found = words.verdict(results["differences"], results.get("imported", ()))
+    lines = [found.reason, *words.remarks(results), words.over_what(len(results["seeds"]))]
+    return [Text(found.headline, style="bold"), *map(Text, lines)]
+
+
 def _differences(results: Mapping[str, Any]) -> list[Text]:
+    """Return the differences that the verdict says nothing of, such as that to the refit."""
     return [
-        Text(f"distilled minus {words.taught_by(control)}: {words.told(found, over=_over(results))}")
+        Text(f"distilled minus {words.taught_by(control)}: {words.told(found)}")
         for control, found in results["differences"].items()
+        if control not in words.TAUGHT_BY
     ]
-
-
-def _over(results: Mapping[str, Any]) -> str:
-    return f"{len(results['seeds'])} seeds" if len(results["seeds"]) > 1 else "one seed"
-
-
-def _beside(results: Mapping[str, Any]) -> list[Text]:
-    """Return what the figures of the teachers leave out."""
-    left_out = words.beside(results.get("imported", ()))
-    return [Text(left_out)] if left_out else []
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:
@@ -141,7 +140,7 @@ def _costs(results: Mapping[str, Any]) -> Group:
     reused = results["reused"]
     targets = results["targets"]
     return Group(
-        Text(f"seconds, as first run: {seconds}"),
+        Text(f"seconds of computing, when first run: {seconds}"),
         Text(
             f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
             f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"

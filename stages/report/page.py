@@ -29,6 +29,8 @@ METHODS = {
 """How subsets are found, by the name of the method."""
 FAVOURED = ("confusion", "covariance")
 """Methods that find subsets by the very predictions whose share of the confusion is shown."""
+N_TOP = 5
+"""Classes that `top5` counts."""
 HOLDOUT = "the holdout"
 FOLDS = "the fold that it was not trained on"
 
@@ -63,9 +65,10 @@ def write_page(
         "page.html.jinja",
         results=results,
         verdict=words.verdict(results["differences"], results.get("imported", ())),
-        harm=words.harm(results["differences"]),
-        beside=words.beside(results.get("imported", ())),
+        remarks=words.remarks(results),
+        over_what=words.over_what(len(results["seeds"])),
         models=_models(results, nets),
+        has_top5=len(names) > N_TOP,  # of no more classes, the true one is always among them
         grid=_grid(results.get("sweep", {}).get("grid", {})),
         differences=_differences(results["differences"]),
         matrix=confusion.matrix(counts, names, classes),

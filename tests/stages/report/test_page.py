@@ -170,8 +170,8 @@ def test_examples_say_what_the_models_say(evaluation, specialist_nets):
     [
         ((0.01, 0.03), (-1, 1), "yes", "The specialists made the student better."),
         ((-0.03, -0.01), (-1, -0.5), "no", "The specialists did harm."),
-        ((-0.01, 0.03), (-0.2, -0.1), "yes", "better, its answers not for certain"),
-        ((-0.01, 0.03), (0.1, 0.2), "no", "worse"),
+        ((-0.01, 0.03), (-0.2, -0.1), "yes", "probabilities better; whether"),
+        ((-0.01, 0.03), (0.1, 0.2), "no", "probabilities worse; whether"),
         ((-0.01, 0.03), (-0.1, 0.2), "open", "does not show"),
         ((0.0, 0.0), (-0.1, 0.2), "open", "does not show"),
     ],
@@ -187,13 +187,53 @@ def _interval(low, high):
     return {"mean": (low + high) / 2, "low": low, "high": high}
 
 
-def test_harm_of_soft_targets_is_told_where_the_interval_shows_it():
-    worse = words.harm({"hard": _interval(-0.175, -0.075)})
-    assert worse.startswith(
-        "Labels alone taught the same student better: distilled minus that, \N{MINUS SIGN}12.50 points"
-    )
-    assert words.harm({"hard": _interval(-0.175, 0.0)}) == ""
-    assert words.harm({}) == ""
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "begins", "ends"),
+    [
+        ((-0.175, -0.075), (0.1, 0.2), "Labels alone taught the same student better: distilled minus that, \u221212.50",
+         "Neither interval holds zero. The soft targets did harm here."),
+        ((-0.8652, 0.5852), (-0.1, 0.7), "In this run labels alone taught the same student better: distilled minus",
+         "Both may be chance."),
+        ((0.01, 0.03), (-0.2, -0.1), "Labels alone taught the same student worse", "Neither interval holds zero."),
+        ((0.01, 0.03), (-0.2, 0.1), "Labels alone taught the same student worse", "which may be chance."),
+        ((-0.01, 0.01), (0.1, 0.2), "In this run labels alone taught the same student as well", "), which is not."),
+        ((-0.01, 0.03), (-0.1, 0.2), "In this run labels alone taught the same student worse", "Both may be chance."),
+    ],
+)  # fmt: skip
+def test_box_always_says_what_labels_alone_came_to(accuracy, nll, begins, ends):
+    told = words.labels_alone({"hard": _interval(*accuracy) | {"nll": _interval(*nll)}})
+    assert told.startswith(begins)
+    assert told.endswith(ends)
+
+
+def test_box_says_what_to_do_where_labels_alone_taught_nothing():
+    assert "list `hard` under `controls`" in words.labels_alone({})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.01, 0.02, "The teachers together are more often right than"),
+        (-0.02, -0.01, "The teachers together are less often right than"),
+        (-0.01, 0.01, "That the teachers together are more often right than the generalist alone is not shown: +0.00"),
+    ],
+)
+def test_box_says_whether_the_ensemble_is_better_than_the_generalist(low, high, told):
+    found = words.of_teachers({"ensemble": {"lead": _interval(low, high) | {"nll": _interval(-0.2, -0.1)}}})
+    assert found.startswith(told)
+    assert "NLL \N{MINUS SIGN}0.1500 (95 % interval" in found
+
+
+@pytest.mark.parametrize(("n_seeds", "width", "is_told"), [(1, 0.5, False), (2, 0.19, False), (2, 0.21, True)])
+def test_intervals_that_say_nothing_for_want_of_seeds_are_told(n_seeds, width, is_told):
+    told = words.too_wide({"hard": _interval(0.0, 0.1), "generalist": _interval(-0.1, width - 0.1)}, n_seeds)
+    assert ("2 seeds that differ so much are too few" in told) == is_told
+    assert bool(told) == is_told
+    assert words.too_wide({}, 3) == ""
+
+
+def test_top_5_is_left_out_where_it_is_all_classes(write, evaluation):
+    assert ">top 5<" not in write(evaluation)["report.html"].decode()
 
 
 def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
@@ -205,7 +245,6 @@ def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
 def test_a_difference_is_told_with_its_interval():
     found = _interval(-0.01, 0.03)
     assert words.told(found) == "+1.00 points of accuracy (95 % interval \N{MINUS SIGN}1.00 to +3.00)"
-    assert words.told(found, over="one seed").endswith(" to +3.00, one seed)")
     assert words.spanned(found, words.nats) == "+0.0100 (\N{MINUS SIGN}0.0100 to +0.0300)"
 
 
