@@ -137,10 +137,10 @@ def _subsets(results: Mapping[str, Any]) -> Table:
 
 def _costs(results: Mapping[str, Any]) -> Group:
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in results["seconds"].items())
-    reused = results["reused"]
+    reused, prepared = results["reused"], words.prepared_words(results["prepared"])
     targets = results["targets"]
     return Group(
-        Text(f"seconds of computing, when first run: {seconds}"),
+        Text(f"seconds of computing, when first run: {seconds}" + (f"; beside that, {prepared}" if prepared else "")),
         Text(
             f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
             f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"

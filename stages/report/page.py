@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from pipeline import amounts
 from pipeline.counted import counted
-from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
+from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary, prepared_for
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
 from stages.report.timeline import timeline
@@ -90,6 +90,7 @@ def write_page(
         timeline=timeline(run.tasks),
         costs=_costs(run.tasks),
         share=_share_of_specialists(run.tasks),
+        prepared=words.prepared_words(run.prepared),
         config=run.config,
         lineage=_lineage(run.tasks),
     )
@@ -242,6 +243,7 @@ def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
             "seconds": sum(task.seconds for task in of_stage),
             "now": sum(task.seconds for task in of_stage if task.ended is not None),
             "bytes": sum(task.bytes for task in of_stage),
+            "prepared": words.prepared_words(prepared_for(of_stage)),
         }
         for stage in dict.fromkeys(task.stage for task in tasks)
         if (of_stage := [task for task in tasks if task.stage == stage])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.amounts import duration
 from pipeline.counted import counted
 
 Difference = Mapping[str, Any]
@@ -223,6 +224,11 @@ def nats(value: float) -> str:
 def times(ratio: float) -> str:
     """Return a ratio as `3.2 times`, with two digits or more."""
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def prepared_words(prepared: Mapping[str, float]) -> str:
+    """Return what was prepared and how long that took, such as `20 s compiling kernels, once on a machine`."""
+    return "; ".join(f"{duration(seconds)} {what}" for what, seconds in prepared.items())
 
 
 def cover(of_classes: Sequence[int]) -> str:

@@ -150,6 +150,23 @@ def test_timeline_keeps_tasks_apart_that_ran_together():
     assert timeline([*TASKS[1:3], RUN.tasks[1]]).count("<rect") == 3
 
 
+def test_what_was_prepared_has_a_bar_of_its_own_and_is_told_beside_the_costs(write, evaluation):
+    compiled = TaskSummary("combined[0.0]", "3" * 64, "4" * 64, (), 0.5, 9, "2026-01-01T00:00:09+00:00", 30.0,
+                           {"compiling kernels, once on a machine": 20.3})  # fmt: skip
+    bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="[\d.]+" class="bar s1( light)?"',
+                      timeline([compiled]))  # fmt: skip
+    (start, width, light), (left, length, lighter) = bars
+    assert (light, lighter) == ("", " light")
+    assert float(left) + float(length) == pytest.approx(float(start), abs=0.02)
+    assert float(length) / float(width) == pytest.approx(20.3 / 0.5, rel=0.01)
+    files = write(evaluation, run=RunSummary("tiny", 3, "", [*TASKS, compiled]))
+    assert json.loads(files["results.json"])["prepared"] == {"compiling kernels, once on a machine": 20.3}
+    page = files["report.html"].decode()
+    assert f"in all; beside that, {(told := '20 s compiling kernels, once on a machine')}</span>" in page
+    assert f"<small>and {told}</small>" in page
+    assert f"Lighter: {told}, which counts for no task." in page
+
+
 def test_examples_say_what_the_models_say(evaluation, specialist_nets):
     names = [f"class {c}" for c in range(5)]
     found = list(examples.examples(evaluation, [net.facts for net in specialist_nets], names))

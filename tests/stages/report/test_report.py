@@ -35,6 +35,7 @@ def test_results_have_every_part_and_no_other(results):
         "differences": {"hard", "generalist"},
         "targets": {"rows", "bytes", "forward_passes", "forward_passes_if_all", "combined"},
         "seconds": {"data", "generalist", "specialist"},
+        "prepared": set(),
         "reused": ["data[train]"],
     }
 
