@@ -13,6 +13,7 @@ from pipeline.cli.fitted import Fitted
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
+from stages.report.names import short_name, told_apart
 from stages.tables import told
 
 
@@ -33,6 +34,9 @@ def results_table(results: Mapping[str, Any]) -> Group:
 
 NAME = 25
 """Columns for what a model is called, `control: generalist alone` being the longest as a rule."""
+
+LETTERS = 17
+"""Columns for the name of a class, at most."""
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 """A heading, and what stands below it of a model."""
@@ -125,9 +129,10 @@ def _differences(results: Mapping[str, Any]) -> list[Text]:
 
 def _subsets(results: Mapping[str, Any]) -> Table:
     table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
-    for specialist in results["specialists"]:
+    short = told_apart(list(map(visible, results["data"]["classes"])), LETTERS)
+    for i, specialist in enumerate(results["specialists"]):
         table.add_row(
-            cell(_listed(list(map(visible, specialist["names"])))),
+            cell(f"{short_name(i)}: {_listed([short[c] for c in specialist['classes']])}"),
             words.percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
             words.percent(specialist["generalist_conditional_accuracy"]),
             words.percent(specialist["dustbin_recall"]),

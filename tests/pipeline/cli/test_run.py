@@ -158,11 +158,21 @@ def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: 
 
 def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None:
     shown = results(finished)
-    shown["specialists"][0]["names"] = ["[bold]", "[/]"]
+    shown["data"]["classes"][:2] = ["[bold]", "[/]"]
     console = Console(width=100)
     with console.capture() as captured:
         console.print(results_table(shown))
-    assert "[bold], [/]" in captured.get()
+    assert "S1: [bold], [/] " in captured.get()
+
+
+def test_results_table_tells_specialists_apart_whose_classes_have_long_names(finished: Path) -> None:
+    shown = results(finished)
+    shown["data"]["classes"] = [f"a very long name of a class such as species {i:02} (Linnaeus)" for i in range(4)]
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(results_table(shown))
+    assert "S1: …00…, …01… " in captured.get()
+    assert "S2: …02…, …03… " in captured.get()
 
 
 @pytest.mark.parametrize("over_seeds", [False, True])

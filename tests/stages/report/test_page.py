@@ -182,6 +182,41 @@ def test_examples_say_what_the_models_say(evaluation, specialist_nets):
         assert len(specialists) + example.n_hidden == evaluation.arrays["active"][row].sum()
 
 
+def test_examples_say_whose_answer_is_right(evaluation, specialist_nets):
+    found = list(
+        examples.examples(evaluation, [net.facts for net in specialist_nets], [f"class {c}" for c in range(5)])
+    )
+    kinds = {(False, True): "put right", (True, False): "made wrong", (True, True): "right before and after",
+             (False, False): "wrong before and after"}  # fmt: skip
+    for row, example in zip(evaluation.arrays["shown"], found, strict=True):
+        before, after, student = (
+            bool(evaluation.arrays[model][row].argmax() == evaluation.arrays["labels"][row])
+            for model in ("generalist", "ensemble", "student-distilled")
+        )
+        assert example.outcome == f"teachers: {kinds[before, after]}; student: {'right' if student else 'wrong'}"
+
+
+def test_gains_are_told_in_words_where_there_are_none(write, evaluation):
+    facts = json.loads(json.dumps(evaluation.facts))
+    for row in facts["ensemble"]["by_cover"]:
+        row["gained"] = 0
+    page = write(Artifact(evaluation.arrays, facts))["report.html"].decode()
+    assert "None, and none fewer: by however many specialists" in page
+    assert 'aria-label="specialists whose subset holds the true class"' not in page
+
+
+def test_classes_with_long_names_are_told_apart(write, measure, test_half):
+    long = [f"a very long name of a class such as species {c:02} (Linnaeus, 1758)" for c in range(5)]
+    named = Artifact(test_half.arrays, test_half.facts | {"class_names": long})
+    page = write(measure(test=named), names=long)["report.html"].decode()
+    drawn = re.search(r'<svg[^>]*class="figure matrix".*?</svg>', page, re.DOTALL)[0]
+    assert all(f">…{c:02}…</text>" in drawn for c in range(5))
+    assert ">S2: …02…, …03…</text>" in page
+    assert f'data-tip="S2: {long[2]}, {long[3]}"' in page
+    mistakes = page.partition("Most frequent mistakes")[2].partition("</table>")[0]
+    assert re.search(r'data-tip="a very long name[^"]*">…0\d…</td>', mistakes)
+
+
 @pytest.mark.parametrize(
     ("accuracy", "nll", "answer", "headline"),
     [
