@@ -35,5 +35,5 @@ def rough_count(n: int) -> str:
 
 
 def digits(value: float, n: int) -> str:
-    """Return a number with so many significant digits, or all those that are before its point."""
-    return f"{value:.0f}" if abs(value) >= 10**n - 0.5 else f"{value:.{n}g}"
+    """Return a number with so many significant digits, with zeros at its end, or all that are before its point."""
+    return f"{value:.0f}" if abs(value) >= 10**n - 0.5 else f"{value:#.{n}g}".removesuffix(".")

@@ -11,7 +11,7 @@ from pipeline.executor import Executor
 from pipeline.faults import Faults
 from pipeline.graph import Graph
 from pipeline.recipe import key_of
-from pipeline.stage import Effort, Json, RunSummary, Stage, Task, imported
+from pipeline.stage import Effort, Json, Making, RunSummary, Stage, Task, imported
 from pipeline.store import Manifest, Store
 from pipeline.store.checkpoints import KeptCheckpoint
 from pipeline.store.processes import temporary_name
@@ -90,7 +90,7 @@ class Runner:
     _started: float = field(default_factory=time.time)
     _executor: Executor | None = None
     _submitted: dict[str, Job] = field(default_factory=dict)
-    _made: dict[str, float] = field(default_factory=dict)
+    _made: dict[str, Making] = field(default_factory=dict)
     _reused: set[str] = field(default_factory=set)
     _repairs: dict[str, int] = field(default_factory=dict)
     _told: dict[str, Json] = field(default_factory=dict)
@@ -173,7 +173,7 @@ class Runner:
             self.events.tell("tasks_known", **news)
             self.look_ahead()
 
-    def _tell_result(self, event: str, task: Task, manifest: Manifest) -> None:
+    def _tell_result(self, event: str, task: Task, manifest: Manifest, **more: Json) -> None:
         effort = self.measure(task)
         self.events.tell(
             event,
@@ -183,6 +183,7 @@ class Runner:
             bytes=sum(item.bytes for item in manifest.objects),
             kind=effort.kind,
             units=effort.units,
+            **more,
         )
 
     def _next(self, awaited: Collection[str]) -> list[Task]:
@@ -233,8 +234,11 @@ class Runner:
         elif outcome.manifest is not None:
             self.graph.finish(task, outcome.manifest)
             if outcome.is_new:
-                self._made[task.id] = time.time() - self._started
-                self._tell_result("task_finished", task, outcome.manifest)
+                prepared = {what: round(seconds, 3) for what, seconds in outcome.prepared.items()}
+                self._made[task.id] = Making(time.time() - self._started, prepared)
+                self._tell_result(
+                    "task_finished", task, outcome.manifest, **({"prepared": prepared} if prepared else {})
+                )
         elif outcome.elsewhere and self._is_ready(task):
             self._awaited.add(task.id, key_of(self.graph.recipe(task)))
             self.events.tell("task_awaited", task=task.id, run=outcome.elsewhere)
@@ -320,4 +324,4 @@ class Runner:
 
     def _summary(self) -> RunSummary:
         stages = list(self.graph.stages)
-        return summarise(self.name, self.seed, self.config, stages=stages, results=self.graph.results, ended=self._made)
+        return summarise(self.name, self.seed, self.config, stages=stages, results=self.graph.results, made=self._made)

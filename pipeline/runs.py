@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.events import RunState, read_events
-from pipeline.stage import Json
+from pipeline.stage import Json, Making
 from pipeline.store.processes import is_abandoned
 from pipeline.store.records import config_name
 
@@ -96,15 +96,15 @@ class RunFolder:
             state.apply(event)
         return state
 
-    def ended(self) -> Mapping[str, float]:
-        """Return of every task that this run did when it was done, in seconds from the run's start, by task id."""
-        started, ended = 0.0, dict[str, float]()
+    def made(self) -> Mapping[str, Making]:
+        """Return of every task that this run did when it was done, and what was prepared for it, by task id."""
+        started, made = 0.0, dict[str, Making]()
         for event in read_events(self.path / EVENTS):
             if event["event"] == "run_started":
                 started = event["time"]
             elif event["event"] == "task_finished":
-                ended[event["task"]] = event["time"] - started
-        return ended
+                made[event["task"]] = Making(event["time"] - started, event.get("prepared", {}))
+        return made
 
 
 def write_whole(file: Path, content: bytes) -> None:

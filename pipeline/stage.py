@@ -252,6 +252,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Making:
+    """How a run made a result.
+
+    Attributes:
+        ended: Seconds from the run's start to its being done; None where it was there already.
+        prepared: What had to be prepared for it, in words, and the seconds that took.
+    """
+
+    ended: float | None = None
+    prepared: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TaskSummary:
     """What a run knows of one of its results.
 
@@ -264,6 +277,8 @@ class TaskSummary:
         bytes: Its size.
         created: When it was kept, ISO 8601 in UTC.
         ended: Seconds from the run's start to its being done; None where it was there already.
+        prepared: What was prepared for it in this run, which later tasks found ready, in words, and the seconds that
+            took; they are not among its own.
     """
 
     id: str
@@ -274,11 +289,21 @@ class TaskSummary:
     bytes: int
     created: str
     ended: float | None = None
+    prepared: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
         """The name of its stage."""
         return stage_of(self.id)
+
+
+def prepared_for(tasks: Sequence[TaskSummary]) -> dict[str, float]:
+    """Return what was prepared for tasks, in words, and the seconds that took, which are not among theirs."""
+    found: dict[str, float] = {}
+    for task in tasks:
+        for what, seconds in task.prepared.items():
+            found[what] = found.get(what, 0.0) + seconds
+    return {what: round(seconds, 3) for what, seconds in found.items()}
 
 
 @dataclass(frozen=True)
@@ -304,6 +329,11 @@ class RunSummary:
         for task in self.tasks:
             seconds[task.stage] = seconds.get(task.stage, 0.0) + task.seconds
         return {stage: round(value, 3) for stage, value in seconds.items()}
+
+    @property
+    def prepared(self) -> dict[str, float]:
+        """What was prepared in this run that later tasks found ready, in words, and the seconds that took."""
+        return prepared_for(self.tasks)
 
     @property
     def reused(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.stage import RunSummary, TaskSummary, stage_of
+from pipeline.stage import Making, RunSummary, TaskSummary, stage_of
 from pipeline.store import Manifest
 
 
@@ -13,7 +13,7 @@ def summarise(
     *,
     stages: Sequence[str],
     results: Mapping[str, Manifest],
-    ended: Mapping[str, float],
+    made: Mapping[str, Making],
 ) -> RunSummary:
     """Return the summary of a run.
 
@@ -23,16 +23,18 @@ def summarise(
         config: The resolved config, as YAML.
         stages: The names of the stages, in order.
         results: The manifests of its results, by task id.
-        ended: Of each result that this run made, the seconds from its start to that.
+        made: How this run made those of them that were not there, by task id.
     """
     ids: dict[str, str] = {}
     for task_id, manifest in results.items():
         ids.setdefault(manifest.digest, task_id)
     ordered = sorted(results, key=lambda task_id: stages.index(stage_of(task_id)))
-    return RunSummary(name, seed, config, [_task(task, results[task], ids, ended.get(task)) for task in ordered])
+    return RunSummary(
+        name, seed, config, [_task(task, results[task], ids, made.get(task, Making())) for task in ordered]
+    )
 
 
-def _task(task_id: str, manifest: Manifest, ids: Mapping[str, str], ended: float | None) -> TaskSummary:
+def _task(task_id: str, manifest: Manifest, ids: Mapping[str, str], making: Making) -> TaskSummary:
     return TaskSummary(
         task_id,
         manifest.key,
@@ -41,7 +43,8 @@ def _task(task_id: str, manifest: Manifest, ids: Mapping[str, str], ended: float
         manifest.seconds,
         sum(item.bytes for item in manifest.objects),
         manifest.created,
-        ended,
+        making.ended,
+        making.prepared,
     )
 
 

@@ -4,7 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline import heap
 from pipeline.errors import DamagedError, PipelineError, StoreError
@@ -65,6 +65,8 @@ class Outcome:
         may_pass: Whether the fault is of storage or network, and may be gone when the task is done again.
         elsewhere: The run that does this work already, where it was not begun for that.
         is_new: Whether the result was made by this job; another run's may have come before it.
+        prepared: What it had to prepare, which later ones find ready, in words, and how many seconds that took; it is
+            no part of what the result took.
     """
 
     task: Task
@@ -76,6 +78,7 @@ class Outcome:
     may_pass: bool = False
     elsewhere: str = ""
     is_new: bool = True
+    prepared: Mapping[str, float] = field(default_factory=dict)
 
 
 class _NotKeptError(StoreError):
@@ -109,7 +112,7 @@ def assist(job: Job, team: Team) -> Outcome:
     """
 
     def helped(warn: Callable[[str], None]) -> Outcome:
-        _call(_opened(job, warn), job, _ignore, NoCheckpoint(), team, warn)
+        _call(_opened(job, warn), job, _Preparing(_ignore), NoCheckpoint(), team, warn)
         return Outcome(job.task)
 
     return _guarded(job, helped)
@@ -161,7 +164,7 @@ def _claimed(job: Job, progress: Progress, team: Team, warn: Callable[[str], Non
     """Do a job unless another run does it, or has done it since this one looked."""
     store = _opened(job, warn)
     if job.former is not None:  # whose result is not wanted, whoever is at it
-        return Outcome(job.task, manifest=_keep(store, job, progress, team, warn))
+        return _kept(store, job, progress, team, warn)
     key = key_of(job.recipe)
     with WorkClaims(store.files, job.run).working(key) as other:
         if other:
@@ -169,10 +172,10 @@ def _claimed(job: Job, progress: Progress, team: Team, warn: Callable[[str], Non
         found = store.find(key)
         if found is not None:
             return Outcome(job.task, manifest=found, is_new=False)
-        return Outcome(job.task, manifest=_keep(store, job, progress, team, warn))
+        return _kept(store, job, progress, team, warn)
 
 
-def _keep(store: Store, job: Job, progress: Progress, team: Team, warn: Callable[[str], None]) -> Manifest:
+def _kept(store: Store, job: Job, progress: Progress, team: Team, warn: Callable[[str], None]) -> Outcome:
     progress({"state": "running"})
     checkpoint = KeptCheckpoint(
         store,
@@ -180,11 +183,12 @@ def _keep(store: Store, job: Job, progress: Progress, team: Team, warn: Callable
         seconds=job.checkpoint_seconds,
         resumed=lambda seconds: progress({"resumed": seconds}),
     )
-    artifact, seconds = _call(store, job, progress, checkpoint, team, warn)
+    preparing = _Preparing(progress)
+    artifact, seconds = _call(store, job, preparing, checkpoint, team, warn)
     seconds += checkpoint.spent
     manifest = _saved(store, job, artifact, seconds, _named(job.task, warn))
     checkpoint.clear()
-    return manifest
+    return Outcome(job.task, manifest=manifest, prepared=preparing.seconds)
 
 
 def _saved(store: Store, job: Job, artifact: Artifact, seconds: float, warn: Callable[[str], None]) -> Manifest:
@@ -204,15 +208,15 @@ def _saved(store: Store, job: Job, artifact: Artifact, seconds: float, warn: Cal
 
 
 def _call(
-    store: Store, job: Job, progress: Progress, checkpoint: Checkpoint, team: Team, warn: Callable[[str], None]
+    store: Store, job: Job, preparing: "_Preparing", checkpoint: Checkpoint, team: Team, warn: Callable[[str], None]
 ) -> tuple[Artifact, float]:
     """Return what the stage's function makes, and how many seconds that took."""
     function = imported(job.task.function or job.stage.function)
-    preparing, seed = _Preparing(progress), task_seed(job.task, job.seed)
-    work = Work(seed, job.task.threads, progress, checkpoint, _named(job.task, warn), team, preparing.told)
+    seed, warn = task_seed(job.task, job.seed), _named(job.task, warn)
+    work = Work(seed, job.task.threads, preparing.progress, checkpoint, warn, team, preparing.told)
     started = time.perf_counter()  # importing is no part of the work: the next task of this process does not pay it
     artifact: Artifact = function(**load_inputs(store, job.inputs), **job.task.arguments, work=work)
-    return artifact, time.perf_counter() - started - preparing.seconds
+    return artifact, time.perf_counter() - started - sum(preparing.seconds.values())
 
 
 @dataclass
@@ -221,11 +225,11 @@ class _Preparing:
 
     Attributes:
         progress: Told what is done meanwhile, and of its end.
-        seconds: How long.
+        seconds: How long, by what was done.
     """
 
     progress: Progress
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:
@@ -235,7 +239,7 @@ class _Preparing:
         try:
             yield
         finally:
-            self.seconds += time.perf_counter() - started
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started
             self.progress({"doing": ""})
 
 

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from specialists.block import INFINITE, NOT_A_DISTRIBUTION, NOT_CONVERGED
-from specialists.blockwise import Job, block_rows
+from specialists.blockwise import METHODS, Job, block_rows
 from specialists.combine_checks import DIVERGENCES, active_faults, argument_faults
+from specialists.compiled import is_kept
 from specialists.errors import raise_all
 from specialists.memory import is_in_the_way, mark_overwritten, overwrite
 from specialists.subset_checks import subset_faults
@@ -52,6 +53,15 @@ class Combination:
     probs: Tensor
     residual: Tensor
     iterations: Tensor
+
+
+def is_compiled(divergence: str) -> bool:
+    """Return whether combining needs no compilation first, which takes tens of seconds, as `compiled.is_kept` sees it.
+
+    Args:
+        divergence: `forward` or `reverse`.
+    """
+    return is_kept(METHODS[divergence].combine_block)
 
 
 def combine(

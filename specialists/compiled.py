@@ -44,6 +44,21 @@ def compiled_sum(function: Function) -> Function:
     return cast("Function", njit(**_INNER, fastmath={"reassoc", "nsz"})(function))
 
 
+def is_kept(entry: Callable[..., object]) -> bool:
+    """Return whether the code of an entry was compiled on this machine before, so that its first call only loads it.
+
+    What is kept may be for other precisions or of another processor, so this is for what people are told.
+
+    Args:
+        entry: Made by `compiled_entry`.
+    """
+    dispatcher = cast("Any", entry)
+    module = Path(dispatcher.py_func.__code__.co_filename).stem
+    kept = Path(dispatcher.stats.cache_path).glob(f"{module}.*{entry.__name__}-*.nbi")
+    changed = max(source.stat().st_mtime for source in Path(__file__).parent.glob("*.py"))
+    return any(index.stat().st_mtime >= changed for index in kept)
+
+
 def sources_digest(*files: str) -> str:
     """Return a digest of source files, for an entry that calls compiled code out of several.
 

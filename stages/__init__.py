@@ -137,7 +137,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
-        version=6,
+        version=7,
         decided_by=("subsets", "sweep"),
         packages=("torch", "numpy"),
         gpu=1.0,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.stage import Artifact, Work
 from specialists.active import active_set
-from specialists.combine import combine_rows
+from specialists.combine import combine_rows, is_compiled
 from stages import soft_targets, tables
 from stages.learning import training
 from stages.learning.models import as_tensor
@@ -88,6 +88,10 @@ def combine(
     )
 
 
+COMPILING = "compiling kernels, once on a machine"
+LOADING = "loading compiled kernels"
+"""How what is prepared before the first combination of a process is told of."""
+
 _PREPARED: set[str] = set()
 """The divergences whose kernels this process has."""
 
@@ -96,7 +100,7 @@ def _prepare(probs: Sequence[Tensor], subsets: Sequence[Tensor], divergence: _Di
     """Have the kernels compiled, or read, by combining one row of the generalist's alone."""
     if divergence in _PREPARED:
         return
-    with work.preparing("preparing kernels, which are compiled once on a machine"):
+    with work.preparing(LOADING if is_compiled(divergence) else COMPILING):
         nobody = [torch.zeros(0, dtype=torch.int64) for _ in subsets]
         combine_rows(probs[0][:1], nobody, [given[:0] for given in probs[1:]], subsets, divergence=divergence)
     _PREPARED.add(divergence)

@@ -10,6 +10,9 @@ from pipeline.stage import Json
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
 
+OVER_EXAMPLES = "paired bootstrap over test examples, 10000 resamples"
+"""How the interval of a difference between two networks is found."""
+
 
 def measured(log_probs: Scores, labels: Labels) -> dict[str, float]:
     """Return how good predictions are, from log-probabilities (examples, classes)."""
@@ -92,19 +95,35 @@ def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed:
     (_, distilled), *controls = scores.items()
     n = len(distilled)
     over_seeds = f"Student's over {n} seeds and test examples, paired, Satterthwaite's degrees of freedom"
-    return {
-        control: {
-            **lead(distilled, others, labels, seed=seed)._asdict(),
-            "nll": lead_in_nll(distilled, others, labels, seed=seed)._asdict(),
-            "method": over_seeds if n > 1 else "paired bootstrap over test examples, 10000 resamples",
-        }
-        for control, others in controls
-    }
+    method = over_seeds if n > 1 else OVER_EXAMPLES
+    return {control: {**_both_leads(distilled, others, labels, seed), "method": method} for control, others in controls}
+
+
+def lead_of_ensemble(ensemble: Scores, generalist: Scores, labels: Labels, *, seed: int) -> dict[str, Json]:
+    """Return by how much the ensemble's accuracy and NLL differ from the generalist's, as `differences` does.
+
+    Args:
+        ensemble: Log-probabilities (examples, classes).
+        generalist: The same.
+        labels: int64 (examples,).
+        seed: Of the resampling.
+    """
+    return {**_both_leads([ensemble], [generalist], labels, seed), "method": OVER_EXAMPLES}
+
+
+def _both_leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, seed: int) -> dict[str, Json]:
+    accuracy, loss = (measure(scores, others, labels, seed=seed) for measure in (lead, lead_in_nll))
+    return {**accuracy._asdict(), "nll": loss._asdict()}
 
 
 def lead(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:
     """Return how much more accurate trainings are than others, each than its pair, as `metrics.mean_interval` does."""
-    return metrics.mean_interval(right(scores, labels).astype(np.float64) - right(others, labels), seed=seed)
+    return possible(metrics.mean_interval(right(scores, labels).astype(np.float64) - right(others, labels), seed=seed))
+
+
+def possible(difference: Interval) -> Interval:
+    """Return a difference of shares with its interval cut to what it can be: Student's of few trainings is wider."""
+    return Interval(difference.mean, max(difference.low, -1.0), min(difference.high, 1.0))
 
 
 def lead_in_nll(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:

@@ -73,7 +73,7 @@ def evaluate(
     models = Models(generalist, specialists, of_variants, seeds, combine, temperatures)
     said = models.asked(images, labels, work.warn)
     refuse_impossible(said.by_model(seeds), labels)
-    facts: dict[str, Json] = _facts_of_models(models, said, images, test.facts["class_names"]) | {
+    facts = _facts_of_models(models, said, images, test.facts["class_names"], seed=work.seed) | {
         "differences": comparison.differences(said.students, labels, seed=work.seed),
         "per_class": comparison.per_class(said.generalist, said.ensemble, said.students, labels),
         "variants": list(variants),
@@ -123,7 +123,7 @@ def _by_student(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) ->
     }
 
 
-def _facts_of_models(models: Models, said: Said, images: Images, names: Sequence[str]) -> dict[str, Json]:
+def _facts_of_models(models: Models, said: Said, images: Images, names: Sequence[str], *, seed: int) -> dict[str, Json]:
     """Return what each model comes to, and what it costs."""
     labels = said.labels
     return {
@@ -132,7 +132,8 @@ def _facts_of_models(models: Models, said: Said, images: Images, names: Sequence
             _specialist_facts(specialist, output, said.generalist, labels, names)
             for specialist, output in zip(models.specialists, said.teachers.outputs, strict=True)
         ],
-        "ensemble": _ensemble_facts(said, models.temperatures) | _speed_of_ensemble(models.ensemble(), images),
+        "ensemble": _ensemble_facts(said, models.temperatures, seed=seed)
+        | _speed_of_ensemble(models.ensemble(), images),
         "students": {
             variant: comparison.over_seeds(said.students[variant], said.ensemble, labels, models.seeds)
             | _size(trained[0], images)
@@ -141,7 +142,7 @@ def _facts_of_models(models: Models, said: Said, images: Images, names: Sequence
     }
 
 
-def _ensemble_facts(said: Said, temperatures: Sequence[float]) -> dict[str, Json]:
+def _ensemble_facts(said: Said, temperatures: Sequence[float], *, seed: int) -> dict[str, Json]:
     """Return what the ensemble comes to, and what of that is the specialists' doing."""
     subsets = [specialist.facts["subset"] for specialist in said.teachers.specialists]
     cover = coverage(subsets, said.ensemble.shape[1])
@@ -150,6 +151,7 @@ def _ensemble_facts(said: Said, temperatures: Sequence[float]) -> dict[str, Json
         | {
             "mean_active": float(said.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(said.generalist, said.ensemble, said.labels, cover),
+            "lead": comparison.lead_of_ensemble(said.ensemble, said.generalist, said.labels, seed=seed),
         }
         | (_calibration(said.teachers, temperatures, said.labels) if temperatures else {})
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json
-from stages.comparison import lead, lead_in_nll, losses, right
+from stages.comparison import lead, lead_in_nll, losses, possible, right
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
 from stages.report.words import NO_CONTROLS, model_name
@@ -139,8 +139,10 @@ def _leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -
 def _unpaired_leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -> tuple[Interval, Interval]:
     """Return by how much accuracy and NLL of trainings are above those of others."""
     return (
-        metrics.unpaired_interval(
-            right(scores, labels).astype(np.float64), right(others, labels).astype(np.float64), seed=BOOTSTRAP_SEED
+        possible(
+            metrics.unpaired_interval(
+                right(scores, labels).astype(np.float64), right(others, labels).astype(np.float64), seed=BOOTSTRAP_SEED
+            )
         ),
         metrics.unpaired_interval(losses(scores, labels), losses(others, labels), seed=BOOTSTRAP_SEED),
     )
@@ -197,7 +199,7 @@ def _leads_over_runs(runs: Sequence[Scored], control: str) -> dict[str, Interval
     for fact, measure in (("accuracy", right), ("nll", losses)):
         values = np.stack([_of_examples(run, "student", measure) - _of_examples(run, control, measure) for run in runs])
         found[fact] = metrics.mean_interval(values, seed=BOOTSTRAP_SEED)
-    return found
+    return found | {"accuracy": possible(found["accuracy"])}
 
 
 def _of_examples(

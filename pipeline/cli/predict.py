@@ -81,10 +81,15 @@ def predict(
 def _as_json(found: Seen, taken: Size) -> Json:
     return {
         "image": found.image,
-        "size": found.size,
-        "scaled_to": taken if found.size != taken else None,
+        "size": _pixels(found.size),
+        "scaled_to": _pixels(taken) if found.size != taken else None,
         "classes": [{"name": name, "probability": probability} for name, probability in found.classes],
     }
+
+
+def _pixels(size: Size) -> dict[str, Json]:
+    height, width = size
+    return {"width": width, "height": height}
 
 
 def _expanded(images: Sequence[str]) -> Iterator[str]:

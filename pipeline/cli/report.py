@@ -31,5 +31,5 @@ def summary(run: KeptRun) -> RunSummary:
         dump(run.config),
         stages=[stage.name for stage in STAGES],
         results={task_id: run.manifest(task_id) for task_id in run.keys},
-        ended=run.folder.ended(),
+        made=run.folder.made(),
     )

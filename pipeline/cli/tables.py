@@ -13,6 +13,7 @@ from pipeline.cli.fitted import Fitted
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
+from stages.report.names import short_name, told_apart
 from stages.tables import told
 
 
@@ -21,8 +22,8 @@ def results_table(results: Mapping[str, Any]) -> Group:
     return Group(
         models_table(results, "on the test split"),
         Text(""),
+        *_verdict(results),
         *_differences(results),
-        *_beside(results),
         Text(""),
         *_sweep(results),
         _subsets(results),
@@ -33,6 +34,9 @@ def results_table(results: Mapping[str, Any]) -> Group:
 
 NAME = 25
 """Columns for what a model is called, `control: generalist alone` being the longest as a rule."""
+
+LETTERS = 17
+"""Columns for the name of a class, at most."""
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 """A heading, and what stands below it of a model."""
@@ -107,28 +111,28 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in settings.items())
 
 
+def _verdict(results: Mapping[str, Any]) -> list[Text]:
+    """Return what the run was worth, as the report says it."""
+    found = words.verdict(results["differences"], results.get("imported", ()))
+    lines = [found.reason, *words.remarks(results), words.over_what(len(results["seeds"]))]
+    return [Text(found.headline, style="bold"), *map(Text, lines)]
+
+
 def _differences(results: Mapping[str, Any]) -> list[Text]:
+    """Return the differences that the verdict says nothing of, such as that to the refit."""
     return [
-        Text(f"distilled minus {words.taught_by(control)}: {words.told(found, over=_over(results))}")
+        Text(f"distilled minus {words.taught_by(control)}: {words.told(found)}")
         for control, found in results["differences"].items()
+        if control not in words.TAUGHT_BY
     ]
-
-
-def _over(results: Mapping[str, Any]) -> str:
-    return f"{len(results['seeds'])} seeds" if len(results["seeds"]) > 1 else "one seed"
-
-
-def _beside(results: Mapping[str, Any]) -> list[Text]:
-    """Return what the figures of the teachers leave out."""
-    left_out = words.beside(results.get("imported", ()))
-    return [Text(left_out)] if left_out else []
 
 
 def _subsets(results: Mapping[str, Any]) -> Table:
     table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
-    for specialist in results["specialists"]:
+    short = told_apart(list(map(visible, results["data"]["classes"])), LETTERS)
+    for i, specialist in enumerate(results["specialists"]):
         table.add_row(
-            cell(_listed(list(map(visible, specialist["names"])))),
+            cell(f"{short_name(i)}: {_listed([short[c] for c in specialist['classes']])}"),
             words.percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
             words.percent(specialist["generalist_conditional_accuracy"]),
             words.percent(specialist["dustbin_recall"]),
@@ -138,10 +142,10 @@ def _subsets(results: Mapping[str, Any]) -> Table:
 
 def _costs(results: Mapping[str, Any]) -> Group:
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in results["seconds"].items())
-    reused = results["reused"]
+    reused, prepared = results["reused"], words.prepared_words(results["prepared"])
     targets = results["targets"]
     return Group(
-        Text(f"seconds, as first run: {seconds}"),
+        Text(f"seconds of computing, when first run: {seconds}" + (f"; beside that, {prepared}" if prepared else "")),
         Text(
             f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
             f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Json
 from stages.report import svg
+from stages.report.names import told_apart
 
 LEVELS = 8
 """Shades of a cell."""
 NUMBERED = 16
 """Classes up to which every cell shows its count."""
+LETTERS = 14
+"""Of a row's name, at most."""
 NAMED = 160
 """Classes up to which rows and columns have names; those of more would be dust. Hovering names them all."""
 
@@ -42,11 +45,12 @@ def matrix(counts: Counts, names: Sequence[str], subsets: Sequence[Sequence[int]
     levels = np.ceil(np.sqrt(shares) * LEVELS).astype(int)
     n = len(order)
     cell = max(3.0, min(40.0, 640.0 / n))
-    letters = min(max(map(len, names)), 14)
+    short = told_apart(names, LETTERS)
+    letters = max(map(len, short))
     margin = (letters * min(0.62 * cell, 7.0) + 8 if n <= NAMED else 8.0) + 14
     side = n * cell
     cells = [_cells(levels, level, cell, right=right) for right in (True, False) for level in range(1, LEVELS + 1)]
-    words = [*_names([names[c] for c in order], cell, letters)] if n <= NAMED else []
+    words = [*_names([short[c] for c in order], cell)] if n <= NAMED else []
     words += [*_numbers(counts, levels, cell)] if n <= NUMBERED else []
     background = svg.element("rect", x=0, y=0, width=side, height=side, class_="cells")
     frames = _frames(order, subsets, cell)
@@ -113,15 +117,14 @@ def _frames(order: Sequence[int], subsets: Sequence[Sequence[int]], cell: float)
     return frames
 
 
-def _names(names: Sequence[str], cell: float, letters: int) -> list[Markup]:
+def _names(names: Sequence[str], cell: float) -> list[Markup]:
     size = min(0.8 * cell, 12.0)
     words: list[Markup] = []
     for i, name in enumerate(names):
         middle = (i + 0.5) * cell + 0.35 * size
-        short = svg.shortened(name, letters)
         style = f"font-size:{size:g}px"
-        words.append(svg.text(-4, middle, short, class_="end", style=style))
-        words.append(svg.text(4, middle, short, style=style, transform="rotate(-90)"))
+        words.append(svg.text(-4, middle, name, class_="end", style=style))
+        words.append(svg.text(4, middle, name, style=style, transform="rotate(-90)"))
     return words
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Artifact, Facts
+from stages.report.names import short_name
 
 N_CLASSES = 5
 """Classes of an example that are shown at most."""
@@ -40,7 +41,7 @@ class Example:
     Attributes:
         image: As a `data:` address.
         label: The name of its class.
-        outcome: What the specialists made of it, in words.
+        outcome: What the specialists made of the teachers' answer, and whether the student's is right, in words.
         classes: The names of the classes shown, and last what stands for all others.
         truth: Which of these is its own.
         columns: What the models say.
@@ -89,17 +90,12 @@ def _example(
     return Example(
         image,
         names[label],
-        _outcome(full["generalist"].argmax() == label, full["combined"].argmax() == label),
+        _outcome(*(said.argmax() == label for said in full.values())),
         [*(names[c] for c in classes), DUSTBIN],
         classes.index(label),
         [whole["generalist"], *of_specialists, whole["combined"], whole["student"]],
         len(active) - len(told),
     )
-
-
-def short_name(number: int) -> str:
-    """Return what the page calls a specialist: the list of its classes may be long."""
-    return f"S{number + 1}"
 
 
 _FULL = {"generalist": "generalist", "combined": "ensemble", "student": "student-distilled"}
@@ -132,13 +128,14 @@ def _specialist(net: Facts, log_probs: NDArray[Any], classes: Sequence[int]) -> 
     return [*own, rest]
 
 
-def _outcome(before: bool, after: bool) -> str:  # noqa: FBT001  # a table of two truths
-    return {
+def _outcome(before: bool, after: bool, student: bool) -> str:  # noqa: FBT001  # a table of truths
+    teachers = {
         (False, True): "put right",
         (True, False): "made wrong",
         (True, True): "right before and after",
         (False, False): "wrong before and after",
     }[bool(before), bool(after)]
+    return f"teachers: {teachers}; student: {'right' if student else 'wrong'}"
 
 
 def _data_address(pixels: NDArray[np.uint8]) -> str:

@@ -38,31 +38,31 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, float]]], *, label: str, un
         mean, ends = unit * value["mean"], [unit * value["low"], unit * value["high"]]
         tip = f"{name}: {_signed(mean)} ({_signed(ends[0])} to {_signed(ends[1])})"
         parts += [
-            _row_name(name, y),
+            _row_name(name, y, name),
             svg.line(x(ends[0]), y, x(ends[1]), y, "interval s1"),
             svg.element("circle", cx=x(mean), cy=y, r=5, class_="dot s1", data_tip=tip),
         ]
     return svg.figure(WIDTH, bottom + 32, *parts, svg.text(WIDTH - 12, bottom + 28, label, class_="end"), label=label)
 
 
-def dumbbells(rows: Sequence[tuple[str, float | None, float | None]], *, label: str) -> Markup:
+def dumbbells(rows: Sequence[tuple[str, str, float | None, float | None]], *, label: str) -> Markup:
     """Return pairs of shares, one a row: before as a ring, after as a dot.
 
     Args:
-        rows: Name, before, after; None where there is nothing to count.
+        rows: Name, the same in full, before, after; None where there is nothing to count.
         label: What the shares are.
     """
-    shares = [100 * share for _, *pair in rows for share in pair if share is not None]
+    shares = [100 * share for _, _, *pair in rows for share in pair if share is not None]
     low, high = _widened(min(shares, default=0.0), min(100.0, max(shares, default=100.0)), most=100.0)
     x, bottom = svg.linear(low, high, LABELS, WIDTH - 16), 24.0 * len(rows) + 8
     parts = [svg.x_axis(x, svg.ticks(low, high, 4), 4, bottom, lambda v: f"{v:g} %")]
-    for i, (name, before, after) in enumerate(rows):
+    for i, (name, full, before, after) in enumerate(rows):
         y = 24.0 * i + 18
-        parts.append(_row_name(name, y))
+        parts.append(_row_name(name, y, full))
         if before is None or after is None:
             parts.append(svg.text(LABELS + 4, y + 4, "no test examples", class_="small"))
             continue
-        tip = f"{name}: generalist {percent(before)}, specialist {percent(after)}"
+        tip = f"{full}: generalist {percent(before)}, specialist {percent(after)}"
         left, right = x(100 * before), x(100 * after)
         parts += [
             svg.line(left, y, right, y, "interval s0"),
@@ -175,9 +175,9 @@ def _style(i: int) -> str:
     return f"s{i % 6} d{(i + i // 6) % 6}{' strong' if i // 36 % 2 else ''}"
 
 
-def _row_name(name: str, y: float) -> Markup:
+def _row_name(name: str, y: float, full: str) -> Markup:
     """Return what stands left of a row: as much of a name as there is room for, and all of it under the pointer."""
-    return svg.text(0, y + 4, svg.fitted(name, LABELS - GAP), class_="name", data_tip=name)
+    return svg.text(0, y + 4, svg.fitted(name, LABELS - GAP), class_="name", data_tip=full)
 
 
 def _end_mark(where: tuple[float, float], style: str, tip: str) -> Markup:

@@ -7,9 +7,10 @@ from markupsafe import Markup
 
 from pipeline import amounts
 from pipeline.counted import counted
-from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary
+from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary, prepared_for
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
+from stages.report.names import short_name, told_apart
 from stages.report.timeline import timeline
 from stages.tables import told
 
@@ -29,6 +30,10 @@ METHODS = {
 """How subsets are found, by the name of the method."""
 FAVOURED = ("confusion", "covariance")
 """Methods that find subsets by the very predictions whose share of the confusion is shown."""
+LETTERS = 17
+"""Of a class's name, at most, where it stands in a table with others."""
+N_TOP = 5
+"""Classes that `top5` counts."""
 HOLDOUT = "the holdout"
 FOLDS = "the fold that it was not trained on"
 
@@ -58,18 +63,21 @@ def write_page(
     classes = [one["classes"] for one in kept]
     counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
     nets = [specialist.facts for specialist in specialists]
+    short = dict(zip(names, told_apart(names, LETTERS), strict=True))
     judged = FOLDS if folds else HOLDOUT
     return render(
         "page.html.jinja",
         results=results,
         verdict=words.verdict(results["differences"], results.get("imported", ())),
-        harm=words.harm(results["differences"]),
-        beside=words.beside(results.get("imported", ())),
+        remarks=words.remarks(results),
+        over_what=words.over_what(len(results["seeds"])),
         models=_models(results, nets),
+        has_top5=len(names) > N_TOP,  # of no more classes, the true one is always among them
         grid=_grid(results.get("sweep", {}).get("grid", {})),
         differences=_differences(results["differences"]),
         matrix=confusion.matrix(counts, names, classes),
         hover=confusion.hover_data(counts, names, classes),
+        short=short,
         mistakes=confusion.largest(counts, names, classes),
         class_rows=by_class.rows(results),
         class_models=by_class.models(results),
@@ -78,15 +86,16 @@ def write_page(
         judged=judged,
         is_favoured=results["subsets"]["method"] in FAVOURED,
         subset_rows=_subset_rows(results),
-        dumbbells=_dumbbells(kept),
+        dumbbells=_dumbbells(kept, short),
         dropped=dropped,
-        gains=figures.gains(results["ensemble"]["by_cover"]),
+        gains=_gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
         reliabilities=_reliabilities(results, evaluation),
         curves=_curves(generalist, specialists, students, folds),
         timeline=timeline(run.tasks),
         costs=_costs(run.tasks),
         share=_share_of_specialists(run.tasks),
+        prepared=words.prepared_words(run.prepared),
         config=run.config,
         lineage=_lineage(run.tasks),
     )
@@ -113,6 +122,7 @@ def _environment() -> "jinja2.Environment":
         words.times,
         amounts.size,
         amounts.duration,
+        amounts.digits,
         words.model_name,
         told,
         counted,
@@ -169,15 +179,25 @@ def _divided(specialists: Sequence[_Row]) -> tuple[list[_Row], list[_Row]]:
 def _subset_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     masses = results["subsets"]["mass"]
     return [
-        specialist | {"mass": mass, "short": examples.short_name(i)}
+        specialist | {"mass": mass, "short": short_name(i)}
         for i, (specialist, mass) in enumerate(zip(results["specialists"], masses, strict=True))
     ]
 
 
-def _dumbbells(specialists: Sequence[Mapping[str, Any]]) -> Markup:
+def _gains(by_cover: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """Return how many more right answers there are by the number of specialists; None where nowhere more or fewer."""
+    return figures.gains(by_cover) if any(row["gained"] for row in by_cover) else None
+
+
+def _dumbbells(specialists: Sequence[Mapping[str, Any]], short: Mapping[str, str]) -> Markup:
+    listed = [(short_name(i), one["names"]) for i, one in enumerate(specialists)]
     rows = [
-        (f"{examples.short_name(i)}: {', '.join(one['names'])}", *(one[name] for name in _ACCURACIES))
-        for i, one in enumerate(specialists)
+        (
+            f"{name}: {', '.join(short[one] for one in names)}",
+            f"{name}: {', '.join(names)}",
+            *(specialist[measure] for measure in _ACCURACIES),
+        )
+        for (name, names), specialist in zip(listed, specialists, strict=True)
     ]
     return figures.dumbbells(rows, label="ring: generalist, dot: specialist")
 
@@ -207,7 +227,7 @@ def _curves(
     groups = {
         "Over all classes": whole,
         "The generalists of the folds": {f"fold {net.facts['fold'] + 1}": net for net in folds},
-        "Specialists, among their own classes": {examples.short_name(i): net for i, net in enumerate(specialists)},
+        "Specialists, among their own classes": {short_name(i): net for i, net in enumerate(specialists)},
     }
     return [
         {
@@ -238,6 +258,7 @@ def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
             "seconds": sum(task.seconds for task in of_stage),
             "now": sum(task.seconds for task in of_stage if task.ended is not None),
             "bytes": sum(task.bytes for task in of_stage),
+            "prepared": words.prepared_words(prepared_for(of_stage)),
         }
         for stage in dict.fromkeys(task.stage for task in tasks)
         if (of_stage := [task for task in tasks if task.stage == stage])

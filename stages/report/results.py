@@ -56,6 +56,7 @@ def compose_results(
         **({"imported": [_import(table) for table in imports]} if imports else {}),
         "targets": _tables(targets),
         "seconds": run.seconds,
+        "prepared": run.prepared,
         "reused": run.reused,
     }
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from pipeline.amounts import duration
 from pipeline.stage import TaskSummary
 from stages.report import svg
+from stages.report.words import prepared_words
 
 WIDTH = 720.0
 LEFT = 92.0
@@ -33,7 +34,7 @@ def timeline(tasks: Sequence[TaskSummary]) -> Markup | None:
         lanes = _lanes([task for task in done if task.stage == stage])
         parts.append(svg.text(LEFT - 8, top + LANE * len(lanes) / 2 + 4, stage, class_="end"))
         for lane in lanes:
-            parts += [_bar(task, x, top) for task in lane]
+            parts += [bar for task in lane for bar in _bars(task, x, top)]
             top += LANE
         top += 5
     axis = svg.x_axis(x, svg.ticks(0, end, 6), 0, top, lambda v: f"{v:g} s")
@@ -43,11 +44,21 @@ def timeline(tasks: Sequence[TaskSummary]) -> Markup | None:
     )
 
 
-def _bar(task: TaskSummary, x: svg.Scale, top: float) -> Markup:
+def _bars(task: TaskSummary, x: svg.Scale, top: float) -> list[Markup]:
+    """Return a task's bar, and before it, lighter, that of what was prepared for it."""
     started, ended = _span(task)
+    begun = ended - task.seconds
     tip = f"{task.id}: {duration(task.seconds)}, done {duration(ended)} into the run"
-    width = max(x(ended) - x(started), 1.0)
-    return svg.element("rect", x=x(started), y=top + 1, width=width, height=LANE - 2, class_="bar s1", data_tip=tip)
+    bars = [_bar(x(max(begun, 0.0)), x(ended), top, "bar s1", tip)]
+    if task.prepared:
+        tip = f"before {task.id}: {prepared_words(task.prepared)}"
+        bars.append(_bar(x(started), x(max(begun, 0.0)), top, "bar s1 light", tip))
+    return bars
+
+
+def _bar(left: float, right: float, top: float, style: str, tip: str) -> Markup:
+    width = max(right - left, 1.0)
+    return svg.element("rect", x=left, y=top + 1, width=width, height=LANE - 2, class_=style, data_tip=tip)
 
 
 def _lanes(tasks: Sequence[TaskSummary]) -> list[list[TaskSummary]]:
@@ -63,5 +74,6 @@ def _lanes(tasks: Sequence[TaskSummary]) -> list[list[TaskSummary]]:
 
 
 def _span(task: TaskSummary) -> tuple[float, float]:
+    """Return when a task was begun and done, with what was prepared for it."""
     ended = task.ended or 0.0
-    return max(ended - task.seconds, 0.0), ended
+    return max(ended - task.seconds - sum(task.prepared.values()), 0.0), ended

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.amounts import duration
 from pipeline.counted import counted
 
 Difference = Mapping[str, Any]
@@ -56,37 +57,107 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
     if found["high"] < 0:
         return Verdict("no", f"The {who} did harm.", f"The student is less often right than {compared}.")
     nll = found["nll"]
-    nats_told = f"NLL {nats(nll['mean'])} (95 % interval {_ends(nll, nats)})"
     if nll["high"] < 0:
         return Verdict(
             "yes",
-            f"The {who} made the student's probabilities better, its answers not for certain.",
-            f"Against {compared}, which may be chance; {nats_told}, which is not.",
+            f"The {who} made the student's probabilities better; whether it is right more often is not certain.",
+            f"Against {compared}, which may be chance; {told_nll(nll)}, which is not.",
         )
     if nll["low"] > 0:
         return Verdict(
             "no",
-            f"The {who} made the student's probabilities worse, and its answers not for certain better.",
-            f"Against {compared}, which may be chance; {nats_told}, which is not.",
+            f"The {who} made the student's probabilities worse; whether it is right more often is not certain.",
+            f"Against {compared}, which may be chance; {told_nll(nll)}, which is not.",
         )
     return Verdict(
         "open",
         f"This run does not show that the {who} made the student better.",
-        f"Against {compared}; {nats_told}. Both intervals hold zero: the difference may be chance.",
+        f"Against {compared}; {told_nll(nll)}. Both intervals hold zero: the difference may be chance.",
     )
 
 
-def harm(differences: Mapping[str, Difference]) -> str:
-    """Return that labels alone teach the student better, where the interval says so; else nothing.
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Return what belongs beside the verdict whatever it is: the other two comparisons that say what a run was worth.
+
+    Args:
+        results: What results.json holds.
+    """
+    differences, imported = results["differences"], results.get("imported", ())
+    wide = too_wide(differences, len(results["seeds"]))
+    return [line for line in (labels_alone(differences), wide, of_teachers(results), beside(imported)) if line]
+
+
+def labels_alone(differences: Mapping[str, Difference]) -> str:
+    """Return how the student differs from the same one that no teacher taught.
 
     Args:
         differences: As results.json holds them: distilled minus each control.
     """
-    found = differences.get("hard")
-    if found is None or found["high"] >= 0:
+    if "hard" not in differences:
+        return (
+            "What labels alone would have taught the same student is not known: list `hard` under `controls`, and it is"
+            " trained beside it."
+        )
+    found = differences["hard"]
+    figures = f"distilled minus that, {_certainty(found)}"
+    if found["high"] < 0:
+        return f"Labels alone taught the same student better: {figures} The soft targets did harm here."
+    if found["low"] > 0:
+        return f"Labels alone taught the same student worse: {figures}"
+    outcome = {1: "worse", 0: "as well", -1: "better"}[(found["mean"] > 0) - (found["mean"] < 0)]
+    return f"In this run labels alone taught the same student {outcome}: {figures}"
+
+
+def of_teachers(results: Mapping[str, Any]) -> str:
+    """Return whether the ensemble is better than the generalist alone, which the specialists are trained for.
+
+    Args:
+        results: What results.json holds.
+    """
+    found = results["ensemble"]["lead"]
+    if found["low"] > 0:
+        return f"The teachers together are more often right than the generalist alone: {_certainty(found)}"
+    if found["high"] < 0:
+        return f"The teachers together are less often right than the generalist alone: {_certainty(found)}"
+    return (
+        f"That the teachers together are more often right than the generalist alone is not shown: {_certainty(found)}"
+    )
+
+
+def over_what(n_seeds: int) -> str:
+    """Return what the intervals are over, and what they leave out.
+
+    Args:
+        n_seeds: Of the students.
+    """
+    if n_seeds > 1:
+        return (
+            f"The intervals are over {n_seeds} seeds of the students and over test examples. All had the same teachers."
+        )
+    return (
+        "The intervals are over test examples, for these networks. How much another seed would change,"
+        " `seeds: [0, 1, 2]` in the config says."
+    )
+
+
+WIDE = 0.2
+"""From this width on, in accuracy, an interval over seeds says little: few differences are as large."""
+
+
+def too_wide(differences: Mapping[str, Difference], n_seeds: int) -> str:
+    """Return that the intervals say little for want of seeds; nothing where there is one, or they are narrow.
+
+    Args:
+        differences: As results.json holds them.
+        n_seeds: What they are over.
+    """
+    widest = max((found["high"] - found["low"] for found in differences.values()), default=0.0)
+    if n_seeds == 1 or widest < WIDE:
         return ""
-    compared = f"distilled minus that, {told(found)}"
-    return f"Labels alone taught the same student better: {compared}. The soft targets did harm here."
+    return (
+        f"An interval that is {100 * widest:.0f} points wide says next to nothing: {n_seeds} seeds that differ so much"
+        " are too few to tell what another would do. More `seeds` in the config make it narrower."
+    )
 
 
 def beside(imported: Sequence[Mapping[str, Any]]) -> str:
@@ -105,15 +176,25 @@ def beside(imported: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def told(difference: Difference, over: str = "") -> str:
-    """Return a difference of accuracies, such as `+1.39 points of accuracy (95 % interval -0.56 to +3.34)`.
+def told(difference: Difference) -> str:
+    """Return a difference of accuracies, such as `+1.39 points of accuracy (95 % interval -0.56 to +3.34)`."""
+    return f"{points(difference['mean'])} points of accuracy (95 % interval {_ends(difference, points)})"
 
-    Args:
-        difference: `mean`, `low` and `high`.
-        over: What the interval is over, where that is not said beside it.
-    """
-    about = f"95 % interval {_ends(difference, points)}" + (f", {over}" if over else "")
-    return f"{points(difference['mean'])} points of accuracy ({about})"
+
+def told_nll(difference: Difference) -> str:
+    """Return a difference of NLLs, such as `NLL −0.0084 (95 % interval −0.0369 to +0.0193)`."""
+    return f"NLL {nats(difference['mean'])} (95 % interval {_ends(difference, nats)})"
+
+
+def _certainty(difference: Difference) -> str:
+    """Return a difference in accuracy and in NLL, and of each whether it may be chance."""
+    nll = difference["nll"]
+    maybe = [found["low"] <= 0 <= found["high"] for found in (difference, nll)]
+    if maybe[0] == maybe[1]:
+        both = "Both may be chance." if maybe[0] else "Neither interval holds zero."
+        return f"{told(difference)}, {told_nll(nll)}. {both}"
+    chance = ["which may be chance" if one else "which is not" for one in maybe]
+    return f"{told(difference)}, {chance[0]}; {told_nll(nll)}, {chance[1]}."
 
 
 def spanned(difference: Difference, shown: Callable[[float], str]) -> str:
@@ -143,6 +224,11 @@ def nats(value: float) -> str:
 def times(ratio: float) -> str:
     """Return a ratio as `3.2 times`, with two digits or more."""
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def prepared_words(prepared: Mapping[str, float]) -> str:
+    """Return what was prepared and how long that took, such as `20 s compiling kernels, once on a machine`."""
+    return "; ".join(f"{duration(seconds)} {what}" for what, seconds in prepared.items())
 
 
 def cover(of_classes: Sequence[int]) -> str:

@@ -38,7 +38,17 @@ def test_rough_count_has_seven_columns(n: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.008843, "0.0088"), (1.25, "1.2"), (99.4, "99"), (123.4, "123"), (0, "0")]
+    ("value", "text"),
+    [
+        (0.008843, "0.0088"),
+        (1.25, "1.2"),
+        (99.4, "99"),
+        (123.4, "123"),
+        (0, "0.0"),
+        (0.25, "0.25"),
+        (0.0051, "0.0051"),
+        (0.2, "0.20"),
+    ],
 )
 def test_digits_are_so_many_but_before_the_point_all(value: float, text: str) -> None:
     assert digits(value, 2) == text

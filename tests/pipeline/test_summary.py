@@ -1,4 +1,5 @@
 from pipeline.recipe import key_of
+from pipeline.stage import Making
 from pipeline.store.manifest import KeptObject, Manifest
 from pipeline.summary import summarise
 
@@ -16,10 +17,16 @@ def test_summary_orders_stages_and_finds_what_each_result_was_made_from() -> Non
     whole = manifest("whole", "d", {"parts": digests, "data": data.digest, "gone": "0" * 64}, seconds=2.0)
     results = {"whole": whole, **parts, "data": data}
     found = summarise(
-        "run", 3, "config", stages=["data", "part", "whole"], results=results, ended={"part[1]": 4.0, "whole": 6.0}
+        "run",
+        3,
+        "config",
+        stages=["data", "part", "whole"],
+        results=results,
+        made={"part[1]": Making(4.0), "whole": Making(6.0, {"compiling": 20.0})},
     )
     assert [task.id for task in found.tasks] == ["data", "part[0]", "part[1]", "whole"]
     assert [task.made_from for task in found.tasks] == [(), ("data",), ("data",), ("part[0]", "part[1]", "data")]
+    assert [dict(task.prepared) for task in found.tasks] == [{}, {}, {}, {"compiling": 20.0}]
     assert [task.ended for task in found.tasks] == [None, None, 4.0, 6.0]
     assert found.seconds == {"data": 1.0, "part": 2.0, "whole": 2.0}
     assert found.reused == ["data", "part[0]"]

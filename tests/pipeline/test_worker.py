@@ -210,4 +210,6 @@ def test_what_is_prepared_is_shown_and_not_counted(tmp_path: Path) -> None:
     outcome = perform(job(Store.open(str(tmp_path)), "prepare", "0.5"), told.append)
     assert outcome.manifest is not None
     assert outcome.manifest.seconds < 0.4
+    assert list(outcome.prepared) == ["waiting 0.5 s"]
+    assert 0.5 <= outcome.prepared["waiting 0.5 s"] < 5
     assert told == [{"state": "running"}, {"doing": "waiting 0.5 s"}, {"doing": ""}]

@@ -13,6 +13,7 @@ from specialists.combine import combine as combine_full
 from stages import comparison, evaluate, network, soft_targets
 from stages.asked import Said, Teachers
 from stages.learning import metrics
+from stages.learning.metrics import Interval
 from stages.parameters import CombineParameters
 from stages.shown import Pixels, replayed_view
 
@@ -165,6 +166,25 @@ def test_differences_are_the_distilled_students_lead(evaluation):
         lead = students["distilled"]["accuracy"] - students[control]["accuracy"]
         assert found["mean"] == pytest.approx(lead)
         assert found["low"] <= found["mean"] <= found["high"]
+
+
+def test_lead_of_the_ensemble_is_over_the_generalist(evaluation):
+    found = evaluation.facts["ensemble"]["lead"]
+    for fact, lead in (("accuracy", found), ("nll", found["nll"])):
+        ours, theirs = (evaluation.facts[model][fact] for model in ("ensemble", "generalist"))
+        assert lead["mean"] == pytest.approx(ours - theirs, abs=1e-6)
+        assert lead["low"] <= lead["mean"] <= lead["high"]
+        assert lead["low"] < lead["high"]
+
+
+def test_interval_of_a_difference_of_shares_is_no_wider_than_it_can_be():
+    wide = comparison.possible(Interval(0.1, -1.3, 1.5))
+    assert wide == Interval(0.1, -1.0, 1.0)
+    assert comparison.possible(Interval(0.1, -0.2, 0.4)) == Interval(0.1, -0.2, 0.4)
+    labels = np.zeros(4, dtype=np.int64)
+    right, wrong = (np.log(np.array([row] * 4)) for row in ([0.9, 0.1], [0.1, 0.9]))
+    found = comparison.lead([right, wrong], [wrong, right], labels, seed=0)
+    assert (found.low, found.high) == (-1.0, 1.0)
 
 
 def test_agreement_is_with_the_ensemble(evaluation):

@@ -150,5 +150,5 @@ def without_times(results: Any) -> Any:
         return [without_times(item) for item in results]
     if not isinstance(results, dict):
         return results
-    differing = {"seconds", "reused", "milliseconds_per_image", "milliseconds_alone"}
+    differing = {"seconds", "prepared", "reused", "milliseconds_per_image", "milliseconds_alone"}
     return {name: without_times(value) for name, value in results.items() if name not in differing}

@@ -114,8 +114,9 @@ def test_predict_tells_which_images_were_scaled(finished: Path, images: Path, co
     Image.new("L", (9, 8)).save(images / "again.png")
     done = command("predict", "tiny", "images", "--json")
     scaled = {Path(one["image"]).name: (one["size"], one["scaled_to"]) for one in json.loads(done.out)}
-    assert scaled["a.png"] == ([8, 8], None)
-    assert scaled["2000.jpg"] == ([8, 2000], [8, 8])
+    own = {"width": 8, "height": 8}
+    assert scaled["a.png"] == (own, None)
+    assert scaled["2000.jpg"] == ({"width": 2000, "height": 8}, own)
     assert done.err == (
         "5 of 6 images were scaled to the network's 8 x 8 pixels, and cut to its shape; "
         "got 9 x 8, 10 x 8, 2000 x 8 and 1 more (width x height)\n"

@@ -1,4 +1,6 @@
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,10 +47,13 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     assert f"run in runs/{run}\n" in done.out
     assert "data[train]: done in " in done.out
     assert "\ncontrol: labels alone " in done.out
-    assert "\ndistilled minus labels alone: " in done.out
-    assert "bytes, dense; every class of a row is kept, for targets.bytes_per_row sets no limit" in " ".join(
-        done.out.split()
-    )
+    told = " ".join(done.out.split())
+    page = html.unescape((project / "runs" / run / "report.html").read_text())
+    box = re.findall(r"<(?:strong|p)[^>]*>(.*?)</", page.partition('class="verdict')[2].partition("</div>")[0])
+    assert len(box) >= 5
+    for sentence in box:
+        assert " ".join(sentence.split()) in told
+    assert "bytes, dense; every class of a row is kept, for targets.bytes_per_row sets no limit" in told
     *_, reused, report, then = done.out.splitlines()
     assert (reused, report) == ("reused: nothing", f"report: runs/{run}/report.html")
     assert then.startswith("then: python -m pipeline predict tiny IMAGE...")
@@ -153,11 +158,21 @@ def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: 
 
 def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None:
     shown = results(finished)
-    shown["specialists"][0]["names"] = ["[bold]", "[/]"]
+    shown["data"]["classes"][:2] = ["[bold]", "[/]"]
     console = Console(width=100)
     with console.capture() as captured:
         console.print(results_table(shown))
-    assert "[bold], [/]" in captured.get()
+    assert "S1: [bold], [/] " in captured.get()
+
+
+def test_results_table_tells_specialists_apart_whose_classes_have_long_names(finished: Path) -> None:
+    shown = results(finished)
+    shown["data"]["classes"] = [f"a very long name of a class such as species {i:02} (Linnaeus)" for i in range(4)]
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(results_table(shown))
+    assert "S1: …00…, …01… " in captured.get()
+    assert "S2: …02…, …03… " in captured.get()
 
 
 @pytest.mark.parametrize("over_seeds", [False, True])
@@ -204,7 +219,7 @@ def test_sweep_chooses_on_the_holdout_and_evaluates_all_seeds_of_that(finished: 
     assert found["seeds"] == [0, 1]
     assert set(found["students"]["distilled"]["seeds"]) == {"0", "1"}
     assert "(best accuracy on the holdout, of 4)" in " ".join(done.out.split())
-    assert "2 seeds)" in " ".join(done.out.split())
+    assert "The intervals are over 2 seeds of the students" in " ".join(done.out.split())
     # Two active classes are what the specialists were scored for before; the students of seed 0 on labels are the same.
     assert {"targets[0-1/0.0]", "combined[0.0]", "student[hard/0]"} <= set(found["reused"])
     tables = command("targets", "list", "--store", "store", "--json")

@@ -103,12 +103,14 @@ def test_intervals_of_equal_models_are_drawn():
 
 
 def test_dumbbells_show_before_and_after_and_what_is_missing():
-    drawing = figures.dumbbells([("x", 0.8, 0.9), ("y", None, None), ("z", 1.0, 1.0)], label="accuracy")
+    drawing = figures.dumbbells(
+        [("x", "x in full", 0.8, 0.9), ("y", "y", None, None), ("z", "z", 1.0, 1.0)], label="accuracy"
+    )
     rings, dots = of_class(drawing, "ring"), of_class(drawing, "dot")
     assert float(rings[0].get("cx")) < float(dots[0].get("cx"))
     assert rings[1].get("cx") == dots[1].get("cx")
     assert "no test examples" in str(drawing)
-    assert of_class(figures.dumbbells([("y", None, None)], label="accuracy"), "dot") == []
+    assert of_class(figures.dumbbells([("y", "y", None, None)], label="accuracy"), "dot") == []
 
 
 def test_gains_go_up_and_losses_down():

@@ -150,6 +150,23 @@ def test_timeline_keeps_tasks_apart_that_ran_together():
     assert timeline([*TASKS[1:3], RUN.tasks[1]]).count("<rect") == 3
 
 
+def test_what_was_prepared_has_a_bar_of_its_own_and_is_told_beside_the_costs(write, evaluation):
+    compiled = TaskSummary("combined[0.0]", "3" * 64, "4" * 64, (), 0.5, 9, "2026-01-01T00:00:09+00:00", 30.0,
+                           {"compiling kernels, once on a machine": 20.3})  # fmt: skip
+    bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="[\d.]+" class="bar s1( light)?"',
+                      timeline([compiled]))  # fmt: skip
+    (start, width, light), (left, length, lighter) = bars
+    assert (light, lighter) == ("", " light")
+    assert float(left) + float(length) == pytest.approx(float(start), abs=0.02)
+    assert float(length) / float(width) == pytest.approx(20.3 / 0.5, rel=0.01)
+    files = write(evaluation, run=RunSummary("tiny", 3, "", [*TASKS, compiled]))
+    assert json.loads(files["results.json"])["prepared"] == {"compiling kernels, once on a machine": 20.3}
+    page = files["report.html"].decode()
+    assert f"in all; beside that, {(told := '20 s compiling kernels, once on a machine')}</span>" in page
+    assert f"<small>and {told}</small>" in page
+    assert f"Lighter: {told}, which counts for no task." in page
+
+
 def test_examples_say_what_the_models_say(evaluation, specialist_nets):
     names = [f"class {c}" for c in range(5)]
     found = list(examples.examples(evaluation, [net.facts for net in specialist_nets], names))
@@ -165,13 +182,48 @@ def test_examples_say_what_the_models_say(evaluation, specialist_nets):
         assert len(specialists) + example.n_hidden == evaluation.arrays["active"][row].sum()
 
 
+def test_examples_say_whose_answer_is_right(evaluation, specialist_nets):
+    found = list(
+        examples.examples(evaluation, [net.facts for net in specialist_nets], [f"class {c}" for c in range(5)])
+    )
+    kinds = {(False, True): "put right", (True, False): "made wrong", (True, True): "right before and after",
+             (False, False): "wrong before and after"}  # fmt: skip
+    for row, example in zip(evaluation.arrays["shown"], found, strict=True):
+        before, after, student = (
+            bool(evaluation.arrays[model][row].argmax() == evaluation.arrays["labels"][row])
+            for model in ("generalist", "ensemble", "student-distilled")
+        )
+        assert example.outcome == f"teachers: {kinds[before, after]}; student: {'right' if student else 'wrong'}"
+
+
+def test_gains_are_told_in_words_where_there_are_none(write, evaluation):
+    facts = json.loads(json.dumps(evaluation.facts))
+    for row in facts["ensemble"]["by_cover"]:
+        row["gained"] = 0
+    page = write(Artifact(evaluation.arrays, facts))["report.html"].decode()
+    assert "None, and none fewer: by however many specialists" in page
+    assert 'aria-label="specialists whose subset holds the true class"' not in page
+
+
+def test_classes_with_long_names_are_told_apart(write, measure, test_half):
+    long = [f"a very long name of a class such as species {c:02} (Linnaeus, 1758)" for c in range(5)]
+    named = Artifact(test_half.arrays, test_half.facts | {"class_names": long})
+    page = write(measure(test=named), names=long)["report.html"].decode()
+    drawn = re.search(r'<svg[^>]*class="figure matrix".*?</svg>', page, re.DOTALL)[0]
+    assert all(f">…{c:02}…</text>" in drawn for c in range(5))
+    assert ">S2: …02…, …03…</text>" in page
+    assert f'data-tip="S2: {long[2]}, {long[3]}"' in page
+    mistakes = page.partition("Most frequent mistakes")[2].partition("</table>")[0]
+    assert re.search(r'data-tip="a very long name[^"]*">…0\d…</td>', mistakes)
+
+
 @pytest.mark.parametrize(
     ("accuracy", "nll", "answer", "headline"),
     [
         ((0.01, 0.03), (-1, 1), "yes", "The specialists made the student better."),
         ((-0.03, -0.01), (-1, -0.5), "no", "The specialists did harm."),
-        ((-0.01, 0.03), (-0.2, -0.1), "yes", "better, its answers not for certain"),
-        ((-0.01, 0.03), (0.1, 0.2), "no", "worse"),
+        ((-0.01, 0.03), (-0.2, -0.1), "yes", "probabilities better; whether"),
+        ((-0.01, 0.03), (0.1, 0.2), "no", "probabilities worse; whether"),
         ((-0.01, 0.03), (-0.1, 0.2), "open", "does not show"),
         ((0.0, 0.0), (-0.1, 0.2), "open", "does not show"),
     ],
@@ -187,13 +239,53 @@ def _interval(low, high):
     return {"mean": (low + high) / 2, "low": low, "high": high}
 
 
-def test_harm_of_soft_targets_is_told_where_the_interval_shows_it():
-    worse = words.harm({"hard": _interval(-0.175, -0.075)})
-    assert worse.startswith(
-        "Labels alone taught the same student better: distilled minus that, \N{MINUS SIGN}12.50 points"
-    )
-    assert words.harm({"hard": _interval(-0.175, 0.0)}) == ""
-    assert words.harm({}) == ""
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "begins", "ends"),
+    [
+        ((-0.175, -0.075), (0.1, 0.2), "Labels alone taught the same student better: distilled minus that, \u221212.50",
+         "Neither interval holds zero. The soft targets did harm here."),
+        ((-0.8652, 0.5852), (-0.1, 0.7), "In this run labels alone taught the same student better: distilled minus",
+         "Both may be chance."),
+        ((0.01, 0.03), (-0.2, -0.1), "Labels alone taught the same student worse", "Neither interval holds zero."),
+        ((0.01, 0.03), (-0.2, 0.1), "Labels alone taught the same student worse", "which may be chance."),
+        ((-0.01, 0.01), (0.1, 0.2), "In this run labels alone taught the same student as well", "), which is not."),
+        ((-0.01, 0.03), (-0.1, 0.2), "In this run labels alone taught the same student worse", "Both may be chance."),
+    ],
+)  # fmt: skip
+def test_box_always_says_what_labels_alone_came_to(accuracy, nll, begins, ends):
+    told = words.labels_alone({"hard": _interval(*accuracy) | {"nll": _interval(*nll)}})
+    assert told.startswith(begins)
+    assert told.endswith(ends)
+
+
+def test_box_says_what_to_do_where_labels_alone_taught_nothing():
+    assert "list `hard` under `controls`" in words.labels_alone({})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.01, 0.02, "The teachers together are more often right than"),
+        (-0.02, -0.01, "The teachers together are less often right than"),
+        (-0.01, 0.01, "That the teachers together are more often right than the generalist alone is not shown: +0.00"),
+    ],
+)
+def test_box_says_whether_the_ensemble_is_better_than_the_generalist(low, high, told):
+    found = words.of_teachers({"ensemble": {"lead": _interval(low, high) | {"nll": _interval(-0.2, -0.1)}}})
+    assert found.startswith(told)
+    assert "NLL \N{MINUS SIGN}0.1500 (95 % interval" in found
+
+
+@pytest.mark.parametrize(("n_seeds", "width", "is_told"), [(1, 0.5, False), (2, 0.19, False), (2, 0.21, True)])
+def test_intervals_that_say_nothing_for_want_of_seeds_are_told(n_seeds, width, is_told):
+    told = words.too_wide({"hard": _interval(0.0, 0.1), "generalist": _interval(-0.1, width - 0.1)}, n_seeds)
+    assert ("2 seeds that differ so much are too few" in told) == is_told
+    assert bool(told) == is_told
+    assert words.too_wide({}, 3) == ""
+
+
+def test_top_5_is_left_out_where_it_is_all_classes(write, evaluation):
+    assert ">top 5<" not in write(evaluation)["report.html"].decode()
 
 
 def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
@@ -205,7 +297,6 @@ def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
 def test_a_difference_is_told_with_its_interval():
     found = _interval(-0.01, 0.03)
     assert words.told(found) == "+1.00 points of accuracy (95 % interval \N{MINUS SIGN}1.00 to +3.00)"
-    assert words.told(found, over="one seed").endswith(" to +3.00, one seed)")
     assert words.spanned(found, words.nats) == "+0.0100 (\N{MINUS SIGN}0.0100 to +0.0300)"
 
 
