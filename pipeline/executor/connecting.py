@@ -6,8 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def import_ray(*, loopback: bool) -> Any:
@@ -63,7 +65,7 @@ class Connection:
         self._thread = threading.Thread(target=self._hold, args=(options,), daemon=True)
         self._thread.start()
         try:
-            with signals_put_off() if patience is None else nullcontext():
+            with signals_put_off() if patience is None else _handlers_kept():
                 self._begun.result(patience)
         except BaseException as error:
             if self._begun.done():
@@ -123,16 +125,23 @@ def got(reference: Any) -> Any:
 def signals_put_off() -> Iterator[None]:
     """Deliver Ctrl-C and SIGTERM after the block, not in it."""
     came: list[int] = []
-    former = {stop: signal.getsignal(stop) for stop in (signal.SIGINT, signal.SIGTERM)}
-    for stop in former:
-        signal.signal(stop, lambda number, _: came.append(number))
+    with _handlers_kept():
+        for stop in STOPS:
+            signal.signal(stop, lambda number, _: came.append(number))
+        yield
+    if came:
+        signal.raise_signal(signal.Signals(came[0]))
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Have the handlers of Ctrl-C and SIGTERM back after the block, in which Ray may install some below Python's."""
+    former = {stop: signal.getsignal(stop) for stop in STOPS}
     try:
         yield
     finally:
         for stop, handler in former.items():
             signal.signal(stop, handler)
-    if came:
-        signal.raise_signal(signal.Signals(came[0]))
 
 
 def current_cluster() -> str:
