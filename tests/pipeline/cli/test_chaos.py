@@ -5,6 +5,7 @@ import random
 import secrets
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,12 @@ def test_faults_say_that_they_struck_nothing_when_the_run_is_over(tmp_path: Path
     ],
 )
 def test_faults_say_what_they_struck(tmp_path: Path, fault: str, struck: str, code: int) -> None:
-    alive = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    # Of a test run that was started in the background, Ctrl-C is ignored, and that is handed down.
+    waits = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", waits]
+    alive = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert alive.stdout is not None
+    alive.stdout.readline()
     assert chaos.FAULTS[fault](chaos.Target(alive, tmp_path, random.Random(0))) == struck
     assert alive.wait() == code
 
