@@ -55,11 +55,11 @@ def test_faults_say_what_they_struck(tmp_path: Path, fault: str, struck: str, co
     # Of a test run that was started in the background, Ctrl-C is ignored, and that is handed down.
     waits = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", waits]
-    alive = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
-    assert alive.stdout is not None
-    alive.stdout.readline()
-    assert chaos.FAULTS[fault](chaos.Target(alive, tmp_path, random.Random(0))) == struck
-    assert alive.wait() == code
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True) as alive:
+        assert alive.stdout is not None
+        alive.stdout.readline()
+        assert chaos.FAULTS[fault](chaos.Target(alive, tmp_path, random.Random(0))) == struck
+        assert alive.wait() == code
 
 
 def test_worker_is_killed_by_its_name(tmp_path: Path) -> None:

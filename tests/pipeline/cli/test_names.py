@@ -32,7 +32,8 @@ def test_names_of_classes_steer_no_terminal(project: Path, named: str, command: 
     assert sorted(line.removesuffix(" %").rsplit(maxsplit=1)[0].split()[-1] for line in rows(seen.out)) == sorted(SHOWN)
     assert r"im\x1b[32mage.png" in seen.out
     assert f"4: {', '.join(SHOWN)}" in table.out
-    assert all(name in named for name in SHOWN)
+    short = [r"esc\x1b[…D\x1b[0m", SHOWN[1], SHOWN[2], "[bold]pl…n[/bold]"]  # long ones are cut in their middle
+    assert [name for name in short if name not in named] == []
 
 
 def rows(told: str) -> list[str]:
