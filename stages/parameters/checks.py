@@ -56,12 +56,21 @@ def check_refit(parameters: Parameters) -> list[Fault]:
 
 def check_sampling(parameters: Parameters) -> list[Fault]:
     """Return what a student that is shown all classes equally often cannot be had with: location and message."""
-    transfer = parameters.data.transfer
-    if parameters.student.sampling != "balanced" or not (transfer.classes or transfer.omit):
+    if parameters.student.sampling != "balanced":
         return []
-    name = "classes" if transfer.classes else "omit"
-    rule = f"be data with data.transfer.{name}, for a class that is left out cannot be shown"
-    return [(("student", "sampling"), f"must {rule}; got balanced; student.match_frequencies may be meant")]
+    transfer, place = parameters.data.transfer, ("student", "sampling")
+    faults: list[Fault] = []
+    if transfer.classes or transfer.omit:
+        name = "classes" if transfer.classes else "omit"
+        rule = f"be data with data.transfer.{name}, for a class that is left out cannot be shown"
+        faults.append((place, f"must {rule}; got balanced; student.match_frequencies may be meant"))
+    if parameters.targets.bytes_per_row is not None:
+        # What top-k leaves out it spreads evenly: divided by the classes' shares, most would fall to rare classes.
+        rule = (
+            "be data with targets.bytes_per_row, for soft targets of which a part is kept cannot be divided by shares"
+        )
+        faults.append((place, f"must {rule}; got balanced"))
+    return faults
 
 
 def _shown(got: Any) -> str:

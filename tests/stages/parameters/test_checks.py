@@ -186,3 +186,12 @@ def test_check_sampling_refuses_classes_that_cannot_be_shown(name, other):
     hint = "student.match_frequencies may be meant"
     found = check_sampling(Parameters.model_validate({"data": data, "student": balanced}))
     assert found == [(("student", "sampling"), f"{rule}; {hint}")]
+
+
+def test_check_sampling_refuses_soft_targets_of_which_a_part_is_kept():
+    targets = {"bytes_per_row": 100}
+    config = {"data": {"source": "npz:x"}, "targets": targets}
+    assert check_sampling(Parameters.model_validate(config)) == []
+    ((place, told),) = check_sampling(Parameters.model_validate(config | {"student": {"sampling": "balanced"}}))
+    assert place == ("student", "sampling")
+    assert told.startswith("must be data with targets.bytes_per_row, for soft targets of which a part is kept")
