@@ -42,7 +42,9 @@ def _measured(folder: RunFolder, wanted: Mapping[str, Json]) -> float | None:
             if event["event"] == "executor_starting":
                 began = event["time"]
             if event["event"] == "task_finished" and began is not None:
-                return max(0.0, float(event["time"] - began - event["seconds"]))
+                prepared = sum(event.get("prepared", {}).values())
+                start = float(event["time"] - began - event["seconds"] - prepared)
+                return start if start > 0 else None  # one that went on from a checkpoint took its seconds earlier, too
     except StoreError:
         return None
     return None

@@ -110,7 +110,7 @@ def _told_of_holdout(seen: Mapping[str, Json] | None, dataset: Artifact, *, is_s
     if not dataset.arrays["holdout"].any():
         return ""
     here = trained_on(dataset)
-    if seen == here:
+    if seen is not None and all(seen[name] == here[name] for name in here):
         return ""
     measured = "it is judged" if is_specialist else "what it confuses is measured"
     rule = f"must not have been trained on what this run holds out, by which {measured}"

@@ -69,6 +69,9 @@ def described(weights: Path, content: str) -> dict[str, Json] | None:
         raise LearningError(f"{path} must describe the network of {weights.name}; got nothing of {', '.join(missing)}")
     if not isinstance(found["model"], Mapping) or "name" not in found["model"]:
         raise LearningError(f"{path} must describe the network of {weights.name}; got no name of its model")
+    seen = found.get("trained_on")
+    if seen is not None and not (isinstance(seen, Mapping) and {"examples", "held_out"} <= seen.keys()):
+        raise LearningError(f"trained_on of {path} must have the digests examples and held_out; got {seen}")
     noted = found.get("sha256")
     if noted is not None and model_files.digest_of(noted) != content:
         got = files.digest(weights)[:12]

@@ -84,6 +84,8 @@ class Connection:
     def _hold(self, options: dict[str, Any]) -> None:
         try:
             _init(self._ray, options)
+            if self._is_over.is_set():  # it was given up meanwhile
+                self._ray.shutdown()
         except BaseException as error:  # noqa: BLE001  # whoever waits raises it
             self._begun.set_exception(error)
         else:

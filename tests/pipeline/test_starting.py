@@ -34,7 +34,14 @@ def known(*folders: RunFolder) -> float | None:
 def test_start_is_the_time_until_the_first_result_less_its_work(tmp_path: Path) -> None:
     assert known(make_run(tmp_path, 9.5)) == 7.5
     assert known(*(make_run(tmp_path, seconds) for seconds in (5, 10, 6))) == 4
-    assert known(make_run(tmp_path, 5, work=60)) == 0  # it went on from a checkpoint
+    assert known(make_run(tmp_path, 5, work=60)) is None  # it went on from a checkpoint
+    compiled = make_run(tmp_path, 30)
+    events = [json.loads(line) for line in (compiled.path / EVENTS).read_text().splitlines()]
+    events = [
+        event | ({"prepared": {"kernels": 20.0}} if event["event"] == "task_finished" else {}) for event in events
+    ]
+    (compiled.path / EVENTS).write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    assert known(compiled) == 8
 
 
 def test_runs_elsewhere_tell_nothing(tmp_path: Path) -> None:

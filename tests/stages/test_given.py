@@ -198,3 +198,18 @@ def test_given_network_is_written_with_what_was_known_of_it(load, write, dataset
     assert again["trained_on"] == said["trained_on"]
     unknown = {name: value for name, value in said.items() if name != "trained_on"}
     assert "trained_on" not in given.described_weights(load(path, description=unknown), other)[1]
+
+
+@pytest.mark.parametrize("seen", ["x", [1], {"held_out": "a"}])
+def test_what_is_said_of_the_examples_must_have_both_digests(write, generalist_net, seen):
+    path, _ = write(generalist_net)
+    said = json.loads(path.with_suffix(".json").read_bytes())
+    path.with_suffix(".json").write_text(json.dumps(said | {"trained_on": seen}))
+    with pytest.raises(LearningError, match=r"trained_on of .*net\.json must have the digests examples and held_out"):
+        given_files.described(path, model_files.digest("", path))
+
+
+def test_more_that_is_said_of_the_examples_is_no_other_holdout(warned, write, generalist_net):
+    path, said = write(generalist_net)
+    more = {**said, "trained_on": {**said["trained_on"], "seed": 7}}
+    assert warned(path, more) == []
