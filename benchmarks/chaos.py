@@ -79,7 +79,7 @@ class Target:
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 if found:
                     chosen = self.draw.choice(found)
-                    name = Path(chosen.cmdline()[0]).name
+                    name = Path((chosen.cmdline() or [chosen.name()])[0]).name
                     chosen.kill()
                     return name
             time.sleep(0.05)

@@ -13,7 +13,7 @@ def fitted(labels: Iterable[str], columns: int) -> dict[str, str]:
 
     One that is too long has its words cut, all to the same length, as `dist/temp=2,alph=0.9` for
     `distilled/temperature=2,alpha=0.9`; or where that is not enough, and in a list of names, its middle left out. Those
-    that would come out alike show from where they differ.
+    that would come out alike show from where they differ, and if they still are, their number.
 
     Args:
         labels: Each on one line.
@@ -24,9 +24,19 @@ def fitted(labels: Iterable[str], columns: int) -> dict[str, str]:
     for short in [short for short, n in counts.items() if n > 1]:
         alike = [label for label, other in found.items() if other == short]
         letters = enumerate(zip(*alike, strict=False))
-        start = next((place for place, some in letters if len(set(some)) > 1), columns)
+        start = next((place for place, some in letters if len(set(some)) > 1), min(map(len, alike)))
         found |= {label: _from(label, start, columns) for label in alike}
-    return found
+    counts = Counter(found.values())
+    numbered = enumerate(found.items())
+    return {
+        label: short if counts[short] == 1 else _numbered(label, short, i, columns) for i, (label, short) in numbered
+    }
+
+
+def _numbered(label: str, short: str, i: int, columns: int) -> str:
+    """Return a short label that others have, too, with its number in place of its end; one that is whole stays."""
+    number = f"...{i + 1}"
+    return label if label == short else short[: columns - len(number)] + number
 
 
 def _shortened(label: str, columns: int) -> str:

@@ -1,7 +1,7 @@
 """What makes a result another one, in the words of a config: recipes have digests of files, and lists of all trials."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pipeline.config import changed
 from pipeline.stage import Json
@@ -32,9 +32,7 @@ def told(before: Mapping[str, Json], now: Mapping[str, Json]) -> list[str]:
         now: Those of the task's.
     """
     files = [name for name in before.keys() & now.keys() if before[name] != now[name] and _is_digest(now[name])]
-    left, right = (
-        _as_written({name: value for name, value in one.items() if name not in files}) for one in (before, now)
-    )
+    left, right = (_as_written(one, files) for one in (before, now))
     return sorted(
         [*(f"{_key(name, now)}: {_OTHER.get(name, 'another file')}" for name in files), *changed(left, right)]
     )
@@ -53,10 +51,12 @@ def _is_digest(value: Json) -> bool:
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
-def _as_written(parameters: Mapping[str, Json]) -> dict[str, Json]:
+def _as_written(parameters: Mapping[str, Json], leave_out: Collection[str]) -> dict[str, Json]:
     """Return parameters with the values that a sweep tries in place of all that it combines them to."""
     written = {
-        WRITTEN.get(name, name): value[:_SHORT] if _is_digest(value) else value for name, value in parameters.items()
+        _key(name, parameters): value[:_SHORT] if _is_digest(value) else value
+        for name, value in parameters.items()
+        if name not in leave_out
     }
     candidates = written.pop("candidates", None)
     return written if candidates is None else written | dict(_axes(candidates))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.cli.fitted import Fitted
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import cell, say, table_of, warn
+from pipeline.cli.tables import cell, print_json, say, table_of, warn
 from pipeline.config import leaves
 from pipeline.errors import ConfigError, StageError, StoreError
 from pipeline.planner import listed
@@ -83,7 +83,7 @@ def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> Non
     if page is not None:
         _write_page(found, page)
     if as_json:
-        Console().print_json(data=_as_json(found))
+        print_json(_as_json(found))
     else:
         _print(found)
         if page is not None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.tables import print_json
 from pipeline.errors import StoreError
 from pipeline.stage import Json
 from pipeline.store import Store
@@ -35,7 +36,7 @@ def env(store: str, *, as_json: bool) -> None:
     """
     found = environment(store)
     if as_json:
-        Console().print_json(data=found)
+        print_json(found)
         return
     for title, facts in found.items():
         grid = Table(box=None, pad_edge=False, show_header=False)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import models_table, say, warn
+from pipeline.cli.tables import models_table, print_json, say, warn
 from pipeline.counted import counted
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
@@ -59,7 +59,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
         for told in _told(found, taken):
             warn(told)
     if as_json:
-        Console().print_json(data=facts | {"measured_on": measured_on})
+        print_json(facts | {"measured_on": measured_on})
         return
     Console().print(models_table(facts, f"on {source or 'the test split'}"))
     say(f"{run.name}: {facts['data']['examples']:,} examples; times measured on {measured_on['device']}")

@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.cli.kept import KeptRun
-from pipeline.cli.tables import say
+from pipeline.cli.tables import print_json, say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.runs import write_whole
 from pipeline.stage import stage_of
@@ -60,7 +58,7 @@ def export(run: KeptRun, form: str, to: Path | None, *, network: str | None = No
     _write(file, content)
     if as_json:
         told = {"file": str(file), "bytes": len(content), "largest_difference": difference, "examples": len(images)}
-        Console().print_json(data=told)
+        print_json(told)
         return
     say(f"{file}: {len(content):,} bytes")
     say(
@@ -115,7 +113,7 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     _write(file, weights)
     _write(beside, (json.dumps({"weights": file.name, **description}, indent=2, ensure_ascii=False) + "\n").encode())
     if as_json:
-        Console().print_json(data={"file": str(file), "description": str(beside), "bytes": len(weights)})
+        print_json({"file": str(file), "description": str(beside), "bytes": len(weights)})
         return
     say(f"{file}: {len(weights):,} bytes, described in {beside.name}")
 

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from rich.console import Console
-
 from pipeline.cli.dataset import DataSet
 from pipeline.cli.schema import Config
-from pipeline.cli.tables import say
+from pipeline.cli.tables import print_json, say
 from pipeline.errors import ConfigError, Fault, did_you_mean
 from pipeline.stage import Facts
 from pipeline.store import Store
@@ -72,7 +70,7 @@ def _tell(table: kept.Import, *, is_new: bool, replaced: kept.Import | None, as_
     key = f"{table.run.name}:{table.name}"
     former = f"{replaced.run.name}:{replaced.name}" if replaced else None
     if as_json:
-        Console().print_json(data={"key": key, "new": is_new, "replaced": former, **table.facts})
+        print_json({"key": key, "new": is_new, "replaced": former, **table.facts})
         return
     facts = table.facts
     held = f"{facts['rows']:,} rows of {facts['examples']:,} examples, {facts['outputs']} outputs"

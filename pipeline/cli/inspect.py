@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline import runs
 from pipeline.cli import kept
 from pipeline.cli.compose import compose
-from pipeline.cli.tables import say
+from pipeline.cli.tables import print_json, say
 from pipeline.display import faults_of, render
 
 
@@ -31,7 +31,7 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     state = folder.state()
     console = Console()
     if as_json:
-        console.print_json(data={"folder": str(folder.path), **asdict(state)})
+        print_json({"folder": str(folder.path), **asdict(state)})
         return
     part = kept.part_of(state) if state.status == "done" else ""
     say(f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}")

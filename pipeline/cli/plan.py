@@ -16,7 +16,7 @@ from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import cpus_of, warnings_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import Selection
-from pipeline.cli.tables import say
+from pipeline.cli.tables import print_json, say
 from pipeline.counted import counted
 from pipeline.forecast import Estimate, Forecast
 from pipeline.planner import Step, listed
@@ -59,7 +59,7 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
     with composition.placing():
         planned = look(composition, graph, selection.scope(list(graph.stages)))
     if as_json:
-        Console().print_json(data=planned.as_json(composition))
+        print_json(planned.as_json(composition))
     else:
         _print(planned, composition)
     if planned.forecast is not None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import cell, say, table_of, warn
+from pipeline.cli.tables import cell, print_json, say, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.stage import Json
 from stages.learning import pictures
@@ -68,7 +68,7 @@ def predict(
     batches = (names[start : start + BATCH] for start in range(0, len(names), BATCH))
     seen = [found for batch in batches for found in _seen(model, batch, top, stdin, faults)]
     if as_json:
-        Console().print_json(data=[_as_json(found, model.image_size) for found in seen])
+        print_json([_as_json(found, model.image_size) for found in seen])
     elif seen:
         _print(seen)
         say(f"by the {'ensemble' if ensemble else 'student'} of {run.name}")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.tables import say, table_of, warn
+from pipeline.cli.tables import print_json, say, table_of, warn
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
 from pipeline.store import Fault, Store, verify
@@ -49,7 +49,7 @@ def check(location: str, *, as_json: bool) -> int:
     """
     faults = verify(opened(location))
     if as_json:
-        Console().print_json(data=[asdict(fault) for fault in faults])
+        print_json([asdict(fault) for fault in faults])
     else:
         for fault in faults:
             say(f"{fault.path}: {fault.what}{_needs(fault)}")
@@ -97,7 +97,7 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
         _show_doomed(location, doomed, days)
     deleted = work.delete(doomed) if delete else []
     if as_json:
-        Console().print_json(data=_as_json(doomed, deleted))
+        print_json(_as_json(doomed, deleted))
     elif delete:
         n_kept = len(_paths(doomed)) - len(deleted)
         kept = f", kept {n_kept} that came into use meanwhile" if n_kept else ""
@@ -116,7 +116,7 @@ def du(location: str, *, as_json: bool) -> None:
     found = usage(store)
     prunable = Prune(store, days=DAYS, grace=GRACE).doomed().bytes
     if as_json:
-        Console().print_json(data=asdict(found) | {"prunable": prunable})
+        print_json(asdict(found) | {"prunable": prunable})
         return
     console = Console()
     console.print(_stages_table(found))

@@ -1,5 +1,7 @@
 """What the commands print when they are done, and how."""
 
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -190,6 +192,16 @@ def cell(text: str) -> Text:
 def warn(line: str) -> None:
     """Print a line beside what a script reads."""
     Console(stderr=True).print(visible_lines(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """Print JSON; where the terminal lacks a character of it, or it is no text, in ASCII, which means the same."""
+    text, encoding = json.dumps(data, ensure_ascii=False), sys.stdout.encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(data)
+    Console().print_json(text, ensure_ascii=text.isascii())
 
 
 def say(line: str) -> None:

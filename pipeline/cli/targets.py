@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipeline.cli.store import opened
-from pipeline.cli.tables import cell, say
+from pipeline.cli.tables import cell, print_json, say
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
 from stages import tables
@@ -32,7 +32,7 @@ def list_tables(location: str, *, as_json: bool) -> None:
     found = [_summary(store, shared) for shared in tables.all_tables(store)]
     console = Console()
     if as_json:
-        console.print_json(data=found)
+        print_json(found)
         return
     grid = _grid("table", *_NUMBERS, "encoding")
     for summary in found:
@@ -58,7 +58,7 @@ def show(location: str, key: str, *, as_json: bool) -> None:
     description = tables.describe(store, table) | {"runs": [table.run.name for table in same]}
     console = Console()
     if as_json:
-        console.print_json(data=description)
+        print_json(description)
         return
     grid = Grid(box=None, pad_edge=False, show_header=False)
     grid.add_column()
@@ -89,7 +89,7 @@ def export(location: str, key: str, to: Path, form: str, *, as_json: bool) -> No
     write(SoftTargets.open(location, table.key), description, to, cast("Literal['npy', 'parquet']", form))
     files = sorted(path.name for path in to.iterdir())
     if as_json:
-        Console().print_json(data={"folder": str(to), "files": files, "rows": description["rows"]})
+        print_json({"folder": str(to), "files": files, "rows": description["rows"]})
         return
     say(f"{to}: {description['rows']:,} rows of {table.key} in {', '.join(files)}")
 

@@ -195,3 +195,5 @@ def test_terminal_that_lacks_a_character_shows_a_question_mark(finished: Path, i
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"images/?.png" in done.stdout
+    as_json = subprocess.run([*command, "--json"], env=environment, capture_output=True, check=True).stdout
+    assert json.loads(as_json)[0]["image"] == "images/\N{MINUS SIGN}.png"
