@@ -33,11 +33,21 @@ class Verdict:
 def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[str, Any]] = ()) -> Verdict:
     """Return what the difference to the student without specialists says, accuracy first, then NLL.
 
+    Where labels alone certainly teach the same student better, nothing was gained, whatever that difference is.
+
     Args:
         differences: As results.json holds them: distilled minus each control.
         imported: As results.json holds it: what taught the student beside the specialists.
     """
     who = "specialists and the imported tables" if imported else "specialists"
+    found = _against_generalist(differences, who)
+    if found.answer == "yes" and "hard" in differences and differences["hard"]["high"] < 0:
+        headline = f"The {who} earned nothing: labels alone teach the same student better."
+        return Verdict("no", headline, f"{found.headline} {found.reason}")
+    return found
+
+
+def _against_generalist(differences: Mapping[str, Difference], who: str) -> Verdict:
     if "generalist" not in differences:
         return Verdict(
             "open",
@@ -61,18 +71,18 @@ def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[st
         return Verdict(
             "yes",
             f"The {who} made the student's probabilities better; whether it is right more often is not certain.",
-            f"Against {compared}, which may be chance; {told_nll(nll)}, which is not.",
+            f"Against {compared}, which may be chance; {told_nll(nll)}, which is more than chance.",
         )
     if nll["low"] > 0:
         return Verdict(
             "no",
             f"The {who} made the student's probabilities worse; whether it is right more often is not certain.",
-            f"Against {compared}, which may be chance; {told_nll(nll)}, which is not.",
+            f"Against {compared}, which may be chance; {told_nll(nll)}, which is more than chance.",
         )
     return Verdict(
         "open",
         f"This run does not show that the {who} made the student better.",
-        f"Against {compared}; {told_nll(nll)}. Both intervals hold zero: the difference may be chance.",
+        f"Against {compared}; {told_nll(nll)}. Both intervals include zero: the difference may be chance.",
     )
 
 
@@ -191,10 +201,12 @@ def _certainty(difference: Difference) -> str:
     nll = difference["nll"]
     maybe = [found["low"] <= 0 <= found["high"] for found in (difference, nll)]
     if maybe[0] == maybe[1]:
-        both = "Both may be chance." if maybe[0] else "Neither interval holds zero."
+        both = "Both may be chance." if maybe[0] else "Neither interval includes zero."
         return f"{told(difference)}, {told_nll(nll)}. {both}"
-    chance = ["which may be chance" if one else "which is not" for one in maybe]
-    return f"{told(difference)}, {chance[0]}; {told_nll(nll)}, {chance[1]}."
+    leads = difference["mean"], -nll["mean"]
+    certain = [f"is {'better' if lead > 0 else 'worse'}, by more than chance" for lead in leads]
+    of_accuracy, of_nll = ("may be chance" if one else known for one, known in zip(maybe, certain, strict=True))
+    return f"{told(difference)}, which {of_accuracy}; {told_nll(nll)}, which {of_nll}."
 
 
 def spanned(difference: Difference, shown: Callable[[float], str]) -> str:

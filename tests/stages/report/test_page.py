@@ -235,6 +235,16 @@ def test_verdict_follows_the_intervals(accuracy, nll, answer, headline):
     assert "95 % interval" in found.reason
 
 
+def test_specialists_that_helped_a_student_which_labels_teach_better_have_earned_nothing():
+    helped = _interval(0.01, 0.03) | {"nll": _interval(-0.2, -0.1)}
+    for low, high, answer in ((-0.1, -0.05, "no"), (-0.1, 0.05, "yes"), (0.01, 0.05, "yes")):
+        hard = _interval(low, high) | {"nll": _interval(-0.2, 0.1)}
+        found = words.verdict({"generalist": helped, "hard": hard})
+        assert found.answer == answer
+        assert found.headline.startswith("The specialists earned nothing: labels alone") == (answer == "no")
+        assert "The specialists made the student better." in f"{found.headline} {found.reason}"
+
+
 def _interval(low, high):
     return {"mean": (low + high) / 2, "low": low, "high": high}
 
@@ -243,12 +253,13 @@ def _interval(low, high):
     ("accuracy", "nll", "begins", "ends"),
     [
         ((-0.175, -0.075), (0.1, 0.2), "Labels alone taught the same student better: distilled minus that, \u221212.50",
-         "Neither interval holds zero. The soft targets did harm here."),
+         "Neither interval includes zero. The soft targets did harm here."),
         ((-0.8652, 0.5852), (-0.1, 0.7), "In this run labels alone taught the same student better: distilled minus",
          "Both may be chance."),
-        ((0.01, 0.03), (-0.2, -0.1), "Labels alone taught the same student worse", "Neither interval holds zero."),
+        ((0.01, 0.03), (-0.2, -0.1), "Labels alone taught the same student worse", "Neither interval includes zero."),
         ((0.01, 0.03), (-0.2, 0.1), "Labels alone taught the same student worse", "which may be chance."),
-        ((-0.01, 0.01), (0.1, 0.2), "In this run labels alone taught the same student as well", "), which is not."),
+        ((-0.01, 0.01), (0.1, 0.2), "In this run labels alone taught the same student as well",
+         "), which is worse, by more than chance."),
         ((-0.01, 0.03), (-0.1, 0.2), "In this run labels alone taught the same student worse", "Both may be chance."),
     ],
 )  # fmt: skip
