@@ -52,7 +52,14 @@ class Hosts:
     _processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def connect(self) -> None:
-        """Make the namespaces, and the bridge between them in the first."""
+        """Make the namespaces, and the bridge between them in the first.
+
+        Raises:
+            CannotError: It cannot be done here, or what the hosts are to run lies where each has files of its own.
+        """
+        for needed in (ROOT, sys.prefix):
+            if Path(needed).is_relative_to("/tmp"):
+                raise CannotError(f"{needed} lies in /tmp, of which each host has its own")
         for index in range(3):
             self._run("ip", "netns", "add", self._name(index))
             self._made.append(self._name(index))
