@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config_schema import accepts, as_section, entry_of, has_section, keys_of, section_at, where_known
 from pipeline.errors import Location, did_you_mean, dotted
+from pipeline.labels import common_start
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -74,7 +75,7 @@ def shortened(value: Any) -> str:
 
 def cut_apart(left: str, right: str) -> tuple[str, str]:
     """Return two texts that differ, of long ones what is around the first place where they do."""
-    start = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    start = common_start([left, right])
     return _around(left, start), _around(right, start)
 
 

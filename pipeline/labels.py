@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 _WORD = re.compile(r"[^\W\d_]+")
 """Letters that follow each other: of names with numbers in them, the numbers tell most."""
@@ -23,14 +24,18 @@ def fitted(labels: Iterable[str], columns: int) -> dict[str, str]:
     counts = Counter(found.values())
     for short in [short for short, n in counts.items() if n > 1]:
         alike = [label for label, other in found.items() if other == short]
-        letters = enumerate(zip(*alike, strict=False))
-        start = next((place for place, some in letters if len(set(some)) > 1), min(map(len, alike)))
+        start = common_start(alike)
         found |= {label: _from(label, start, columns) for label in alike}
     counts = Counter(found.values())
     numbered = enumerate(found.items())
     return {
         label: short if counts[short] == 1 else _numbered(label, short, i, columns) for i, (label, short) in numbered
     }
+
+
+def common_start(texts: Sequence[str]) -> int:
+    """Return how many letters all of some texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda some: len(set(some)) == 1, zip(*texts, strict=False)))
 
 
 def _numbered(label: str, short: str, i: int, columns: int) -> str:

@@ -18,10 +18,12 @@ from stages.learning.batches import Batch, batch_slices
 from stages.learning.meeting import joined
 from stages.learning.prediction import predict_logits
 from stages.learning.ranks import ALONE, Ranks
+from stages.learning.sampling import balanced_epoch
 from stages.learning.settings import Settings
 from stages.learning.state import History
 from stages.learning.training import Objective
 from stages.parameters import AugmentParameters, TrainingParameters
+from stages.parameters.fields import Sampling
 from stages.shown import Ids, Pixels, ViewParameters, ahead
 
 _TOGETHER, _TOGETHER_BYTES = 8, 64 * 2**20
@@ -127,6 +129,23 @@ def generator(work: Work, epoch: int) -> torch.Generator:
 def permutation(n: int, work: Work, epoch: int) -> NDArray[np.int64]:
     """Return the order in which an epoch shows n examples."""
     return torch.randperm(n, generator=generator(work, epoch)).numpy()
+
+
+def order(labels: NDArray[np.int64], sampling: Sampling, work: Work, epoch: int) -> NDArray[np.int64]:
+    """Return in which order an epoch shows examples that have these labels: each once, or all classes equally often.
+
+    Args:
+        labels: int64 (n,).
+        sampling: How often it shows each class.
+        work: Its seed.
+        epoch: Counted from 0.
+
+    Returns:
+        Positions in `labels`, int64 (n,).
+    """
+    if sampling == "balanced":
+        return balanced_epoch(labels, generator(work, epoch))
+    return permutation(len(labels), work, epoch)
 
 
 def fresh_view(pixels: Pixels, examples: Ids, augment: AugmentParameters, work: Work, epoch: int) -> ViewParameters:

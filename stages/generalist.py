@@ -10,7 +10,7 @@ from stages import fitting, network
 from stages.data import training_rows
 from stages.learning import models
 from stages.learning.objectives import labels_loss
-from stages.learning.sampling import balanced_epoch, log_priors
+from stages.learning.sampling import log_priors
 from stages.learning.state import History
 from stages.parameters import GIB, MEMORY_BUDGET, AugmentParameters, TeacherParameters
 from stages.shown import Pixels
@@ -49,13 +49,9 @@ def train(
     is_balanced = generalist.sampling == "balanced"
 
     def epoch(number: int) -> fitting.Epoch:
-        if is_balanced:
-            shown = examples[balanced_epoch(labels[examples], fitting.generator(work, number))]
-            view = fitting.fresh_views(pixels, shown, augment, work, number)
-        else:
-            shown = examples[fitting.permutation(len(examples), work, number)]
-            view = fitting.fresh_view(pixels, shown, augment, work, number)
-        return fitting.Epoch(shown, labels[shown], view)
+        shown = examples[fitting.order(labels[examples], generalist.sampling, work, number)]
+        draw = fitting.fresh_views if is_balanced else fitting.fresh_view
+        return fitting.Epoch(shown, labels[shown], draw(pixels, shown, augment, work, number))
 
     # Trained with equal shares, it says p(class | image) up to the classes' shares in the data; specialists, with which
     # it is combined, speak of the data as they are. So it is judged as what it will be, and then made that.

@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.errors import StageError
@@ -18,7 +17,7 @@ from stages.learning.history import best_epoch
 from stages.learning.models import shift_logits
 from stages.learning.objectives import labels_loss, soft_targets_loss
 from stages.learning.prediction import predict_logits
-from stages.learning.sampling import balanced_epoch, log_priors
+from stages.learning.sampling import log_priors
 from stages.learning.training import Objective
 from stages.parameters import GIB, MEMORY_BUDGET, StudentParameters
 from stages.shown import Pixels, replayed_view
@@ -69,13 +68,13 @@ def train(
     calibrated = 1.0 if calibration is None else calibration.facts["temperature"]
     # Shown equal shares, labels teach p(class | image) up to the classes' shares in the data. Soft targets without
     # these teach the same; with them, the two terms of the loss would pull apart.
-    is_balanced = student.sampling == "balanced"
-    priors = log_priors(labels[views[0].arrays["examples"]], description["outputs"]) if is_balanced else None
+    present = labels[views[0].arrays["examples"]]  # as in all views
+    priors = log_priors(present, description["outputs"]) if student.sampling == "balanced" else None
     shifts = None if priors is None else torch.from_numpy(-priors).float()
 
     def epoch(number: int) -> fitting.Epoch:
         view = views[number % len(views)]
-        shown, parameters = replayed_view(view, _order(student, labels[view.arrays["examples"]], work, number))
+        shown, parameters = replayed_view(view, fitting.order(present, student.sampling, work, number))
         log_q = table.log_q(shown, view.facts["view"], student.temperature, calibrated, shifts) if table else None
         return fitting.Epoch(shown, labels[shown], parameters, log_q)
 
@@ -89,13 +88,6 @@ def train(
     if student.match_frequencies:
         facts |= _match_frequencies(model, dataset, pixels, work)
     return network.to_artifact(model, description, facts)
-
-
-def _order(student: StudentParameters, labels: NDArray[np.int64], work: Work, number: int) -> NDArray[np.int64]:
-    """Return which of a view's rows an epoch shows, in their order, from the labels of all."""
-    if student.sampling == "balanced":
-        return balanced_epoch(labels, fitting.generator(work, number))
-    return fitting.permutation(len(labels), work, number)
 
 
 def _objective(student: StudentParameters) -> Objective:

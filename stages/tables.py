@@ -5,7 +5,7 @@ rows those of the run's views, its classes those of the run's data: the record o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,7 +161,7 @@ def find(store: Store, key: str) -> Table:
     runs = _runs_named(store, Path(wanted).name)
     found = [{table.teacher: table for table in tables_of(run)} for run in runs]
     for run, tables in zip(runs, found, strict=True):
-        name = teacher or _students(store, run)
+        name = teacher or _students(store, run, tables)
         if name in tables:
             return tables[name]
     run, tables = next((pair for pair in zip(runs, found, strict=True) if pair[1]), (runs[0], {}))
@@ -172,13 +172,13 @@ def find(store: Store, key: str) -> Table:
     raise ConfigError(f"the table of {run.name} must be one of {known}; got '{name}'{did_you_mean(name, tables)}")
 
 
-def _students(store: Store, run: Run) -> str:
-    """Return the name of the combined table that the run's student learned from, which a sweep may have chosen."""
+def _students(store: Store, run: Run, tables: Collection[str]) -> str:
+    """Return which of a run's tables its student learned from: of several combinations, that which a sweep chose."""
     if "sweep" not in run.keys:
         return COMBINED
     active = store.facts(manifest(store, run, "sweep"))["chosen"]["distilled"].get("active_classes")
     chosen = f"{COMBINED}/active={active}"
-    return chosen if chosen in {table.teacher for table in tables_of(run)} else COMBINED
+    return chosen if chosen in tables else COMBINED
 
 
 def run_named(store: Store, name: str) -> Run:

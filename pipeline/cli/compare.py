@@ -131,8 +131,7 @@ def _made(run: KeptRun) -> dict[str, str]:
     That is which specialists it went on without; of each stage its version and those of the libraries; of networks and
     tables that come from elsewhere, and of functions, the beginning of their digest, which a path does not tell.
     """
-    dropped = [name for name, task in run.folder.state().tasks.items() if task.state == "dropped"]
-    found = {DROPPED: listed(dropped) if dropped else "none"}
+    found = {DROPPED: listed(run.dropped) if run.dropped else "none"}
     for task_id, key in run.keys.items():
         stage = stage_of(task_id)
         if stage in _JUDGE or (f"({stage}: version)" in found and stage not in _FROM_ELSEWHERE):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +70,11 @@ class KeptRun:
     def keys(self) -> Mapping[str, str]:
         """The recipe keys of its results, by task id."""
         return self.folder.keys()
+
+    @cached_property
+    def dropped(self) -> Sequence[str]:
+        """The tasks that failed, and that it went on without."""
+        return [name for name, task in self.folder.state().tasks.items() if task.state == "dropped"]
 
     @cached_property
     def modules(self) -> Mapping[str, str]:
@@ -190,8 +195,8 @@ class KeptRun:
         if not all(tasks.values()) and not self.is_ended:
             raise self._unreached("end")
         known = {task_id: self.facts(task_id) for task_ids in tasks.values() for task_id in task_ids}
-        dropped = [name for name, task in self.folder.state().tasks.items() if task.state == "dropped"]
-        return {**known, "models": {"modules": self.modules}, **({"dropped": {"tasks": dropped}} if dropped else {})}
+        dropped = {"dropped": {"tasks": self.dropped}} if self.dropped else {}
+        return {**known, "models": {"modules": self.modules}, **dropped}
 
     def _unreached(self, name: str) -> ConfigError:
         state = self.folder.state()

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import takewhile
+
+from pipeline.labels import common_start
 
 ELLIPSIS = "…"
 
@@ -47,8 +48,7 @@ def _without_common_ends(names: Sequence[str]) -> list[str]:
 
 def _common_words(names: Sequence[str]) -> int:
     """Return how many characters the whole words have that all names begin with, the space after them included."""
-    shared = "".join(letters[0] for letters in takewhile(lambda some: len(set(some)) == 1, zip(*names, strict=False)))
-    return shared.rfind(" ") + 1
+    return names[0].rfind(" ", 0, common_start(names)) + 1
 
 
 def _elided(name: str, n: int) -> str:

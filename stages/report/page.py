@@ -17,8 +17,6 @@ from stages.tables import told
 if TYPE_CHECKING:
     import jinja2
 
-_Row = Mapping[str, Any]
-
 N_TASKS = 400
 """Tasks of a stage whose lineage is shown; a big run has thousands of shards."""
 METHODS = {
@@ -59,7 +57,7 @@ def write_page(
         run: What the run knows of itself.
         folds: The generalists of the folds, where there are any, for theirs.
     """
-    names, kept, dropped = results["data"]["classes"], *_divided(results["specialists"])
+    names, kept = results["data"]["classes"], [one for one in results["specialists"] if one["state"] != "dropped"]
     classes = [one["classes"] for one in kept]
     counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
     nets = [specialist.facts for specialist in specialists]
@@ -87,7 +85,7 @@ def write_page(
         is_favoured=results["subsets"]["method"] in FAVOURED,
         subset_rows=_subset_rows(results),
         dumbbells=_dumbbells(kept, short),
-        dropped=dropped,
+        dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
         gains=_gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
         reliabilities=_reliabilities(results, evaluation),
@@ -166,14 +164,6 @@ def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:
         "accuracy": figures.intervals(rows, label="points of accuracy more (right is better)"),
         "nll": figures.intervals(losses, label="nats of NLL more (left is better)", unit=1.0),
     }
-
-
-def _divided(specialists: Sequence[_Row]) -> tuple[list[_Row], list[_Row]]:
-    """Return the specialists that there are, and those that were dropped."""
-    parts: tuple[list[_Row], list[_Row]] = [], []
-    for one in specialists:
-        parts[one["state"] == "dropped"].append(one)
-    return parts
 
 
 def _subset_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
