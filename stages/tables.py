@@ -101,11 +101,12 @@ def top_k_within(budget: int, outputs: int) -> int | None:
     return None if row_bytes(outputs) <= budget else (budget - row_bytes(outputs, 0)) // (2 + index_bytes(outputs))
 
 
-def open_store(location: str) -> Store:
+def open_store(location: str, *, named_by: str = "--store") -> Store:
     """Open a store that is there, as it is.
 
     Args:
         location: A folder or the address of a place in an object store.
+        named_by: What names another, to whoever asks.
 
     Raises:
         ConfigError: There is none, it cannot be reached, or it is of another format.
@@ -116,8 +117,9 @@ def open_store(location: str) -> Store:
         raise ConfigError(str(error)) from error
     if not there:
         raise ConfigError(
-            f"{location}: must be a store; got a place with neither store.json nor results: name that of a run, or"
-            " make one with `python -m pipeline run CONFIG`"
+            f"{location}: must be the folder or URL of a store; looked there for store.json and for results, and found"
+            f" neither: name by {named_by} what the config of your runs names as `store`, or make a store with"
+            " `python -m pipeline run CONFIG`"
         )
     return store
 

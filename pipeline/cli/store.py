@@ -1,5 +1,6 @@
 """The commands that look after a store: `store verify`, `store prune`, `store du`."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -27,13 +28,21 @@ _SHOWN = 3
 """How many of those who need a file are named."""
 
 
-def opened(location: str) -> Store:
+_ARGUMENT = "the argument STORE"
+"""What names the store to the commands of this module."""
+
+
+def opened(location: str, *, named_by: str = "--store") -> Store:
     """Return a store that is there, to be read; what is found damaged is told.
+
+    Args:
+        location: The store.
+        named_by: What names another, to whoever asks.
 
     Raises:
         ConfigError: There is no such store, or none that can be used.
     """
-    store = open_store(location)
+    store = open_store(location, named_by=named_by)
     store.on_damage = warn
     return store
 
@@ -47,7 +56,7 @@ def check(location: str, *, as_json: bool) -> int:
     Raises:
         ConfigError: There is no such store.
     """
-    faults = verify(opened(location))
+    faults = verify(opened(location, named_by=_ARGUMENT))
     if as_json:
         print_json([asdict(fault) for fault in faults])
     else:
@@ -91,7 +100,7 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
     faults = [f"{option}: must be 0 or more; got {value:g}" for option, value in wrong.items() if value < 0]
     if faults:
         raise ConfigError("\n".join(faults))
-    work = Prune(opened(location), days=days, grace=grace)
+    work = Prune(opened(location, named_by=_ARGUMENT), days=days, grace=grace)
     doomed = work.doomed()
     if not as_json:
         _show_doomed(location, doomed, days)
@@ -103,7 +112,17 @@ def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bo
         kept = f", kept {n_kept} that came into use meanwhile" if n_kept else ""
         say(f"{location}: deleted {len(deleted)} files{kept}")
     else:
-        say("nothing was deleted: --yes does it")
+        say(_how_to_delete(location, days, grace) if _paths(doomed) else "there is nothing to delete")
+
+
+def _how_to_delete(location: str, days: float, grace: float) -> str:
+    """Return the command that deletes what was shown."""
+    wanted = (("--days", days, DAYS), ("--grace", grace, GRACE))
+    options = "".join(f" {option} {value:g}" for option, value, default in wanted if value != default)
+    return (
+        "nothing was deleted:"
+        f" `python -m pipeline store prune {shlex.quote(location)}{options} --yes` deletes what is listed here"
+    )
 
 
 def du(location: str, *, as_json: bool) -> None:
@@ -112,7 +131,7 @@ def du(location: str, *, as_json: bool) -> None:
     Raises:
         ConfigError: There is no such store.
     """
-    store = opened(location)
+    store = opened(location, named_by=_ARGUMENT)
     found = usage(store)
     prunable = Prune(store, days=DAYS, grace=GRACE).doomed().bytes
     if as_json:

@@ -73,7 +73,7 @@ class SoftTargets:
             ConfigError: There is no such store, run or table.
             StoreError: Something of it is no longer in the store.
         """
-        opened = tables.open_store(store)
+        opened = tables.open_store(store, named_by="the argument `store`")
         table = tables.find(opened, key)
 
         def artifacts(tasks: Sequence[str]) -> KeptArtifacts:

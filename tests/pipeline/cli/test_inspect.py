@@ -320,9 +320,16 @@ def test_store_verify_wants_a_store(project: Path, command: Command) -> None:
     done = command("store", "verify", "nowhere")
     assert done.code == 2
     assert done.err == (
-        "nowhere: must be a store; got a place with neither store.json nor results: name that of a run, or make one"
-        " with `python -m pipeline run CONFIG`\n"
+        "nowhere: must be the folder or URL of a store; looked there for store.json and for results, and found neither:"
+        " name by the argument STORE what the config of your runs names as `store`, or make a store with"
+        " `python -m pipeline run CONFIG`\n"
     )
+
+
+def test_command_about_tables_says_by_what_another_store_is_named(project: Path, command: Command) -> None:
+    done = command("targets", "list", "--store", "nowhere")
+    assert done.code == 2
+    assert "found neither: name by --store what the config of your runs names as `store`, or" in done.err
 
 
 def test_store_verify_names_a_lost_json_and_a_run_writes_it_again(finished: Path, command: Command) -> None:

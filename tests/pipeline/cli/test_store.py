@@ -40,7 +40,8 @@ def test_prune_shows_what_it_would_do_and_does_it_when_asked(
     out = capsys.readouterr().out
     assert "3 results that no run of the last 5 days names" in out
     assert "student" in out
-    assert out.endswith("nothing was deleted: --yes does it\n")
+    how = "`python -m pipeline store prune store --days 5 --yes` deletes what is listed here"
+    assert out.endswith(f"\nnothing was deleted: {how}\n")
     assert store.files.listing("") == files
 
     commands.prune("store", days=5, grace=1, delete=True, as_json=False)
@@ -49,6 +50,10 @@ def test_prune_shows_what_it_would_do_and_does_it_when_asked(
     assert verify(store) == []
     assert command("run", "tiny.yaml", "--set", "student.epochs=2").code == 0
     assert len(results(finished)["reused"]) == 15
+
+
+def test_prune_of_a_store_that_is_all_in_use_says_so(finished: Path, command: Command) -> None:
+    assert command("store", "prune", "store").out.endswith("\nthere is nothing to delete\n")
 
 
 def test_prune_speaks_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +76,7 @@ def test_prune_tells_what_came_into_use(finished: Path, capsys: pytest.CaptureFi
 def test_prune_refuses_what_makes_no_sense(finished: Path) -> None:
     with pytest.raises(ConfigError, match="--days: must be 0 or more; got -1\n--grace: must be 0 or more; got -2"):
         commands.prune("store", days=-1, grace=-2, delete=False, as_json=False)
-    with pytest.raises(ConfigError, match="elsewhere: must be a store; got a place with neither"):
+    with pytest.raises(ConfigError, match="elsewhere: must be the folder or URL of a store; looked there for"):
         commands.prune("elsewhere", days=1, grace=1, delete=False, as_json=False)
     assert not (finished / "elsewhere").exists()
 

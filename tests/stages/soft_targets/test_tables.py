@@ -74,7 +74,10 @@ def test_open_says_what_there_is_instead(kept, key, message):
 
 
 def test_open_makes_no_store(tmp_path):
-    with pytest.raises(ConfigError, match="must be a store; got a place with neither"):
+    with pytest.raises(
+        ConfigError,
+        match="and found neither: name by the argument `store` what",
+    ):
         SoftTargets.open(str(tmp_path), "tiny")
     assert list(tmp_path.iterdir()) == []
 
