@@ -5,6 +5,7 @@
     │   └── MisfitError   settings do not fit the data, as was seen when it was loaded
     ├── StageError        a stage cannot do its work on what it was given                exit code 1
     ├── StoreError        the store cannot be read or written                            exit code 1
+    │   ├── RoomError     what is to be kept certainly does not fit
     │   └── DamagedError  what a digest promised is not there: it is set aside, made again
     └── Interrupted       Ctrl-C or SIGTERM                                              exit code 130
 
@@ -54,6 +55,10 @@ class StageError(PipelineError):
 
 class StoreError(PipelineError):
     """The store cannot be read or written."""
+
+
+class RoomError(StoreError):
+    """What is to be kept certainly does not fit where the store is."""
 
 
 class DamagedError(StoreError):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.amounts import size
-from pipeline.errors import StoreError
+from pipeline.errors import RoomError
 from pipeline.forecast import Forecast
 
 
@@ -59,7 +59,7 @@ def check_disk(forecast: Forecast, location: str, free: int | None) -> None:
         free: Bytes that are free there; None where that is not known.
 
     Raises:
-        StoreError: They certainly cannot; says how much is lacking, and which stage takes most.
+        RoomError: They certainly cannot; says how much is lacking, and which stage takes most.
     """
     least = forecast.total.least_bytes
     if free is None or least <= free:
@@ -67,7 +67,7 @@ def check_disk(forecast: Forecast, location: str, free: int | None) -> None:
     stages = dict.fromkeys(task.stage for task in forecast.tasks.values())
     largest = max(stages, key=lambda stage: forecast.of_stage(stage).least_bytes)
     share = size(forecast.of_stage(largest).least_bytes)
-    raise StoreError(
+    raise RoomError(
         f"{location} must have room for {size(least)}, which the results of this run take at least"
         f" ({share} for {largest}); got {size(free)}: free space on that filesystem, or name a store elsewhere"
     )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ PLAN = "plan.json"
 EVENTS = "events.jsonl"
 RESULTS = "results.json"
 LOGS = "logs"
+_BEGUN = ("task_progress", "task_finished", "task_failed", "task_dropped", "task_written")
+"""Events that tell of a task which this run has done, or begun."""
 _SHOWN = 5
 """How many of the names of runs a message lists."""
 
@@ -89,6 +92,17 @@ class RunFolder:
         """Yield the events that tell of a result, made or reused, and what it took to make."""
         events = read_events(self.path / EVENTS, but="task_progress")
         return (event for event in events if event["event"] in {"task_reused", "task_finished"})
+
+    def discard_unbegun(self) -> bool:
+        """Delete the folder of a run that was refused before any of its tasks began; return whether it was one.
+
+        Otherwise it would be taken for the newest run of its name, and there is nothing to see in it.
+        """
+        told = self.path / EVENTS  # which is not there where it could not be made
+        if told.is_file() and any(event["event"] in _BEGUN for event in read_events(told)):
+            return False
+        shutil.rmtree(self.path, ignore_errors=True)
+        return True
 
     def _told(self) -> RunState:
         state = RunState()

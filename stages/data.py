@@ -6,14 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StageError
-from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Json, Work
 from stages.learning import sources
 
 BLOCK_IMAGES = 1024
 """Images whose pixels are counted at a time."""
-_TELLING = 64
-"""Images that, with the labels of all, tell one data set from another."""
 
 
 def load(  # what a data set is, and where
@@ -69,20 +66,6 @@ def load(  # what a data set is, and where
 def training_rows(dataset: Artifact) -> NDArray[np.int64]:
     """Return the example ids of the training part without the holdout, in its order: what teachers are trained on."""
     return np.flatnonzero(~dataset.arrays["holdout"])
-
-
-def trained_on(dataset: Artifact) -> dict[str, Json]:
-    """Return what tells which examples the networks of a training half have seen.
-
-    Returns:
-        Digests: `examples`, of all labels and of some images, and `held_out`, of what nobody has seen.
-    """
-    labels, images = dataset.arrays["labels"], dataset.arrays["images"]
-    some = images[np.linspace(0, len(images) - 1, min(len(images), _TELLING)).astype(np.int64)]
-    return {
-        "examples": sha256(labels.tobytes() + some.tobytes()),
-        "held_out": sha256(np.ascontiguousarray(dataset.arrays["holdout"]).tobytes()),
-    }
 
 
 def without_fold(dataset: Artifact, fold: int) -> Artifact:

@@ -1,12 +1,12 @@
 """Stage `given`: trained networks that are there already, checked before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, Work
 from stages import network
-from stages.data import trained_on
+from stages.given_data import trained_on
 from stages.learning import model_files, models, views
 from stages.learning.errors import LearningError
 from stages.parameters import ModelParameters
@@ -24,11 +24,9 @@ def load(
     subset: Sequence[int] | None = None,
     prior_correction: float | None = None,
     is_start: bool = False,
-    work: Work,
+    work: Work,  # noqa: ARG001  # every stage has one
 ) -> Artifact:
     """Load one network, and try it on two images.
-
-    Somebody is told of it where it may have been trained on what this run holds out to measure it by.
 
     Args:
         dataset: The training half of the data set.
@@ -41,10 +39,12 @@ def load(
         prior_correction: Of a specialist, what is added to its dustbin's logit; None for what the description says, or
             nothing.
         is_start: Whether specialists start from it, and so from its last layer.
-        work: Its warnings.
+        work: Nothing of it.
 
     Returns:
-        The network as stage `generalist` or `specialist` returns it, but without a history.
+        The network as stage `generalist` or `specialist` returns it, but without a history; facts also hold the
+        digests of what it was `trained_on`, where these are known. Whoever has them and the data can tell whether it
+        may know what it is measured by: see `given_data`.
 
     Raises:
         LearningError: It is not what was planned, cannot be made, or does not fit the data.
@@ -63,8 +63,6 @@ def load(
         models.head_weights(made, net.arrays)
         models.check_head(made, seen)
     seen_by_it = (description or {}).get("trained_on")
-    if told := _told_of_holdout(seen_by_it, dataset, is_specialist=subset is not None):
-        work.warn(told)
     facts: dict[str, Json] = {"history": [], "state": "given"} | ({"trained_on": seen_by_it} if seen_by_it else {})
     if subset is not None:
         correction = (description or {}).get("prior_correction", 0.0) if prior_correction is None else prior_correction
@@ -97,29 +95,6 @@ def described_weights(net: Artifact, dataset: Artifact) -> tuple[bytes, dict[str
         **({"trained_on": seen} if seen else {}),
     }
     return weights, {**said, **net.facts["network"], **of_specialist}
-
-
-def _told_of_holdout(seen: Mapping[str, Json] | None, dataset: Artifact, *, is_specialist: bool) -> str:
-    """Return what is to be said of a network that may know the holdout, on which its mistakes are to be measured.
-
-    Args:
-        seen: What `trained_on` says of the examples it has seen; None where nothing does.
-        dataset: The training half of the run's data set.
-        is_specialist: Of a specialist nothing is said where nothing is known: subsets are found by the generalist.
-    """
-    if not dataset.arrays["holdout"].any():
-        return ""
-    here = trained_on(dataset)
-    if seen is not None and all(seen[name] == here[name] for name in here):
-        return ""
-    measured = "it is judged" if is_specialist else "what it confuses is measured"
-    rule = f"must not have been trained on what this run holds out, by which {measured}"
-    if seen is not None:
-        advice = "take the seed and the data.holdout that it was trained with"
-        is_same_data = seen["examples"] == here["examples"]
-        return f"{rule}; got one that others of these data were held out from; {advice}" if is_same_data else ""
-    advice = "if it was, more is confused than is seen, and combine.calibrate is too sure"
-    return "" if is_specialist else f"{rule}; nothing beside it says what it was trained on, as export does; {advice}"
 
 
 def _check_content(weights: str, content: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline import runs
-from pipeline.cli import kept
+from pipeline.cli import given, kept
 from pipeline.cli.compose import compose
 from pipeline.cli.tables import print_json, say
 from pipeline.display import faults_of, render
@@ -23,6 +23,10 @@ def validate(config: Path, overrides: Sequence[str]) -> None:
         size = " x ".join(map(str, contents.image_shape))
         counts = f"{sum(contents.class_counts):,} training and {contents.test:,} test images of {size}"
         say(f"{composition.config.data.source}: {counts}, {len(contents.class_names)} classes")
+    graph = composition.graph("data")
+    graph.advance()
+    for message in given.warnings_of(composition, graph, load=True):
+        say(f"warning: {message}")
 
 
 def show_status(base: Path, run: str | None, *, as_json: bool) -> None:

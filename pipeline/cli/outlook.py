@@ -1,7 +1,7 @@
 """What a run will take, looked at before it begins and anew whenever more of it is decided."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from itertools import islice
@@ -99,13 +99,22 @@ class Watch:
         location: Where its store is.
         options: Where its tasks run.
         events: Told of it.
+        beside: Returns what else is to be warned of, by what is known by now.
     """
 
-    def __init__(self, outlook: Outlook, location: str, options: RayOptions, events: Events) -> None:
+    def __init__(
+        self,
+        outlook: Outlook,
+        location: str,
+        options: RayOptions,
+        events: Events,
+        beside: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._outlook = outlook
         self._location = location
         self._options = options
         self._events = events
+        self._beside = beside
         self._warned: set[str] = set()
 
     def __call__(self) -> None:
@@ -114,6 +123,7 @@ class Watch:
         Raises:
             StoreError: What is to be kept certainly does not fit.
         """
+        self._warn(self._beside())
         forecast = self._outlook.look()
         if forecast is None:
             return
@@ -128,7 +138,10 @@ class Watch:
             is_complete=forecast.is_complete,
         )
         room.check_disk(forecast, self._location, room.free_disk(self._location))
-        for message in warnings_of(forecast, self._location, self._options):
+        self._warn(warnings_of(forecast, self._location, self._options))
+
+    def _warn(self, messages: Sequence[str]) -> None:
+        for message in messages:
             if message not in self._warned:
                 self._warned.add(message)
                 self._events.tell("warning", message=message)

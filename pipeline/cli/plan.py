@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline import room
 from pipeline.amounts import duration, size
 from pipeline.cli.compose import Composition, compose
-from pipeline.cli.outlook import cpus_of, warnings_of
+from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import print_json, say
@@ -57,7 +57,7 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
     check_inputs(composition, selection)
     graph = composition.graph(selection.until)
     with composition.placing():
-        planned = look(composition, graph, selection.scope(list(graph.stages)))
+        planned = look(composition, graph, selection.scope(list(graph.stages)), load=True)
     if as_json:
         print_json(planned.as_json(composition))
     else:
@@ -80,6 +80,8 @@ def _print(planned: Planned, composition: Composition) -> None:
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
     for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
         say(line)
+    for message in planned.warnings(composition.store.location):
+        say(f"warning: {message}")
 
 
 def _open(planned: Planned) -> str:
@@ -186,7 +188,6 @@ def _totals(forecast: Forecast, start: float | None, composition: Composition) -
     least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"
     most = f"{size(total.most_bytes)} at most" if total.most_bytes is not None else least
     yield f"to write: {most}" + (f"; {size(free)} free in {location}" if free is not None else "")
-    yield from (f"warning: {message}" for message in warnings_of(forecast, location, composition.config.ray))
 
 
 def _cut(text: str, columns: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from pipeline import room
-from pipeline.cli import changes
+from pipeline.cli import changes, given
 from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
@@ -51,6 +51,7 @@ class Planned:
         stages: The stages by name.
         options: Where their tasks run.
         start_seconds: How long it will take until tasks are worked on; None where that is not known.
+        given: What is to be warned of about given teachers.
     """
 
     steps: Sequence[Step]
@@ -58,6 +59,7 @@ class Planned:
     stages: Mapping[str, Stage]
     options: RayOptions
     start_seconds: float | None
+    given: Sequence[str] = ()
 
     def estimate(self, step: Step) -> Estimate | None:
         """Return what a step takes; None where it takes nothing worth telling, or nothing is known."""
@@ -99,6 +101,14 @@ class Planned:
         """The stages that decide what is open."""
         return list(dict.fromkeys(name for step in self.steps for name in step.decided_by))
 
+    def warnings(self, location: str) -> list[str]:
+        """Return what may not go well, or not be what it seems.
+
+        Args:
+            location: Where the store is.
+        """
+        return [*self.given, *(warnings_of(self.forecast, location, self.options) if self.forecast else ())]
+
     def as_json(self, composition: Composition) -> Json:
         """Return all of it for scripts."""
         location = composition.store.location
@@ -119,26 +129,28 @@ class Planned:
                 "free_memory": room.free_memory(),
             },
             "modules": composition.models.get("modules", {}),
-            "warnings": warnings_of(self.forecast, location, self.options) if self.forecast else [],
+            "warnings": self.warnings(location),
         }
 
 
-def look(composition: Composition, graph: Graph, scope: Scope) -> Planned:
+def look(composition: Composition, graph: Graph, scope: Scope, *, load: bool = False) -> Planned:
     """Return what a run would do; what is in the store is taken into its graph.
 
     Args:
         composition: The run.
         graph: Its tasks.
         scope: Which of them are wanted.
+        load: As `given.warnings_of` takes it.
     """
     graph.advance(fresh=scope.fresh)
+    told = given.warnings_of(composition, graph, load=load)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
     steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
     outlook = Outlook(composition, graph, scope.stages)
     forecast = outlook.look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
     start = outlook.start_seconds if forecast else 0.0
-    return Planned(shown, forecast, graph.stages, composition.config.ray, start)
+    return Planned(shown, forecast, graph.stages, composition.config.ray, start, told)
 
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:

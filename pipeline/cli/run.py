@@ -7,19 +7,20 @@ import socket
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
-from pipeline.cli import imports, logged, planned
+from pipeline.cli import given, imports, logged, planned
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, Watch
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import results_table, say
 from pipeline.config import dump
 from pipeline.display import display
-from pipeline.errors import Interrupted, StageError, StoreError
+from pipeline.errors import ConfigError, Interrupted, RoomError, StageError, StoreError
 from pipeline.events import EventLog, Events
 from pipeline.executor import start
 from pipeline.runner import Runner
@@ -49,7 +50,11 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         folder.write(CONFIG, dump(resolved(composition.config)))
         if console.is_terminal:  # elsewhere the first line says it
             say(f"run in {folder.path}")
-        with closing(EventLog(folder.path / EVENTS)) as log, display(console) as shown:
+        with (
+            _kept_if_begun(folder),
+            closing(EventLog(folder.path / EVENTS)) as log,
+            display(console) as shown,
+        ):
             files = _run(composition, selection, folder, Events(log, shown, folder.keep_tracebacks))
         if "results.json" in files:
             console.print(results_table(json.loads(files["results.json"])))
@@ -102,7 +107,9 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
             checkpoint_seconds=settings.checkpoint_seconds,
             claim=hold.add,
             config=dump(resolved(settings)),
-            look_ahead=Watch(outlook, store.location, settings.ray, events),
+            look_ahead=Watch(
+                outlook, store.location, settings.ray, events, beside=partial(given.warnings_of, composition, graph)
+            ),
             measure=outlook.measure,
             run_name=folder.path.name,
         )
@@ -113,6 +120,23 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         hold.release()
         logged.tell_results(tracking, files, runner.keys())
     return files
+
+
+@contextmanager
+def _kept_if_begun(folder: RunFolder) -> Iterator[None]:
+    """Delete the folder of a run that is refused before any work, as by a cluster that cannot do it.
+
+    One that fails before any work, such as by a store that cannot be read, is kept: `status` says why.
+
+    Raises:
+        ConfigError: As it was raised within; likewise RoomError.
+    """
+    try:
+        yield
+    except (ConfigError, RoomError):
+        if folder.discard_unbegun():
+            say(f"nothing was begun: {folder.path} is deleted again")
+        raise
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.stage import Artifact, Json, RunSummary
 from stages.candidates import REFIT
 from stages.rebuilding import with_code
-from stages.report.results import compose_results, student_description
+from stages.report.results import compose_results, given_teachers, student_description
 
 
 def write(  # noqa: PLR0913  # all that a run has made
@@ -30,11 +30,12 @@ def write(  # noqa: PLR0913  # all that a run has made
     """Write what a run leaves behind.
 
     Args:
-        dataset: The training half of the data set; its facts alone are read.
+        dataset: The training half of the data set; of its arrays what tells it from others is read, for a teacher
+            that is given.
         test: The test half; its facts alone are read.
-        generalist: The generalist, for its training curve.
+        generalist: The generalist, for its training curve, or where it is from.
         subsets: The subsets of the specialists.
-        specialists: The specialists, for their training curves.
+        specialists: The specialists, likewise.
         targets: The shards of all tables, for what they cost and how they are kept.
         students: Of each variant the student of the first seed, the distilled one first, the refit last, if any.
         evaluation: What was measured on the test split.
@@ -62,6 +63,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         dropped=dropped,
         imports=imports,
         confusion=confusion,
+        given=given_teachers(generalist, specialists, dataset),
     )
     by_variant = dict(zip(evaluation.facts["variants"], students, strict=True))
     left = {"student": students[0]} | ({REFIT: by_variant[REFIT]} if REFIT in by_variant else {})

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, RunSummary
+from stages.given_data import Background, backgrounds, trained_on
 from stages.tables import COMBINED, encoding_of
 from stages.tasks import subset_name
 
@@ -25,6 +26,7 @@ def compose_results(
     dropped: Sequence[str] = (),
     imports: Sequence[Artifact] = (),
     confusion: Artifact | None = None,
+    given: Sequence[Background] = (),
 ) -> dict[str, Json]:
     """Return the contents of results.json."""
     measured, names = evaluation.facts, dataset.facts["class_names"]
@@ -54,11 +56,27 @@ def compose_results(
         "differences": {control: measured["differences"][control] for control in measured["variants"][1:]},
         **({"sweep": dict(sweep.facts)} if sweep else {}),
         **({"imported": [_import(table) for table in imports]} if imports else {}),
+        **({"given": list(given)} if given else {}),
         "targets": _tables(targets),
         "seconds": run.seconds,
         "prepared": run.prepared,
         "reused": run.reused,
     }
+
+
+def given_teachers(generalist: Artifact, specialists: Sequence[Artifact], dataset: Artifact) -> list[Background]:
+    """Return what is known of the training of those teachers that were given.
+
+    Args:
+        generalist: The generalist.
+        specialists: The specialists.
+        dataset: The training half of the data set; its arrays are read where something is known of a teacher.
+    """
+    teachers = {"generalist": generalist} | {net.facts["name"]: net for net in specialists}
+    given = {name: net.facts for name, net in teachers.items() if net.facts.get("state") == "given"}
+    seen = {name: facts.get("trained_on") for name, facts in given.items()}
+    here = trained_on(dataset) if any(seen.values()) else {}
+    return backgrounds(seen, here, holds_out=dataset.facts["holdout"] > 0)
 
 
 def student_description(dataset: Artifact, student: Artifact, weights: bytes, name: str = "student") -> dict[str, Json]:

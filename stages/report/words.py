@@ -94,7 +94,8 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     """
     differences, imported = results["differences"], results.get("imported", ())
     wide = too_wide(differences, len(results["seeds"]))
-    return [line for line in (labels_alone(differences), wide, of_teachers(results), beside(imported)) if line]
+    known = of_given(results.get("given", ()))
+    return [line for line in (labels_alone(differences), wide, of_teachers(results), beside(imported), known) if line]
 
 
 def labels_alone(differences: Mapping[str, Difference]) -> str:
@@ -183,6 +184,32 @@ def beside(imported: Sequence[Mapping[str, Any]]) -> str:
         f"The student also learned from imported soft targets: {names}. What the teachers say of the test split is"
         " without these, which are of training examples alone; the student's difference to a control is what they and"
         " the specialists made together."
+    )
+
+
+_TRAINED_ON = {
+    "other_holdout": "trained with other examples held out",
+    "other_data": "trained on other data",
+    "unknown": "trained on what nothing says",
+}
+"""What a given teacher was trained on that may know what it is measured by."""
+
+
+def of_given(given: Sequence[Mapping[str, Any]]) -> str:
+    """Return which given teachers may know what they are measured by; nothing where none does.
+
+    Args:
+        given: As results.json holds it.
+    """
+    doubted = [one for one in given if one["warning"]]
+    if not doubted:
+        return ""
+    who = ", ".join(f"{one['teacher']} ({_TRAINED_ON[one['trained_on']]})" for one in doubted)
+    tested = any(one["trained_on"] != "other_holdout" for one in doubted)
+    return (
+        f"Given teachers may know examples that they are measured by here: {who}. Figures on the holdout"
+        f"{' and on the test split' if tested else ''} may look better than they are."
+        " What to do about each, `given` in results.json says."
     )
 
 

@@ -7,7 +7,7 @@ from stages.tasks.data import data, data_content, models, transfer, views
 from stages.tasks.shared import SHARD_BYTES, Known, shards_of, subset_name, transfer_size
 from stages.tasks.soft_targets import combined, imported, imports, targets
 from stages.tasks.students import evaluate, report, student, sweep
-from stages.tasks.teachers import calibration, confusion, fold, generalist, given, specialist, subsets
+from stages.tasks.teachers import calibration, confusion, fold, generalist, given, given_teachers, specialist, subsets
 
 __all__ = [
     "SHARD_BYTES",
@@ -21,6 +21,7 @@ __all__ = [
     "fold",
     "generalist",
     "given",
+    "given_teachers",
     "imported",
     "imports",
     "models",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.errors import MisfitError
+from pipeline.errors import Location, MisfitError
 from pipeline.stage import Task
 from stages import given_files, manual
 from stages.given_files import Given
@@ -190,6 +190,12 @@ def _given(
 def _taken(stage: str, identity: str, name: str, *, title: str = "") -> Task:
     """Return what stands in the place of a training."""
     return Task(stage, identity, inputs={"given": f"given[{name}]"}, function="stages.given:use", title=title)
+
+
+def given_teachers(parameters: Parameters, class_names: Sequence[str]) -> dict[Location, str]:
+    """Return what the teachers that are there are called, by where the config names them."""
+    named = dict(zip(given_files.places(parameters), _given_subsets(parameters, class_names), strict=True))
+    return ({given_files.GENERALIST: "generalist"} if parameters.generalist.given is not None else {}) | named
 
 
 def _given_subsets(parameters: Parameters, class_names: Sequence[str]) -> dict[str, GivenSpecialist]:

@@ -43,8 +43,7 @@ def nets(tmp_path, monkeypatch):
 def load(dataset):
     def load(weights, **options):
         content = model_files.digest(*model_files.split(str(weights)))
-        work = Work(warn=lambda _: None)  # of what is not known of most of these
-        return given.load(dataset=dataset, weights=str(weights), **{"content": content} | options, work=work)
+        return given.load(dataset=dataset, weights=str(weights), **{"content": content} | options, work=Work())
 
     return load
 
@@ -152,45 +151,6 @@ def test_written_weights_are_those_of_the_network(dataset, generalist_net):
     )
 
 
-@pytest.fixture
-def warned(dataset):
-    """Load a network where other examples are held out than the data set holds out; return what is warned of."""
-
-    def warned(path, description, *, changed=None, **options):
-        told = []
-        shown = dataset if changed is None else Artifact({**dataset.arrays, **changed}, dataset.facts)
-        content = model_files.digest("", path)
-        work = Work(warn=told.append)
-        given.load(dataset=shown, weights=str(path), content=content, description=description, work=work, **options)
-        return told
-
-    return warned
-
-
-def test_network_that_may_know_the_holdout_is_told_of(warned, write, dataset, generalist_net):
-    path, said = write(generalist_net)
-    other = {"holdout": np.roll(dataset.arrays["holdout"], 1)}
-    rule = "must not have been trained on what this run holds out, by which what it confuses is measured"
-    got = "got one that others of these data were held out from"
-    assert warned(path, said) == []
-    advice = "take the seed and the data.holdout that it was trained with"
-    assert warned(path, said, changed=other) == [f"{rule}; {got}; {advice}"]
-    assert warned(path, said, changed={"holdout": np.zeros_like(other["holdout"])}) == []
-    assert warned(path, said, changed={**other, "labels": np.roll(dataset.arrays["labels"], 1)}) == []
-    assert warned(path, said, changed={**other, "images": 255 - dataset.arrays["images"]}) == []
-    unknown = {name: value for name, value in said.items() if name != "trained_on"}
-    (told,) = warned(path, unknown)
-    assert told.startswith(f"{rule}; nothing beside it says what it was trained on, as export does; if it was,")
-
-
-def test_specialist_that_may_know_the_holdout_is_told_of(warned, write, dataset, train_specialist):
-    path, said = write(train_specialist([2, 3]))
-    options = {"subset": [2, 3]}
-    (told,) = warned(path, said, changed={"holdout": np.roll(dataset.arrays["holdout"], 1)}, **options)
-    assert told.startswith("must not have been trained on what this run holds out, by which it is judged; got one that")
-    assert warned(path, {name: value for name, value in said.items() if name != "trained_on"}, **options) == []
-
-
 def test_given_network_is_written_with_what_was_known_of_it(load, write, dataset, generalist_net):
     path, said = write(generalist_net)
     other = Artifact({**dataset.arrays, "holdout": np.roll(dataset.arrays["holdout"], 1)}, dataset.facts)
@@ -207,9 +167,3 @@ def test_what_is_said_of_the_examples_must_have_both_digests(write, generalist_n
     path.with_suffix(".json").write_text(json.dumps(said | {"trained_on": seen}))
     with pytest.raises(LearningError, match=r"trained_on of .*net\.json must have the digests examples and held_out"):
         given_files.described(path, model_files.digest("", path))
-
-
-def test_more_that_is_said_of_the_examples_is_no_other_holdout(warned, write, generalist_net):
-    path, said = write(generalist_net)
-    more = {**said, "trained_on": {**said["trained_on"], "seed": 7}}
-    assert warned(path, more) == []

@@ -215,3 +215,43 @@ def test_runs_with_other_weights_at_the_same_place_are_no_seeds_of_one(teachers:
     found = json.loads(command("compare", "first", "other", "--json").out)
     assert len(set(found["settings"]["(given[generalist]: generalist.from.content)"])) == 2
     assert found["seeds"] == []
+
+
+OTHER_HOLDOUT = "the given generalist was trained on these data with other examples held out, so it may know examples"
+UNKNOWN = "nothing says what the given generalist was trained on, as the JSON does that `export` writes beside weights"
+
+
+def test_generalist_that_may_know_the_holdout_is_told_of_by_every_command_every_time(
+    teachers: Path, command: Command
+) -> None:
+    same, other = (settings(generalist={"from": "generalist.safetensors"}, seed=seed) for seed in (0, 5))
+
+    def told(*words: str, options: list[str]) -> int:
+        done = command(words[0], "tiny.yaml", *options, *words[1:])
+        assert done.code == 0, done.err
+        return done.out.count(f"warning: {OTHER_HOLDOUT}")
+
+    assert [told(look, options=same) for look in ("validate", "plan")] == [0, 0]
+    for is_reused in (False, True):
+        assert [told(look, options=other) for look in ("validate", "plan")] == [1, 1]
+        assert told("run", options=other) == 1
+        (known,) = results(teachers)["given"]
+        assert (known["teacher"], known["trained_on"]) == ("generalist", "other_holdout")
+        assert known["warning"].startswith(OTHER_HOLDOUT)
+        run = newest(teachers / "runs")
+        planned = json.loads((run / "plan.json").read_text())["warnings"]
+        assert (known["warning"] in planned) == is_reused  # before the data are kept it is not known yet
+        assert known["warning"] in (run / "report.html").read_text()
+    assert json.loads(command("plan", "tiny.yaml", *other, "--json").out)["warnings"] == [known["warning"]]
+    assert "Given teachers may know examples" in " ".join(command("run", "tiny.yaml", *other).out.split())
+
+
+def test_that_nothing_is_known_of_a_generalist_is_told_without_reading_the_data(
+    teachers: Path, command: Command
+) -> None:
+    said = json.loads((teachers / "generalist.json").read_text())
+    del said["trained_on"]
+    (teachers / "generalist.json").write_text(json.dumps(said))
+    options = settings(generalist={"from": "generalist.safetensors"})
+    for look in ("validate", "plan"):
+        assert f"warning: {UNKNOWN}, so it is not known" in command(look, "tiny.yaml", *options).out

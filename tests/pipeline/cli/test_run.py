@@ -145,6 +145,19 @@ def test_keep_going_does_all_that_does_not_depend_on_the_fault(project: Path, co
     assert "student[distilled]" in went_on.err
 
 
+def test_run_that_is_refused_before_any_work_hides_no_finished_one(
+    finished: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    runs = list((finished / "runs").iterdir())
+    done = command("run", "tiny.yaml", "--set", "ray.address=auto", "--set", "student.epochs=2")
+    assert done.code == 2
+    assert "got nobody who listens there" in done.err
+    assert "nothing was begun: runs/tiny-" in done.out
+    assert list((finished / "runs").iterdir()) == runs
+    assert command("status").out.startswith(f"runs/{runs[0].name}: done")
+
+
 def test_fault_is_told_once_with_where_its_traceback_is(project: Path, command: Command) -> None:
     done = command("run", "tiny.yaml", "--set", f"generalist={DIVERGING}")
     fault, where, advice = done.err.splitlines()

@@ -114,7 +114,7 @@ def test_what_no_node_can_do_is_refused_before_any_work_in_one_message(drive: Dr
         "student: one node must have 1 CPU, 1 GPU",
     ]
     assert all(socket.gethostname() in fault for fault in faults)
-    assert not [event for event in events(project) if event["event"] == "task_progress"]
+    assert list((project / "runs").iterdir()) == []
     assert list((project / "store/temporary").iterdir()) == []
 
 
@@ -149,6 +149,8 @@ def test_no_cluster_is_told_of(project: Path) -> None:
     assert done.returncode == 2
     rule = "must be the address of a Ray cluster of the same Python and Ray as here; got nobody who listens there"
     assert f"ray.address auto (127.0.0.1:1): {rule}: start one" in done.stderr
+    assert "nothing was begun: runs/tiny-" in done.stdout
+    assert list((project / "runs").iterdir()) == []
 
 
 @pytest.fixture

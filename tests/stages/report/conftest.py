@@ -35,12 +35,19 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
         imports=(),
         method="confusion",
         dropped=(),
+        seen=None,
     ):
+        """Of `seen`, by teacher, is what given ones were trained on; all others were trained here."""
+        told = {name: {"state": "given"} | ({"trained_on": on} if on else {}) for name, on in (seen or {}).items()}
+
+        def net(name, found):
+            return Artifact(found.arrays, {**found.facts, **told.get(name, {})})
+
         known = dataset.facts | ({"class_names": names} if names else {})
         return report.write(
-            dataset=Artifact(facts=known),
+            dataset=Artifact(dataset.arrays, known),
             test=Artifact(facts=test_half.facts),
-            generalist=generalist_net,
+            generalist=net("generalist", generalist_net),
             subsets=Artifact(
                 facts={
                     "method": method,
@@ -48,7 +55,7 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
                     "cover": [1, 1, 1, 1, 0],
                 }
             ),
-            specialists=specialist_nets[: len(subsets) - len(dropped)],
+            specialists=[net(one.facts["name"], one) for one in specialist_nets[: len(subsets) - len(dropped)]],
             targets=tables,
             students=[students[variant] for variant in evaluation.facts["variants"]],
             evaluation=evaluation,

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import amounts
 from pipeline.stage import Artifact, RunSummary, TaskSummary
+from stages.given_data import trained_on
 from stages.report import by_class, examples, words
 from stages.report.timeline import timeline
 from tests.stages.report.conftest import RUN, TASKS
@@ -356,3 +357,24 @@ def test_classes_without_examples_come_last_and_have_no_share():
     per_class = {"examples": [0, 2], "generalist": [None, 0.5], "ensemble": [None, 1.0], "students": {}}
     listed = by_class.rows({"per_class": per_class, "subsets": {"cover": [0, 1]}, "data": {"classes": ["a", "b"]}})
     assert [(row.name, row.shares) for row in listed] == [("b", (0.5, 1.0)), ("a", (None, None))]
+
+
+def test_given_teachers_that_may_know_the_holdout_are_told_beside_what_it_measures(write, evaluation, dataset):
+    def shown(seen):
+        return " ".join(write(evaluation, seen=seen)["report.html"].decode().split())
+
+    here = trained_on(dataset)
+    holdout, test = "Figures on the holdout may look better than they are", "Figures on the test split may look better"
+    confusion, beside = (
+        "The generalist may confuse more, and other classes, than the holdout shows",
+        "Given teachers may",
+    )
+    page = shown({"generalist": here | {"held_out": "0"}, "0-1": here})
+    assert "<li>the given generalist was trained on these data with other examples held out" in page
+    assert f"<p>{beside} know examples that they are measured by here: generalist (trained with other" in page
+    assert [text in page for text in (holdout, test, confusion)] == [True, False, True]
+    page = shown({"2-3": here | {"examples": "0"}, "0-1": None})
+    assert "0-1 (trained on what nothing says), 2-3 (trained on other data). Figures on the holdout and on the" in page
+    assert [text in page for text in (holdout, test, confusion)] == [True, True, False]
+    page = shown({"generalist": here, "0-1": here})
+    assert [text in page for text in (beside, holdout, test, confusion, 'id="given"')] == [False] * 5

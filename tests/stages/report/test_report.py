@@ -7,6 +7,7 @@ from safetensors.numpy import load
 
 from pipeline.stage import Artifact
 from stages import network
+from stages.given_data import trained_on
 
 MODEL = {"accuracy", "top5", "balanced_accuracy", "nll", "ece"}
 SPEED = {"milliseconds_per_image", "milliseconds_alone"}
@@ -150,3 +151,16 @@ def test_imported_teachers_are_named_and_share_the_verdict(write, evaluation, re
     page = " ".join(files["report.html"].decode().split())
     assert "learned from imported soft targets: clip" in page
     assert "specialists and the imported tables" in page
+
+
+def test_results_say_what_given_teachers_were_trained_on(write, evaluation, dataset):
+    here = trained_on(dataset)
+    files = write(evaluation, seen={"generalist": here | {"held_out": "0"}, "0-1": here, "2-3": None})
+    given = json.loads(files["results.json"])["given"]
+    assert [(one["teacher"], one["trained_on"]) for one in given] == [
+        ("generalist", "other_holdout"),
+        ("0-1", "these"),
+        ("2-3", "unknown"),
+    ]
+    assert [one["warning"] is None for one in given] == [False, True, False]
+    assert all(set(one) == {"teacher", "trained_on", "warning"} for one in given)

@@ -1,0 +1,70 @@
+"""What is to be said of given teachers before, and while, a run goes on: whether they may know what it holds out."""
+
+from collections.abc import Sequence
+
+from pipeline.cli.compose import Composition
+from pipeline.errors import DamagedError
+from pipeline.graph import Graph
+from pipeline.recipe import key_of, task_seed
+from pipeline.stage import Artifact, Facts, Work
+from pipeline.store import Store
+from stages.given_data import backgrounds, trained_on
+from stages.parameters import resolved
+from stages.tasks import given_teachers
+
+_DATA = "data[train]"
+
+
+def warnings_of(composition: Composition, graph: Graph, *, load: bool = False) -> list[str]:
+    """Return what follows from what given teachers were trained on, as far as that is known by now.
+
+    Args:
+        composition: The run.
+        graph: Its tasks; what is in the store has been taken into it.
+        load: Whether the data set is loaded where nothing else tells which examples are held out.
+    """
+    there, class_names = composition.models.get("given", {}), _class_names(composition, graph)
+    if not there or class_names is None:
+        return []
+    teachers = given_teachers(resolved(composition.config), class_names)
+    said = {name: there[place]["description"] or {} for place, name in teachers.items()}
+    seen = {name: description.get("trained_on") for name, description in said.items()}
+    here = _trained_on(composition, graph, load=load) if any(seen.values()) else {}
+    if here is None:
+        return []
+    found = backgrounds(seen, here, holds_out=composition.config.data.holdout > 0)
+    return [one["warning"] for one in found if one["warning"] is not None]
+
+
+def _class_names(composition: Composition, graph: Graph) -> Sequence[str] | None:
+    if composition.data.class_names is not None:
+        return composition.data.class_names
+    names: Sequence[str] | None = graph.deciding_facts().get(_DATA, {}).get("class_names")
+    return names
+
+
+def _trained_on(composition: Composition, graph: Graph, *, load: bool) -> Facts | None:
+    """Return what tells which examples the run trains on; remembered, so that the data are read once for it."""
+    task, store = graph.tasks[_DATA], composition.store
+    place = f"trained on {key_of(graph.recipe(task))}"
+    known: Facts | None = store.recall(place)
+    if known is not None:
+        return known
+    dataset = _kept(store, graph)
+    if dataset is None and not load:
+        return None
+    if dataset is None:
+        from stages import data  # noqa: PLC0415  # brings numpy, and what reads data
+
+        dataset = data.load(**task.arguments, work=Work(seed=task_seed(task, composition.config.seed)))
+    found = trained_on(dataset)
+    store.remember(place, found)
+    return found
+
+
+def _kept(store: Store, graph: Graph) -> Artifact | None:
+    """Return the training half from the store; None where it is not there, or damaged, which the store has told."""
+    try:
+        return store.load(graph.results[_DATA]) if _DATA in graph.results else None
+    except DamagedError:
+        return None
