@@ -81,7 +81,7 @@ def render(state: RunState, now: float, *, width: int, faults: bool = True, ever
         everything: Whether tasks that people have a name for are shown also where they do not run.
     """
     rows = list(_rows(state, now, everything=everything))
-    labels = fitted([row.label for row in rows if row.label], _label_columns(rows, width))
+    labels = fitted((row.label for row in rows if row.label), _label_columns(rows, width))
     table = Table(box=None, pad_edge=False, show_header=False)
     for place in range(4):
         table.add_column(no_wrap=place != TOLD)  # rich narrows columns that may wrap before the others

@@ -88,7 +88,7 @@ def combine(
     )
 
 
-COMPILING = "compiling kernels, once on a machine"
+COMPILING = "compiling kernels"
 LOADING = "loading compiled kernels"
 """How what is prepared before the first combination of a process is told of."""
 

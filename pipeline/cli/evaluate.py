@@ -61,8 +61,10 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
     if as_json:
         print_json(facts | {"measured_on": measured_on})
         return
-    Console().print(models_table(facts, f"on {source or 'the test split'}"))
-    say(f"{run.name}: {facts['data']['examples']:,} examples; times measured on {measured_on['device']}")
+    # The name of a set may be longer than a column has room for.
+    Console().print(models_table(facts, "on the given set" if source else "on the test split"))
+    of_what = f" of {source}" if source else ""
+    say(f"{run.name}: {facts['data']['examples']:,} examples{of_what}; times measured on {measured_on['device']}")
 
 
 def _check(source: str | None, part: str | None) -> None:

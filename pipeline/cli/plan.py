@@ -1,12 +1,12 @@
 """`plan` and `run --dry-run`: shows what a run would do about every task, why, and what it will take."""
 
-import os
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -16,9 +16,10 @@ from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import Selection
-from pipeline.cli.tables import print_json, say
+from pipeline.cli.tables import edge, print_json, say
 from pipeline.counted import counted
 from pipeline.forecast import Estimate, Forecast
+from pipeline.labels import fitted
 from pipeline.planner import Step, listed
 from pipeline.progress_words import says_more, takes
 from pipeline.visible import visible
@@ -37,9 +38,6 @@ _LEAST = _WHOLE - NEEDS - AMOUNTS[1]
 
 STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
 """How the actions are shown."""
-
-_UNLIMITED = 10_000
-"""Columns of what has no edge."""
 
 MEMORY = 1
 """The place of the memory among the amounts."""
@@ -69,13 +67,13 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
 def _print(planned: Planned, composition: Composition) -> None:
     console = Console()
     rows = [(_name(planned, steps), steps) for steps in _folded(planned.steps)]
-    # A file or a pipe has no edge: there every name is whole.
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else _UNLIMITED
-    widths = _Widths(width, _name_width(width, max((len(name) for name, _ in rows), default=0)))
+    width = edge(console)
+    widths = _Widths(width, _name_width(width, max((cell_len(name) for name, _ in rows), default=0)))
+    short = fitted((name for name, _ in rows), widths.name)
     headings = _columns(widths, "task, and why", "", "needs", "time", "memory", "writes")
     console.print(Text(headings, style="bold"), soft_wrap=True)
     for name, steps in rows:
-        _print_steps(console, widths, planned, name, steps)
+        _print_steps(console, widths, planned, short[name], steps)
     say("")
     say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
     for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
@@ -147,7 +145,7 @@ def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
     else:
         needs = f"{needs:{NEEDS}}"
     told = "".join(cells)
-    return f"{_cut(name, widths.name):{widths.name}} {action:{ACTION}} {needs}{told}".rstrip()
+    return f"{set_cell_size(name, widths.name)} {action:{ACTION}} {needs}{told}".rstrip()
 
 
 def _name_width(width: int, longest: int) -> int:
@@ -188,7 +186,3 @@ def _totals(forecast: Forecast, start: float | None, composition: Composition) -
     least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"
     most = f"{size(total.most_bytes)} at most" if total.most_bytes is not None else least
     yield f"to write: {most}" + (f"; {size(free)} free in {location}" if free is not None else "")
-
-
-def _cut(text: str, columns: int) -> str:
-    return text if len(text) <= columns else f"{text[: columns - 3]}..."

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import cell, print_json, say, table_of, warn
+from pipeline.cli.tables import cell, edge, print_json, say, table_of, warn
 from pipeline.errors import ConfigError, StageError
+from pipeline.labels import fitted
 from pipeline.stage import Json
+from pipeline.visible import visible
 from stages.learning import pictures
 from stages.learning.errors import LearningError
 from stages.report import words
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 STDIN = "-"
 BATCH = 256
 """Pictures that are in memory at a time."""
+
+_OTHERS = 15
+"""Columns of a probability, and between it and the others."""
+_LEAST = 12
+"""Columns that an image, or a class, has at least."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +174,20 @@ def _shown(name: str) -> str:
 
 
 def _print(seen: Sequence[Seen]) -> None:
+    console = Console()
+    images = [visible(found.image) for found in seen]
+    classes = [[visible(name) for name, _ in found.classes] for found in seen]
+    files, names = _shortened(images, [name for several in classes for name in several], edge(console))
     table = table_of("image", "class", "probability")
-    for found in seen:
-        for rank, (name, probability) in enumerate(found.classes):
-            table.add_row(cell(found.image if rank == 0 else ""), cell(name), words.percent(probability))
-    Console().print(table)
+    for image, several, found in zip(images, classes, seen, strict=True):
+        for rank, (name, (_, probability)) in enumerate(zip(several, found.classes, strict=True)):
+            table.add_row(cell(files[image] if rank == 0 else ""), cell(names[name]), words.percent(probability))
+    Console(width=edge(console)).print(table)
+
+
+def _shortened(images: Sequence[str], classes: Sequence[str], width: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what images and classes are called where a row must fit; of the room they share the half is each one's."""
+    room = max(width - _OTHERS, 2 * _LEAST)
+    widest = [max(map(cell_len, names)) for names in (images, classes)]
+    of_classes = max(room // 2, room - widest[0])
+    return fitted(images, max(room // 2, room - widest[1])), fitted(classes, of_classes)

@@ -1,21 +1,23 @@
 """What the commands print when they are done, and how."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
+from pipeline.labels import fitted, listed
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
-from stages.report.names import short_name, told_apart
 from stages.tables import told
 
 
@@ -33,12 +35,6 @@ def results_table(results: Mapping[str, Any]) -> Group:
         _costs(results),
     )
 
-
-NAME = 25
-"""Columns for what a model is called, `control: generalist alone` being the longest as a rule."""
-
-LETTERS = 17
-"""Columns for the name of a class, at most."""
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
 """A heading, and what stands below it of a model."""
@@ -69,7 +65,6 @@ def models_table(results: Mapping[str, Any], heading: str) -> Fitted:
 
 def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]) -> Table:
     table = table_of(heading, *(name for name, _ in columns))
-    table.columns[0].max_width = max(NAME, *map(len, rows))  # a data set's name may be long: it is broken
     for name, model in rows.items():
         table.add_row(cell(name), *(told(model) for _, told in columns))
     return table
@@ -117,7 +112,7 @@ def _verdict(results: Mapping[str, Any]) -> list[Text]:
     """Return what the run was worth, as the report says it."""
     found = words.verdict(results["differences"], results.get("imported", ()))
     lines = [found.reason, *words.remarks(results), words.over_what(len(results["seeds"]))]
-    return [Text(found.headline, style="bold"), *map(Text, lines)]
+    return [Text(found.headline, style="bold"), *map(cell, lines)]
 
 
 def _differences(results: Mapping[str, Any]) -> list[Text]:
@@ -131,20 +126,22 @@ def _differences(results: Mapping[str, Any]) -> list[Text]:
 
 def _subsets(results: Mapping[str, Any]) -> Table:
     table = table_of("specialist for", "its accuracy", "generalist's", "dustbin recall")
-    short = told_apart(list(map(visible, results["data"]["classes"])), LETTERS)
+    names = list(map(visible, results["data"]["classes"]))
+    short = fitted(names, words.LETTERS)
     for i, specialist in enumerate(results["specialists"]):
-        table.add_row(
-            cell(f"{short_name(i)}: {_listed([short[c] for c in specialist['classes']])}"),
-            words.percent(specialist["conditional_accuracy"]) if specialist["state"] != "dropped" else "dropped",
-            words.percent(specialist["generalist_conditional_accuracy"]),
-            words.percent(specialist["dustbin_recall"]),
-        )
+        own = listed([short[names[c]] for c in specialist["classes"]], lambda text: cell_len(text) <= words.LIST)
+        measured = [words.percent(specialist[measure]) for measure in _OF_SPECIALISTS]
+        shown = measured if specialist["state"] != "dropped" else ["dropped", "", ""]
+        table.add_row(cell(f"{words.short_name(i)}: {own}"), *shown)
     return table
+
+
+_OF_SPECIALISTS = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
 
 
 def _costs(results: Mapping[str, Any]) -> Group:
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in results["seconds"].items())
-    reused, prepared = results["reused"], words.prepared_words(results["prepared"])
+    reused, prepared = results["reused"], words.prepared_by_all(results["prepared"])
     targets = results["targets"]
     return Group(
         Text(f"seconds of computing, when first run: {seconds}" + (f"; beside that, {prepared}" if prepared else "")),
@@ -166,15 +163,6 @@ def _folded(task_ids: Sequence[str]) -> str:
     return ", ".join(stage if n == 1 else f"{stage} ({n})" for stage, n in stages.items())
 
 
-def _listed(names: Sequence[str], width: int = 40) -> str:
-    """Return names as a list, of a long one the first and how many more there are."""
-    for n in range(len(names), 0, -1):
-        text = ", ".join(names[:n]) + (f" and {len(names) - n} more" if n < len(names) else "")
-        if len(text) <= width:
-            return text
-    return f"{len(names)} classes"
-
-
 def table_of(*headings: str) -> Table:
     """Return an empty table, its first column to the left and the others to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -182,6 +170,15 @@ def table_of(*headings: str) -> Table:
     for heading in headings[1:]:
         table.add_column(heading, justify="right")
     return table
+
+
+def edge(console: Console) -> int:
+    """Return the columns that names must fit into; a file or a pipe has no edge: there every name is whole."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else _UNLIMITED
+
+
+_UNLIMITED = 10_000
+"""Columns of what has no edge."""
 
 
 def cell(text: str) -> Text:

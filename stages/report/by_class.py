@@ -24,13 +24,14 @@ class ClassRow:
 
 def models(results: Mapping[str, Any]) -> list[str]:
     """Return the models that `rows` has, in its order: generalist, ensemble, and the variants of the student."""
-    return ["generalist", "ensemble", *results["per_class"]["students"]]
+    return ["generalist", "ensemble", *results["students"]]
 
 
 def rows(results: Mapping[str, Any]) -> list[ClassRow]:
     """Return what results.json says of the classes, those first of which the generalist gets least right."""
     found, names, cover = results["per_class"], results["data"]["classes"], results["subsets"]["cover"]
-    shares: list[Sequence[float | None]] = [found["generalist"], found["ensemble"], *found["students"].values()]
+    students = [found["students"][variant] for variant in results["students"]]
+    shares: list[Sequence[float | None]] = [found["generalist"], found["ensemble"], *students]
     of_classes = zip(names, found["examples"], cover, zip(*shares, strict=True), strict=True)
     listed = [ClassRow(name, examples, n, of_class) for name, examples, n, of_class in of_classes]
     return sorted(listed, key=lambda row: 1.0 if row.shares[0] is None else row.shares[0])

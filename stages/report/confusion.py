@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
+from pipeline.labels import fitted
 from pipeline.stage import Json
 from stages.report import svg
-from stages.report.names import told_apart
 
 LEVELS = 8
 """Shades of a cell."""
 NUMBERED = 16
 """Classes up to which every cell shows its count."""
 LETTERS = 14
-"""Of a row's name, at most."""
+"""Columns of a row's name, at most."""
 NAMED = 160
 """Classes up to which rows and columns have names; those of more would be dust. Hovering names them all."""
 
@@ -45,12 +46,12 @@ def matrix(counts: Counts, names: Sequence[str], subsets: Sequence[Sequence[int]
     levels = np.ceil(np.sqrt(shares) * LEVELS).astype(int)
     n = len(order)
     cell = max(3.0, min(40.0, 640.0 / n))
-    short = told_apart(names, LETTERS)
-    letters = max(map(len, short))
+    short = fitted(names, LETTERS)
+    letters = max(map(cell_len, short.values()))
     margin = (letters * min(0.62 * cell, 7.0) + 8 if n <= NAMED else 8.0) + 14
     side = n * cell
     cells = [_cells(levels, level, cell, right=right) for right in (True, False) for level in range(1, LEVELS + 1)]
-    words = [*_names([short[c] for c in order], cell)] if n <= NAMED else []
+    words = [*_names([short[names[c]] for c in order], cell)] if n <= NAMED else []
     words += [*_numbers(counts, levels, cell)] if n <= NUMBERED else []
     background = svg.element("rect", x=0, y=0, width=side, height=side, class_="cells")
     frames = _frames(order, subsets, cell)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Artifact, Facts
-from stages.report.names import short_name
+from stages.report.words import short_name
 
 N_CLASSES = 5
 """Classes of an example that are shown at most."""

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pipeline.counted import counted
+from pipeline.labels import listed
 from stages.learning.metrics import Reliability
 from stages.report import svg
 from stages.report.words import percent, points
@@ -128,7 +129,7 @@ def reliability(name: str, found: Reliability, ece: float) -> Markup:
                         data_tip=tip),
         ]  # fmt: skip
     caption = [
-        svg.text(left, bottom + 34, svg.shortened(name, 32), class_="strong"),
+        svg.text(left, bottom + 34, svg.fitted(name, right - left), class_="strong"),
         svg.text(left, bottom + 52, f"ECE {ece:.4f}"),
     ]
     return svg.figure(262, bottom + 58, *parts, *caption, label=f"Reliability of {name}: ECE {ece:.4f}")
@@ -173,6 +174,13 @@ def legend(names: Sequence[str]) -> Markup:
 def _style(i: int) -> str:
     """Return colour, dashes and strength of a line: each six differ in colour and in dashes, 72 in something."""
     return f"s{i % 6} d{(i + i // 6) % 6}{' strong' if i // 36 % 2 else ''}"
+
+
+def row_name(specialist: str, classes: Sequence[str]) -> str:
+    """Return what a specialist's row is called: as many of its classes as there is room for, and how many more."""
+    return f"{specialist}: " + listed(
+        classes, lambda text: svg.width_of(f"{specialist}: {text}") <= LABELS - GAP, more=", +{}"
+    )
 
 
 def _row_name(name: str, y: float, full: str) -> Markup:

@@ -1,16 +1,17 @@
 """The report as one page: puts what was measured into words, tables and figures."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline import amounts
 from pipeline.counted import counted
+from pipeline.labels import fitted
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary, prepared_for
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
-from stages.report.names import short_name, told_apart
 from stages.report.timeline import timeline
 from stages.tables import told
 
@@ -28,8 +29,8 @@ METHODS = {
 """How subsets are found, by the name of the method."""
 FAVOURED = ("confusion", "covariance")
 """Methods that find subsets by the very predictions whose share of the confusion is shown."""
-LETTERS = 17
-"""Of a class's name, at most, where it stands in a table with others."""
+FEW_LETTERS = 8
+"""Columns of a class's name where a list of them stands beside a figure."""
 N_TOP = 5
 """Classes that `top5` counts."""
 HOLDOUT = "the holdout"
@@ -61,7 +62,7 @@ def write_page(
     classes = [one["classes"] for one in kept]
     counts = metrics.confusion_counts(evaluation.arrays["generalist"], evaluation.arrays["labels"])
     nets = [specialist.facts for specialist in specialists]
-    short = dict(zip(names, told_apart(names, LETTERS), strict=True))
+    short = fitted(names, words.LETTERS)
     judged = FOLDS if folds else HOLDOUT
     return render(
         "page.html.jinja",
@@ -85,7 +86,7 @@ def write_page(
         judged=judged,
         is_favoured=results["subsets"]["method"] in FAVOURED,
         subset_rows=_subset_rows(results),
-        dumbbells=_dumbbells(kept, short),
+        dumbbells=_dumbbells(kept, names),
         dropped=[one for one in results["specialists"] if one["state"] == "dropped"],
         gains=_gains(results["ensemble"]["by_cover"]),
         examples=list(examples.examples(evaluation, nets, names)),
@@ -94,7 +95,7 @@ def write_page(
         timeline=timeline(run.tasks),
         costs=_costs(run.tasks),
         share=_share_of_specialists(run.tasks),
-        prepared=words.prepared_words(run.prepared),
+        prepared=words.prepared_by_all(run.prepared),
         config=run.config,
         lineage=_lineage(run.tasks),
     )
@@ -115,19 +116,31 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (
-        words.percent,
-        words.points,
-        words.times,
-        amounts.size,
-        amounts.duration,
-        amounts.digits,
-        words.model_name,
-        told,
-        counted,
-    ):
+    for function in (words.points, words.times, amounts.digits, words.model_name, told, counted, typeset):
         environment.filters[function.__name__] = function
+    for amount in (words.percent, amounts.size, amounts.duration):
+        environment.filters[amount.__name__] = _unbroken(amount)
     return environment
+
+
+_CODE = re.compile("`([^`]+)`")
+_AMOUNT = re.compile(
+    r"(?<=\d) (?=(?:%|ms|s|min|h|kB|MB|GB|TB|bytes|points)(?!\w))|(?<= min) (?=\d+ s\b)|(?<= h) (?=\d+ min\b)"
+)
+
+
+def typeset(sentence: str) -> Markup:
+    """Return a sentence as HTML: what stands in backticks as code, and no line's end between a number and its unit."""
+    return Markup(_CODE.sub(r"<code>\1</code>", _joined(str(escape(sentence)))))  # noqa: S704  # escaped before
+
+
+def _joined(text: str) -> str:
+    return _AMOUNT.sub("\N{NO-BREAK SPACE}", text)
+
+
+def _unbroken(amount: Callable[..., str]) -> Callable[..., str]:
+    """Return a function whose amounts are on one line with their units."""
+    return lambda *values, **options: _joined(amount(*values, **options))
 
 
 def _models(results: Mapping[str, Any], specialists: Sequence[Facts]) -> list[dict[str, Any]]:
@@ -170,7 +183,7 @@ def _differences(differences: Mapping[str, Any]) -> dict[str, Markup]:
 def _subset_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     masses = results["subsets"]["mass"]
     return [
-        specialist | {"mass": mass, "short": short_name(i)}
+        specialist | {"mass": mass, "short": words.short_name(i)}
         for i, (specialist, mass) in enumerate(zip(results["specialists"], masses, strict=True))
     ]
 
@@ -180,15 +193,15 @@ def _gains(by_cover: Sequence[Mapping[str, Any]]) -> Markup | None:
     return figures.gains(by_cover) if any(row["gained"] for row in by_cover) else None
 
 
-def _dumbbells(specialists: Sequence[Mapping[str, Any]], short: Mapping[str, str]) -> Markup:
-    listed = [(short_name(i), one["names"]) for i, one in enumerate(specialists)]
+def _dumbbells(specialists: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> Markup:
+    short = fitted(classes, FEW_LETTERS)
     rows = [
         (
-            f"{name}: {', '.join(short[one] for one in names)}",
-            f"{name}: {', '.join(names)}",
+            figures.row_name(words.short_name(i), [short[name] for name in specialist["names"]]),
+            f"{words.short_name(i)}: {', '.join(specialist['names'])}",
             *(specialist[measure] for measure in _ACCURACIES),
         )
-        for (name, names), specialist in zip(listed, specialists, strict=True)
+        for i, specialist in enumerate(specialists)
     ]
     return figures.dumbbells(rows, label="ring: generalist, dot: specialist")
 
@@ -218,7 +231,7 @@ def _curves(
     groups = {
         "Over all classes": whole,
         "The generalists of the folds": {f"fold {net.facts['fold'] + 1}": net for net in folds},
-        "Specialists, among their own classes": {short_name(i): net for i, net in enumerate(specialists)},
+        "Specialists, among their own classes": {words.short_name(i): net for i, net in enumerate(specialists)},
     }
     return [
         {
@@ -249,7 +262,7 @@ def _costs(tasks: Sequence[TaskSummary]) -> list[dict[str, Any]]:
             "seconds": sum(task.seconds for task in of_stage),
             "now": sum(task.seconds for task in of_stage if task.ended is not None),
             "bytes": sum(task.bytes for task in of_stage),
-            "prepared": words.prepared_words(prepared_for(of_stage)),
+            "prepared": words.prepared_by_all(prepared_for(of_stage)),
         }
         for stage in dict.fromkeys(task.stage for task in tasks)
         if (of_stage := [task for task in tasks if task.stage == stage])

@@ -99,11 +99,6 @@ def polyline(points: Sequence[tuple[float, float]], class_: str, **attributes: o
     return element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=class_, **attributes)
 
 
-def shortened(words: str, n: int) -> str:
-    """Return text of at most n characters, cut with an ellipsis."""
-    return words if len(words) <= n else f"{words[: n - 1]}…"
-
-
 def fitted(words: str, width: float) -> str:
     """Return as much of a text of 12 pixels as surely fits into a width, cut with an ellipsis."""
     if width_of(words) <= width:

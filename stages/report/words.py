@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
+
 from pipeline.amounts import duration
 from pipeline.counted import counted
+from pipeline.labels import fitted, listed
 
 Difference = Mapping[str, Any]
 
@@ -93,9 +96,34 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         results: What results.json holds.
     """
     differences, imported = results["differences"], results.get("imported", ())
-    wide = too_wide(differences, len(results["seeds"]))
-    known = of_given(results.get("given", ()))
-    return [line for line in (labels_alone(differences), wide, of_teachers(results), beside(imported), known) if line]
+    said = (
+        without(results["specialists"], results["data"]["classes"]),
+        labels_alone(differences),
+        too_wide(differences, len(results["seeds"])),
+        of_teachers(results),
+        beside(imported),
+        of_given(results.get("given", ())),
+    )
+    return [line for line in said if line]
+
+
+def without(specialists: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> str:
+    """Return which specialists failed, so that the run went on without them; nothing where none did.
+
+    Args:
+        specialists: As results.json holds them.
+        classes: The names of all classes.
+    """
+    short, lost = fitted(classes, LETTERS), [one for one in specialists if one["state"] == "dropped"]
+    if not lost:
+        return ""
+    places = [short_name(i) for i, one in enumerate(specialists) if one["state"] == "dropped"]
+    names = [listed([short[name] for name in one["names"]], lambda text: cell_len(text) <= LIST) for one in lost]
+    which = "; ".join(f"{place} for {told}" for place, told in zip(places, names, strict=True))
+    return (
+        f"{len(lost)} of {counted(len(specialists), 'specialist')} failed, and the run went on without: {which}."
+        " The same run again tries once more."
+    )
 
 
 def labels_alone(differences: Mapping[str, Difference]) -> str:
@@ -111,10 +139,16 @@ def labels_alone(differences: Mapping[str, Difference]) -> str:
         )
     found = differences["hard"]
     figures = f"distilled minus that, {_certainty(found)}"
-    if found["high"] < 0:
+    accuracy, nll = _direction(found), _direction(found["nll"])
+    if accuracy < 0:
         return f"Labels alone taught the same student better: {figures} The soft targets did harm here."
-    if found["low"] > 0:
+    if accuracy > 0:
         return f"Labels alone taught the same student worse: {figures}"
+    if nll:
+        return (
+            f"Labels alone taught the same student {_BETTER[nll]} probabilities; whether it is right more often is not"
+            f" certain: {figures}"
+        )
     outcome = {1: "worse", 0: "as well", -1: "better"}[(found["mean"] > 0) - (found["mean"] < 0)]
     return f"In this run labels alone taught the same student {outcome}: {figures}"
 
@@ -126,13 +160,28 @@ def of_teachers(results: Mapping[str, Any]) -> str:
         results: What results.json holds.
     """
     found = results["ensemble"]["lead"]
-    if found["low"] > 0:
-        return f"The teachers together are more often right than the generalist alone: {_certainty(found)}"
-    if found["high"] < 0:
-        return f"The teachers together are less often right than the generalist alone: {_certainty(found)}"
-    return (
-        f"That the teachers together are more often right than the generalist alone is not shown: {_certainty(found)}"
-    )
+    accuracy, nll = _direction(found), -_direction(found["nll"])
+    who, than = "The teachers together", "than the generalist alone"
+    right, probs = _MORE[accuracy], _BETTER[nll]
+    if accuracy and nll:
+        join = "and" if accuracy == nll else "but"
+        return f"{who} are {right} {than}, {join} their probabilities are {probs}: {_certainty(found)}"
+    if accuracy:
+        return f"{who} are {right} {than}; whether their probabilities are better is not certain: {_certainty(found)}"
+    if nll:
+        unsure = "whether they are right more often is not certain"
+        return f"{who} have {probs} probabilities {than}; {unsure}: {_certainty(found)}"
+    return f"That the teachers together are better {than} is not shown: {_certainty(found)}"
+
+
+_MORE = {1: "more often right", 0: "", -1: "less often right"}
+_BETTER = {1: "better", 0: "", -1: "worse"}
+"""How a certain lead in accuracy is told, and one in NLL."""
+
+
+def _direction(found: Mapping[str, Any]) -> int:
+    """Return 1 for a difference that is certainly above zero, -1 for one that is below, 0 where it may be chance."""
+    return int(found["low"] > 0) - int(found["high"] < 0)
 
 
 def over_what(n_seeds: int) -> str:
@@ -150,6 +199,11 @@ def over_what(n_seeds: int) -> str:
         " `seeds: [0, 1, 2]` in the config says."
     )
 
+
+LETTERS = 17
+"""Columns for the name of a class, at most, where it stands with others."""
+LIST = 32
+"""Columns for a list of these."""
 
 WIDE = 0.2
 """From this width on, in accuracy, an interval over seeds says little: few differences are as large."""
@@ -266,8 +320,18 @@ def times(ratio: float) -> str:
 
 
 def prepared_words(prepared: Mapping[str, float]) -> str:
-    """Return what was prepared and how long that took, such as `20 s compiling kernels, once on a machine`."""
+    """Return what was prepared and how long that took, such as `20 s compiling kernels`."""
     return "; ".join(f"{duration(seconds)} {what}" for what, seconds in prepared.items())
+
+
+def prepared_by_all(prepared: Mapping[str, float]) -> str:
+    """Return the same of all processes together, each of which prepares for itself; nothing where none did."""
+    return f"{prepared_words(prepared)}, summed over the processes" if prepared else ""
+
+
+def short_name(number: int) -> str:
+    """Return what a specialist is called: the list of its classes may be long."""
+    return f"S{number + 1}"
 
 
 def cover(of_classes: Sequence[int]) -> str:

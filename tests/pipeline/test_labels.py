@@ -1,8 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from pipeline.labels import fitted
+from pipeline.labels import fitted, listed
 
 
 def test_label_that_fits_stays() -> None:
@@ -16,22 +17,80 @@ def test_words_are_cut_and_numbers_are_not() -> None:
 
 def test_numbers_without_words_lose_their_middle() -> None:
     label = "-".join(map(str, range(30)))
-    assert fitted([label], 20) == {label: "0-1-2-3-...-27-28-29"}
+    assert fitted([label], 20) == {label: "0-1-2-3-4-…-27-28-29"}
 
 
 def test_labels_that_would_come_out_alike_show_from_where_they_differ() -> None:
     labels = ["photographs-of-catfish/0/0/0/0/0", "photographs-of-cattle/0/0/0/0/0"]
-    assert fitted(labels, 20) == {labels[0]: "photo...fish/0/0/0/0", labels[1]: "photo...tle/0/0/0/0/0"[:20]}
+    assert list(fitted(labels, 20).values()) == ["photog…fish/0/0/0/0/", "photog…tle/0/0/0/0/0"]
 
 
-@given(
-    st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]), min_size=1), unique=True, max_size=20)
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], []),
+        (["cat", "exactly 14 let"], ["cat", "exactly 14 let"]),
+        (["one of a kind that is long"], ["one of …s long"]),
+        (["genus species 07 (L., 1758)", "genus species 08 (L., 1758)"], ["genu…07 (L., 1", "genu…08 (L., 1"]),
+        (["short", "a name that is much longer"], ["short", "a name …longer"]),
+        (["x" * 20 + "1" + "y" * 20, "x" * 20 + "2" + "y" * 20], ["xxxx…1yyyyyyyy", "xxxx…2yyyyyyyy"]),
+        (
+            ["a picture of a plant, number 35", "a picture of a plant, number 41", "something else, number forty"],
+            ["a pictu…ber 35", "a pictu…ber 41", "somethi… forty"],
+        ),
+        # A letter of Chinese takes two columns, a family that four signs make up as well.
+        (["北京市朝阳区的植物", "北京市海淀区的植物"], ["北京…朝阳区的", "北京…海淀区的"]),
+        (["\U0001f468\u200d\U0001f469\u200d\U0001f467" * 3], ["\U0001f468\u200d\U0001f469\u200d\U0001f467" * 3]),
+    ],
 )
-def test_labels_are_as_narrow_as_asked_for_and_none_is_another(labels: list[str]) -> None:
-    found = fitted(labels, 12)
+def test_long_names_lose_what_does_not_tell_them_apart(names: list[str], expected: list[str]) -> None:
+    assert list(fitted(names, 14).values()) == expected
+
+
+def test_letters_that_several_signs_make_up_are_not_taken_apart() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert list(fitted([family * 20], 10).values()) == [f"{family * 2}…{family * 2}"]
+    assert list(fitted(["e\u0301" * 20], 10).values()) == ["e\u0301" * 5 + "…" + "e\u0301" * 4]
+
+
+def test_names_that_differ_nowhere_in_reach_end_in_their_places() -> None:
+    # What is alike begins and ends them, and what differs is told by neither.
+    names = ["ab#c…#1" + "x" * 20, "ab#c…#1" + "x" * 21, "ab#c…#1" + "x" * 22]
+    assert list(fitted(names, 10).values()) == ["ab#c…#1…#0", "ab#c…#1…#1", "ab#c…#1…#2"]
+
+
+def test_a_place_that_another_is_called_by_is_left_to_it() -> None:
+    names = ["xxxxxxx…#1", "x" * 20, "x" * 21]
+    assert list(fitted(names, 10).values()) == ["xxxxxxx…#1", "xxxxxxx…#2", "xxxxxxx…#3"]
+
+
+LETTERS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P"]) | st.sampled_from("北京🌻 "), min_size=1)
+
+
+@given(st.lists(LETTERS, unique=True, max_size=20), st.integers(8, 20))
+def test_labels_are_as_narrow_as_asked_for_and_none_is_another(labels: list[str], columns: int) -> None:
+    found = fitted(labels, columns)
     assert list(found) == labels
-    assert all(len(short) <= 12 for short in found.values())
+    assert all(cell_len(short) <= columns for short in found.values())
+    assert all(found[label] == label for label in labels if cell_len(label) <= columns)
     assert len(set(found.values())) == len(labels)
+
+
+@given(st.lists(st.text("ab ", min_size=1, max_size=40), unique=True, max_size=30), st.integers(6, 20))
+def test_names_of_few_letters_stay_apart(names: list[str], columns: int) -> None:
+    short = fitted(names, columns)
+    assert all(len(name) <= columns for name in short.values())
+    assert len(set(short.values())) == len(names)
+
+
+def test_lists_say_how_many_are_left_out() -> None:
+    names = ["cat", "dog", "北京"]
+    assert listed(names, lambda text: cell_len(text) <= 14) == "cat, dog, 北京"
+    assert listed(names, lambda text: cell_len(text) <= 13) == "3 classes"
+    assert listed(names, lambda text: cell_len(text) <= 13, more=", +{}") == "cat, dog, +1"
+    assert listed(names, lambda text: len(text) <= 14) == "cat, dog, 北京"
+    assert listed([*names, "a fourth"], lambda text: cell_len(text) <= 20) == "cat, dog and 2 more"
+    assert listed([*names, "a fourth"], lambda text: cell_len(text) <= 18) == "cat and 3 more"
 
 
 @pytest.mark.parametrize("columns", range(14, 40))

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from pipeline.cli.compose import compose
 from pipeline.cli.selection import Selection
+from pipeline.cli.tables import results_table
 from pipeline.config import dump
 from pipeline.errors import StageError
 from pipeline.events import EventLog, Events
@@ -98,6 +100,19 @@ def test_results_and_page_say_which_specialist_is_missing(project: Path, command
     assert "specialist[0-1]: done" in done.out
     for reused in ("generalist", "specialist[2-3]", "targets[2-3/0.0]", "student[hard]"):
         assert f"{reused}: done" not in done.out
+
+
+def test_terminal_names_the_missing_specialist_beside_the_verdict(project: Path) -> None:
+    results: Any = json.loads(run("specialists.on_failure=drop")["results.json"])
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(results_table(results))
+    lines = captured.get().splitlines()
+    (told,) = (i for i, line in enumerate(lines) if line.startswith("1 of 2 specialists failed, and the run went on"))
+    assert " without: S2 for 0, 1. The same run again tries once more." in lines[told]
+    assert told < next(i for i, line in enumerate(lines) if line.startswith("specialist for"))
+    assert next(line for line in lines if line.startswith("S2: 0, 1")).split() == ["S2:", "0,", "1", "dropped"]
+    assert "none to count" not in captured.get()
 
 
 def test_run_without_a_specialist_is_asked_as_any_other(project: Path, command: Command) -> None:

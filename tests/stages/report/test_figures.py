@@ -67,10 +67,6 @@ def test_linear_maps_ends_to_ends(low, high, share):
         assert scale(low + share * (high - low)) == pytest.approx(10 + 10 * share, abs=1e-3)
 
 
-def test_shortened():
-    assert [svg.shortened("abcd", n) for n in (4, 3)] == ["abcd", "ab…"]
-
-
 @pytest.mark.parametrize(
     "words", ["S1: 0, 1, 2, 3, 8", "W" * 30, "i" * 30, "\u6f22" * 30, "S12: grandfather clock, iguana", ""]
 )

@@ -11,6 +11,7 @@ from pipeline import amounts
 from pipeline.stage import Artifact, RunSummary, TaskSummary
 from stages.given_data import trained_on
 from stages.report import by_class, examples, words
+from stages.report.page import typeset
 from stages.report.timeline import timeline
 from tests.stages.report.conftest import RUN, TASKS
 
@@ -153,7 +154,7 @@ def test_timeline_keeps_tasks_apart_that_ran_together():
 
 def test_what_was_prepared_has_a_bar_of_its_own_and_is_told_beside_the_costs(write, evaluation):
     compiled = TaskSummary("combined[0.0]", "3" * 64, "4" * 64, (), 0.5, 9, "2026-01-01T00:00:09+00:00", 30.0,
-                           {"compiling kernels, once on a machine": 20.3})  # fmt: skip
+                           {"compiling kernels": 20.3})  # fmt: skip
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)" height="[\d.]+" class="bar s1( light)?"',
                       timeline([compiled]))  # fmt: skip
     (start, width, light), (left, length, lighter) = bars
@@ -161,9 +162,10 @@ def test_what_was_prepared_has_a_bar_of_its_own_and_is_told_beside_the_costs(wri
     assert float(left) + float(length) == pytest.approx(float(start), abs=0.02)
     assert float(length) / float(width) == pytest.approx(20.3 / 0.5, rel=0.01)
     files = write(evaluation, run=RunSummary("tiny", 3, "", [*TASKS, compiled]))
-    assert json.loads(files["results.json"])["prepared"] == {"compiling kernels, once on a machine": 20.3}
+    assert json.loads(files["results.json"])["prepared"] == {"compiling kernels": 20.3}
     page = files["report.html"].decode()
-    assert f"in all; beside that, {(told := '20 s compiling kernels, once on a machine')}</span>" in page
+    told = "20\N{NO-BREAK SPACE}s compiling kernels, summed over the processes"
+    assert f"in all; beside that, {told}</span>" in page
     assert f"<small>and {told}</small>" in page
     assert f"Lighter: {told}, which counts for no task." in page
 
@@ -211,11 +213,15 @@ def test_classes_with_long_names_are_told_apart(write, measure, test_half):
     named = Artifact(test_half.arrays, test_half.facts | {"class_names": long})
     page = write(measure(test=named), names=long)["report.html"].decode()
     drawn = re.search(r'<svg[^>]*class="figure matrix".*?</svg>', page, re.DOTALL)[0]
-    assert all(f">…{c:02}…</text>" in drawn for c in range(5))
-    assert ">S2: …02…, …03…</text>" in page
+    assert all(f">a ve…{c:02} (Linna</text>" in drawn for c in range(5))
+    assert ">S2: a …02 (L, +1</text>" in page
     assert f'data-tip="S2: {long[2]}, {long[3]}"' in page
     mistakes = page.partition("Most frequent mistakes")[2].partition("</table>")[0]
-    assert re.search(r'data-tip="a very long name[^"]*">…0\d…</td>', mistakes)
+    assert re.search(r'data-tip="a very long name[^"]*">a ver…0\d \(Linnaeu</td>', mistakes)
+
+
+BETTER, WORSE, EITHER = (0.01, 0.02), (-0.02, -0.01), (-0.01, 0.01)
+"""Ends of intervals of a lead in accuracy; of NLL less is better."""
 
 
 @pytest.mark.parametrize(
@@ -259,7 +265,7 @@ def _interval(low, high):
          "Both may be chance."),
         ((0.01, 0.03), (-0.2, -0.1), "Labels alone taught the same student worse", "Neither interval includes zero."),
         ((0.01, 0.03), (-0.2, 0.1), "Labels alone taught the same student worse", "which may be chance."),
-        ((-0.01, 0.01), (0.1, 0.2), "In this run labels alone taught the same student as well",
+        ((-0.01, 0.01), (0.1, 0.2), "Labels alone taught the same student better probabilities; whether it",
          "), which is worse, by more than chance."),
         ((-0.01, 0.03), (-0.1, 0.2), "In this run labels alone taught the same student worse", "Both may be chance."),
     ],
@@ -275,17 +281,24 @@ def test_box_says_what_to_do_where_labels_alone_taught_nothing():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told"),
+    ("accuracy", "nll", "told"),
     [
-        (0.01, 0.02, "The teachers together are more often right than"),
-        (-0.02, -0.01, "The teachers together are less often right than"),
-        (-0.01, 0.01, "That the teachers together are more often right than the generalist alone is not shown: +0.00"),
+        (BETTER, WORSE, " are more often right than the generalist alone, and their probabilities are better: "),
+        (BETTER, BETTER, " are more often right than the generalist alone, but their probabilities are worse: "),
+        (WORSE, WORSE, " are less often right than the generalist alone, but their probabilities are better: "),
+        (WORSE, BETTER, " are less often right than the generalist alone, and their probabilities are worse: "),
+        (BETTER, EITHER, " are more often right than the generalist alone; whether their probabilities are better is"),
+        (WORSE, EITHER, " are less often right than the generalist alone; whether their probabilities are better is"),
+        (EITHER, WORSE, " have better probabilities than the generalist alone; whether they are right more often is"),
+        (EITHER, BETTER, " have worse probabilities than the generalist alone; whether they are right more often is"),
+        (EITHER, EITHER, " are better than the generalist alone is not shown: "),
     ],
 )
-def test_box_says_whether_the_ensemble_is_better_than_the_generalist(low, high, told):
-    found = words.of_teachers({"ensemble": {"lead": _interval(low, high) | {"nll": _interval(-0.2, -0.1)}}})
-    assert found.startswith(told)
-    assert "NLL \N{MINUS SIGN}0.1500 (95 % interval" in found
+def test_box_says_whether_the_ensemble_is_better_than_the_generalist(accuracy, nll, told):
+    found = words.of_teachers({"ensemble": {"lead": _interval(*accuracy) | {"nll": _interval(*nll)}}})
+    assert told in found
+    assert f"points of accuracy (95 % interval {words.points(accuracy[0])} to" in found
+    assert f"(95 % interval {words.nats(nll[0])} to" in found
 
 
 @pytest.mark.parametrize(("n_seeds", "width", "is_told"), [(1, 0.5, False), (2, 0.19, False), (2, 0.21, True)])
@@ -296,12 +309,59 @@ def test_intervals_that_say_nothing_for_want_of_seeds_are_told(n_seeds, width, i
     assert words.too_wide({}, 3) == ""
 
 
+def test_box_names_the_specialists_that_the_run_went_on_without(write, measure, specialist_nets):
+    page = write(measure(specialists=specialist_nets[:1]), dropped=["2-3"])["report.html"].decode()
+    box = page.partition('<div class="verdict')[2].partition("</div>")[0]
+    assert "1 of 2 specialists failed, and the run went on without: S2 for class 2, class 3." in box
+    row = re.search(r"<td>S2 \(dropped\)</td>.*?</tr>", page, re.DOTALL)[0]
+    assert row.count("<td>–</td>") == 3
+    assert "none to count" not in row
+
+
+def test_missing_specialists_are_told_with_short_names_and_nothing_where_none_is():
+    names = [f"a very long name of a class such as species {c:02} (Linnaeus, 1758)" for c in range(30)]
+    kept = {"state": "trained", "names": names[20:]}
+    lost = [{"state": "dropped", "names": names[:20]}, {"state": "dropped", "names": names[3:5]}]
+    assert words.without([kept], names) == ""
+    assert words.without([kept, *lost], names) == (
+        "2 of 3 specialists failed, and the run went on without: S2 for a ver…00 (Linnaeu and 19 more;"
+        " S3 for a ver…03 (Linnaeu and 1 more. The same run again tries once more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("list `hard` under `controls`", "list <code>hard</code> under <code>controls</code>"),
+        ("<b> & `a<b`", "&lt;b&gt; &amp; <code>a&lt;b</code>"),
+        ("95 % of 3 h 5 min or 1 min 20 s", "95_% of 3_h_5_min or 1_min_20_s"),
+        ("12 s, 4.2 kB and 3 seeds; 2 points", "12_s, 4.2_kB and 3 seeds; 2_points"),
+        ("a lone ` stays", "a lone ` stays"),
+    ],
+)
+def test_sentences_are_typeset(sentence, expected):
+    assert typeset(sentence) == expected.replace("_", "\N{NO-BREAK SPACE}")
+
+
+def test_box_and_costs_have_no_backticks_and_no_lone_units(page):
+    text = re.sub(r"<(script|style|pre)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert "`" not in text
+    assert "<code>seeds: [0, 1, 2]</code>" in text
+    assert not re.search(r">[^<>]*\d (%|s|ms|kB|MB|bytes)\b[^<>]*<(?!/text)", text.partition("<h2")[0])
+
+
+def test_models_are_in_one_order_in_all_tables(results):
+    assert by_class.models(results) == ["generalist", "ensemble", *results["students"]]
+    assert next(iter(results["students"])) == "distilled"
+
+
 def test_top_5_is_left_out_where_it_is_all_classes(write, evaluation):
     assert ">top 5<" not in write(evaluation)["report.html"].decode()
 
 
 def test_bytes_and_times_are_written_as_in_the_terminal(files, page):
     results = json.loads(files["results.json"])
+    page = page.replace("\N{NO-BREAK SPACE}", " ")
     assert f"rows in {amounts.size(results['targets']['bytes'])};" in page
     assert f", of {amounts.duration(sum(task.seconds for task in TASKS))} in all" in page
 
@@ -350,12 +410,14 @@ def test_classes_are_listed_with_what_every_model_gets_right(files, page):
         assert right / results["data"]["test"] == pytest.approx(accuracy)
     body = page.partition("Class by class")[2].partition("</table>")[0]
     assert body.count("<tr>") == 1 + len(listed)
-    assert words.percent(shares[0]) in body
+    assert words.percent(shares[0]).replace(" ", "\N{NO-BREAK SPACE}") in body
 
 
 def test_classes_without_examples_come_last_and_have_no_share():
     per_class = {"examples": [0, 2], "generalist": [None, 0.5], "ensemble": [None, 1.0], "students": {}}
-    listed = by_class.rows({"per_class": per_class, "subsets": {"cover": [0, 1]}, "data": {"classes": ["a", "b"]}})
+    listed = by_class.rows(
+        {"per_class": per_class, "students": {}, "subsets": {"cover": [0, 1]}, "data": {"classes": ["a", "b"]}}
+    )
     assert [(row.name, row.shares) for row in listed] == [("b", (0.5, 1.0)), ("a", (None, None))]
 
 

