@@ -121,7 +121,7 @@ def _from(label: str, start: int, columns: int) -> str:
         return head + ELLIPSIS + tail
     if start <= len(_letters(head)):
         return _head(letters, columns - 1) + ELLIPSIS
-    return head + ELLIPSIS + _head(letters[start:], room)
+    return head + ELLIPSIS + _head(letters[start:], room - 1) + ELLIPSIS
 
 
 def _head(letters: Sequence[str], columns: int) -> str:

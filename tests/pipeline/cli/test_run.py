@@ -185,8 +185,8 @@ def test_results_table_tells_specialists_apart_whose_classes_have_long_names(fin
     console = Console(width=100)
     with console.capture() as captured:
         console.print(results_table(shown))
-    assert "S1: a ver…00 (Linnaeu and 1 more " in captured.get()
-    assert "S2: a ver…02 (Linnaeu and 1 more " in captured.get()
+    assert "S1: a ver…00 (Linnae… and 1 more " in captured.get()
+    assert "S2: a ver…02 (Linnae… and 1 more " in captured.get()
 
 
 @pytest.mark.parametrize("over_seeds", [False, True])
