@@ -89,14 +89,25 @@ class Forecast:
     Attributes:
         tasks: The tasks to be done, in the order of the stages. Of stages not decided yet those that are assumed.
         estimates: What each of them will take, by id.
-        whole_seconds: The time from beginning to end; None where that of a task is unknown.
+        least_seconds: The time from beginning to end, as if tasks of which it is unknown took none; None where the
+            CPUs that they share are not known.
         is_complete: Whether all tasks are there: where sizes are not known, those not decided yet are missing.
     """
 
     tasks: Mapping[str, Task]
     estimates: Mapping[str, Estimate]
-    whole_seconds: float | None
+    least_seconds: float | None
     is_complete: bool
+
+    @property
+    def whole_seconds(self) -> float | None:
+        """The time from beginning to end; None where that of a task is unknown."""
+        return self.least_seconds if self.is_complete and not self.untimed else None
+
+    @property
+    def known_seconds(self) -> float:
+        """Summed over the tasks of which the time is known."""
+        return sum(estimate.seconds for estimate in self.estimates.values() if estimate.seconds is not None)
 
     @property
     def total(self) -> Estimate:
@@ -143,11 +154,11 @@ def foresee(
     estimates = {
         name: _estimate(graph.stages[task.stage], measure(task, facts), past) for name, task in waiting.items()
     }
-    seconds = {name: estimate.seconds for name, estimate in estimates.items() if estimate.seconds is not None}
-    whole = None
-    if cpus is not None and is_complete and len(seconds) == len(waiting):
-        whole = makespan(waiting, seconds, {name: stage.decided_by for name, stage in graph.stages.items()}, cpus)
-    return Forecast(waiting, estimates, whole, is_complete)
+    seconds = {name: estimate.seconds or 0.0 for name, estimate in estimates.items()}
+    least = None
+    if cpus is not None:
+        least = makespan(waiting, seconds, {name: stage.decided_by for name, stage in graph.stages.items()}, cpus)
+    return Forecast(waiting, estimates, least, is_complete)
 
 
 def makespan(

@@ -1,8 +1,9 @@
 """What a run would do, and why, without doing any of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from pipeline.config import changed
 from pipeline.graph import Graph
@@ -13,6 +14,7 @@ COMPARED = 8
 """So many former results of a task are looked at for the one most like it: each is a file to be read."""
 
 LOST = "its result is not in the store any more"
+NEVER = "never done before"
 WRITTEN = "written by every run"
 """Why a stage is done whose result is not kept."""
 
@@ -64,8 +66,18 @@ class Step:
 Compare = Callable[[Mapping[str, Json], Mapping[str, Json]], list[str]]
 """Returns in what a task's parameters differ from a former result's, given these first."""
 
+Listing = Callable[[str], Sequence[str]]
+"""Returns the settings, with both values, by which a stage has other tasks than in an earlier run, by its name."""
 
-def plan(graph: Graph, *, fresh: frozenset[str], history: History, compare: Compare = changed) -> list[Step]:
+
+def plan(
+    graph: Graph,
+    *,
+    fresh: frozenset[str],
+    history: History,
+    compare: Compare = changed,
+    listing: Listing = lambda _: (),
+) -> list[Step]:
     """Return what a run would do about every task, in the order of the stages.
 
     Args:
@@ -73,12 +85,13 @@ def plan(graph: Graph, *, fresh: frozenset[str], history: History, compare: Comp
         fresh: Stages that are to be done again whatever is there.
         history: What each task was made from before; of that, what is most like this run tells what has changed.
         compare: Says it of the parameters.
+        listing: Says why there are tasks that there were not, or why a task reads more or fewer others.
 
     Returns:
         The steps. What depends on results that are not there yet is one step for each stage.
     """
     graph.advance(fresh=fresh)
-    asked = _Asked(graph, fresh, history, compare)
+    asked = _Asked(graph, fresh, history, compare, listing)
     steps: list[Step] = []
     deciding: dict[str, Sequence[str]] = {}
     for stage in graph.stages.values():
@@ -96,6 +109,11 @@ class _Asked:
     fresh: frozenset[str]
     history: History
     compare: Compare
+    listing: Listing
+
+    def settings(self, stages: Iterable[str]) -> list[str]:
+        """Return by which settings some stages have other tasks than in an earlier run."""
+        return _union(map(self.listing, dict.fromkeys(stages)))
 
 
 def _steps(asked: _Asked, stage: Stage, deciding: Mapping[str, Sequence[str]]) -> Iterator[Step]:
@@ -138,38 +156,44 @@ def _reasons(asked: _Asked, stage: Stage, task: Task) -> Iterator[str]:
         return
     if stage.name in asked.fresh:
         yield "asked for with --force"
-    waits = [name for name in task.input_ids if name not in asked.graph.results]
     formers = asked.history(task.id)
-    yield from _changes(asked, task, formers, waits=bool(waits)) if formers else ["never done before"]
+    yield from _changes(asked, task, formers) if formers else [NEVER + _because(asked.settings([stage.name]))]
+    waits = [name for name in task.input_ids if name not in asked.graph.results]
     if waits:
         yield f"follows {_some(waits)}"
 
 
-def _changes(asked: _Asked, task: Task, formers: Sequence[Former], *, waits: bool) -> Sequence[str]:
+def _changes(asked: _Asked, task: Task, formers: Sequence[Former]) -> Sequence[str]:
     """Return in what a task differs from the former result that is most like it: fewest changes, then the first.
 
     Args:
         asked: What `plan` was given.
-        task: One that is to be done.
+        task: One that is to be done. Of inputs that it waits for it is not told whether they are others.
         formers: The results that it had before; one at least.
-        waits: Whether it waits for inputs; what else has changed is told of these then.
     """
     graph = asked.graph
-    now = recipe(graph.stages[task.stage], task, seed=graph.seed, inputs={}) if waits else graph.recipe(task)
-    same = None if waits else next((former for former in formers if former.key == key_of(now)), None)
+    inputs = _digests(graph, task)
+    now = recipe(graph.stages[task.stage], task, seed=graph.seed, inputs=inputs)
+    same = next((former for former in formers if former.key == key_of(now)), None)
     if same is not None:
         return [] if same.recipe() else [LOST]  # it may be there, and be made again all the same
-    found: list[tuple[list[str], list[str]]] = []
+    found: list[list[str]] = []
     for former in formers[:COMPARED]:
         before = former.recipe()
         if before is not None:
-            inputs = [] if waits else list(_other_inputs(task, before["inputs"], now["inputs"]))
-            others = [*inputs, *_other_changes(before, now, (former.seed, graph.seed))]
-            found.append((asked.compare(before["parameters"], now["parameters"]), others))
-    if not found:
-        return [LOST]
-    parameters, others = min(found, key=lambda both: sum(map(len, both)))
-    return parameters if waits else [*parameters, *others]
+            parameters = asked.compare(before["parameters"], now["parameters"])
+            others = [*_other_inputs(asked, task, before["inputs"], inputs, parameters)]
+            found.append([*parameters, *others, *_other_changes(before, now, (former.seed, graph.seed))])
+    return min(found, key=len, default=[LOST])
+
+
+def _digests(graph: Graph, task: Task) -> dict[str, Json]:
+    """Return the digests of what a task reads, as its recipe has them; None of that for which it waits."""
+
+    def digest(name: str) -> str | None:
+        return graph.results[name].digest if name in graph.results else None
+
+    return {name: digest(ids) if isinstance(ids, str) else [*map(digest, ids)] for name, ids in task.inputs.items()}
 
 
 def _other_changes(before: Mapping[str, Json], now: Mapping[str, Json], seeds: tuple[int | None, int]) -> Iterator[str]:
@@ -182,18 +206,58 @@ def _other_changes(before: Mapping[str, Json], now: Mapping[str, Json], seeds: t
     yield from changed(before["packages"], now["packages"])
 
 
-def _other_inputs(task: Task, before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[str]:
-    """Yield what a task reads that it did not read before, and what it read and does not read now."""
-    added = [name for name, digests in now.items() if name not in before]
-    yield from (f"it reads {_some(_listed(task.inputs[name]))} now" for name in added)
-    yield from (f"it reads no {name} now" for name in before if name not in now)
-    for name in (name for name in now if name in before and now[name] != before[name]):
-        ids, digests = _listed(task.inputs[name]), _listed(now[name])
-        others = [task_id for task_id, digest in zip(ids, digests, strict=True) if digest not in _listed(before[name])]
-        if others:
-            yield f"{_some(others)} {'is another' if len(others) == 1 else 'are others'}"
+def _other_inputs(
+    asked: _Asked, task: Task, before: Mapping[str, Json], now: Mapping[str, Json], told: Collection[str]
+) -> Iterator[str]:
+    """Yield what a task reads that it did not read before, and what it read and does not read now.
+
+    Args:
+        asked: What `plan` was given.
+        task: The task.
+        before: By argument, the digests of what it read.
+        now: Those of what it reads; None where it waits.
+        told: What is said of its parameters: that is not said again.
+    """
+    said = [*told]
+
+    def why(stages: Iterable[str]) -> str:
+        settings = [line for line in asked.settings(stages) if line not in said]
+        said.extend(settings)
+        return _because(settings)
+
+    for name in now:
+        ids = _listed(task.inputs[name])
+        if name not in before:
+            yield f"it reads {_some(ids)} now{why(map(stage_of, ids))}"
         else:
-            yield f"of its {name} it reads {len(ids)}, where it read {len(_listed(before[name]))}, or in another order"
+            yield from _other_digests(name, ids, _listed(before[name]), _listed(now[name]), why)
+    for name in (name for name in before if name not in now):
+        # An argument is called as the stage that it is of, or those where there are several.
+        yield f"it reads no {name} now{why(stage for stage in asked.graph.stages if name in {stage, f'{stage}s'})}"
+
+
+def _other_digests(
+    name: str,
+    ids: Sequence[str],
+    before: Sequence[str],
+    now: Sequence[str | None],
+    why: Callable[[Iterable[str]], str],
+) -> Iterator[str]:
+    """Yield what is another of the tasks that are read as one argument, and why where they are more or fewer."""
+    others = [task_id for task_id, digest in zip(ids, now, strict=True) if digest not in {None, *before}]
+    is_one = len(others) == 1
+    if len(now) != len(before):
+        yield f"of its {name} it reads {len(now)}, where it read {len(before)}{why(map(stage_of, ids))}"
+        if others:
+            yield f"{_some(others)} {'is' if is_one else 'are'} new to it"
+    elif others:
+        yield f"{_some(others)} {'is another' if is_one else 'are others'}"
+    elif None not in now and list(now) != list(before):
+        yield f"it reads its {name} in another order"
+
+
+def _because(settings: Sequence[str]) -> str:
+    return f", for {listed(settings)}" if settings else ""
 
 
 def listed(names: Sequence[str]) -> str:
@@ -201,8 +265,8 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
 
 
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
+def _listed(value: Json) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _some(names: Sequence[str]) -> str:

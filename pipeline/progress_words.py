@@ -29,18 +29,19 @@ def time_left(state: RunState, name: str, now: float) -> str:
     return f"{rough_duration(left)} left" if left >= 1 else ""
 
 
-def takes(seconds: float, start: float | None, where: str = "") -> str:
+def takes(seconds: float, start: float | None, where: str = "", *, bound: str = "about") -> str:
     """Return how long a run will take.
 
     Args:
         seconds: For the work.
         start: Until it can be begun; 0 where nothing has to be started, None where that is not known.
         where: What is said of where it is done.
+        bound: What is said of the time: `about`, or `at least` where more is to be done than that.
     """
     if start == 0:
-        return f"about {rough_duration(seconds)}{where}"
+        return f"{bound} {rough_duration(seconds)}{where}"
     until = "some seconds" if start is None else f"about {rough_duration(start)}"
-    return f"about {rough_duration(seconds)} of work{where}, and {until} to start Ray"
+    return f"{bound} {rough_duration(seconds)} of work{where}, and {until} to start Ray"
 
 
 def says_more(title: str, name: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pipeline.config import changed
 from pipeline.stage import Json
+from stages.candidates import DISTILLED, REFIT
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHORT = 12
@@ -52,19 +53,27 @@ def _is_digest(value: Json) -> bool:
 
 
 def _as_written(parameters: Mapping[str, Json], leave_out: Collection[str]) -> dict[str, Json]:
-    """Return parameters with the values that a sweep tries in place of all that it combines them to."""
+    """Return parameters with the values that a sweep tries in place of all that it combines them to.
+
+    In place of all students that are evaluated they have the controls, and whether there is a refit.
+    """
     written = {
         _key(name, parameters): value[:_SHORT] if _is_digest(value) else value
         for name, value in parameters.items()
         if name not in leave_out
     }
-    candidates = written.pop("candidates", None)
-    return written if candidates is None else written | dict(_axes(candidates))
+    candidates, variants = written.pop("candidates", None), written.pop("variants", None)
+    if candidates is not None:
+        written |= dict(_axes(candidates))
+    if variants is not None:
+        controls = [name for name in variants if name not in {DISTILLED, REFIT}]
+        written |= {"controls": controls, "refit": REFIT in variants}
+    return written
 
 
 def _axes(candidates: Json) -> Iterator[tuple[str, Json]]:
     """Yield the lists of a sweep, and the controls that it is done for, from each variant with its settings."""
-    yield "controls", [name for name in dict.fromkeys(variant for variant, _ in candidates) if name != "distilled"]
+    yield "controls", [name for name in dict.fromkeys(variant for variant, _ in candidates) if name != DISTILLED]
     names = dict.fromkeys(name for _, settings in candidates for name in settings)
     for name in names:
         values = dict.fromkeys(settings[name] for _, settings in candidates if name in settings)

@@ -75,19 +75,21 @@ def _print(planned: Planned, composition: Composition) -> None:
     for name, steps in rows:
         _print_steps(console, widths, planned, short[name], steps)
     say("")
-    say(f"{planned.n_reused} to reuse, {planned.n_run} to run{_open(planned)}")
+    say(_counts(planned))
     for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
         say(line)
     for message in planned.warnings(composition.store.location):
         say(f"warning: {message}")
 
 
-def _open(planned: Planned) -> str:
-    """Return what is to be said of the tasks that are not decided yet, if there are any."""
+def _counts(planned: Planned) -> str:
+    """Return how many tasks there are to reuse, to run beside what every run writes, and not decided yet."""
+    beside = f" beside {listed(planned.written)}" if planned.written else ""
+    counts = f"{planned.n_reused} to reuse, {planned.n_run} to run{beside}"
     if not planned.deciding:
-        return ""
+        return counts
     number = "those" if planned.n_open is None else f"about {planned.n_open}"
-    return f", and {number} that depend on {listed(planned.deciding)}"
+    return f"{counts}, and {number} that depend on {listed(planned.deciding)}"
 
 
 def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -170,17 +172,23 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     ]
 
 
+def _time(forecast: Forecast, start: float | None, cpus: int | None) -> str:
+    """Return how long it will take, as far as that is known, and of which stages it is not."""
+    untimed = forecast.untimed
+    if len(untimed) == len({task.stage for task in forecast.tasks.values()}):
+        return "unknown, for no run has done the like"
+    seconds = forecast.known_seconds if forecast.least_seconds is None else forecast.least_seconds
+    where = ", shared by the cluster" if cpus is None else f" on {counted(cpus, 'CPU')}"
+    if not untimed and forecast.is_complete:
+        return takes(seconds, start, where)
+    missing = [f"{listed(untimed)} {'is' if len(untimed) == 1 else 'are'} not known yet"] if untimed else []
+    missing += [] if forecast.is_complete else ["tasks that are not decided yet are not in it"]
+    return f"{takes(seconds, start, where, bound='at least')}; {', and '.join(missing)}"
+
+
 def _totals(forecast: Forecast, start: float | None, composition: Composition) -> Iterator[str]:
-    total, cpus = forecast.total, cpus_of(composition.config.ray)
-    if cpus is not None and forecast.whole_seconds is not None:
-        where = f" on {counted(cpus, 'CPU')}"
-        yield f"time: {takes(forecast.whole_seconds, start, where)}"
-    elif total.seconds is not None and forecast.is_complete:
-        yield f"time: {takes(total.seconds, start, ', shared by the cluster')}"
-    elif len(forecast.untimed) == len({task.stage for task in forecast.tasks.values()}):
-        yield "time: unknown, for no run has done the like"
-    elif forecast.untimed:
-        yield f"time: unknown for {', '.join(forecast.untimed)}, for no run has done the like"
+    total = forecast.total
+    yield f"time: {_time(forecast, start, cpus_of(composition.config.ray))}"
     location = composition.store.location
     free = room.free_disk(location)
     least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from pipeline import room
 from pipeline.cli import changes, given
+from pipeline.cli.added import since_last_run
 from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
@@ -86,8 +87,13 @@ class Planned:
 
     @property
     def n_run(self) -> int:
-        """The number of tasks to be done, as far as that is decided: without the report, which every run writes."""
+        """The number of tasks to be done, as far as that is decided: without what every run writes."""
         return sum(step.action == "run" and self.stages[step.stage].kept for step in self.steps)
+
+    @property
+    def written(self) -> list[str]:
+        """What every run writes, whatever is kept: such as the report."""
+        return [step.id for step in self.steps if not self.stages[step.stage].kept]
 
     @property
     def n_open(self) -> int | None:
@@ -119,7 +125,10 @@ class Planned:
                 "reuse": self.n_reused,
                 "run": self.n_run,
                 "open": self.n_open,
+                "written": self.written,
                 **_facts(total),
+                "known_seconds": self.forecast.known_seconds if self.forecast else 0.0,
+                "least_seconds": self.forecast.least_seconds if self.forecast else 0.0,
                 "whole_seconds": self.forecast.whole_seconds if self.forecast else 0.0,
                 "start_seconds": self.start_seconds,
                 "untimed": self.forecast.untimed if self.forecast else [],
@@ -145,7 +154,8 @@ def look(composition: Composition, graph: Graph, scope: Scope, *, load: bool = F
     graph.advance(fresh=scope.fresh)
     told = given.warnings_of(composition, graph, load=load)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
+    listing = since_last_run(composition.config)
+    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told, listing=listing)
     outlook = Outlook(composition, graph, scope.stages)
     forecast = outlook.look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]

@@ -65,6 +65,7 @@ def test_forecast_of_a_first_run_takes_undecided_tasks_as_assumed(tmp_path: Path
     assert forecast.total.memory == 5000
     assert forecast.untimed == ["total"]
     assert forecast.whole_seconds is None
+    assert (forecast.known_seconds, forecast.least_seconds) == (11, 11)
 
 
 def test_a_task_that_was_never_done_takes_what_those_of_its_like_took(tmp_path: Path) -> None:
@@ -84,6 +85,7 @@ def test_forecast_without_sizes_leaves_out_what_is_not_decided(tmp_path: Path) -
     forecast = foresee(graph, KEPT, measure=measure, past=Past(), cpus=1)
     assert list(forecast.tasks) == ["base"]
     assert not forecast.is_complete
+    assert forecast.whole_seconds is None
 
 
 def test_forecast_counts_what_is_to_be_done_alone(tmp_path: Path) -> None:

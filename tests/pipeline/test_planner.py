@@ -109,9 +109,16 @@ def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
         ({"parts": ["?", 1, 2]}, ("parts[1] is another",)),
         ({"parts": ["?", "?", 2]}, ("parts[1], parts[2] are others",)),
         ({"parts": ["?", "?", "?"]}, ("parts (3) are others",)),
-        ({"parts": [0, 1, 2, "?"]}, ("of its parts it reads 3, where it read 4, or in another order",)),
-        ({}, ("it reads parts (3) now",)),
+        ({"parts": [0, 1, 2, "?"]}, ("of its parts it reads 3, where it read 4, for add 1 -> 2",)),
+        (
+            {"parts": ["?", 1]},
+            ("of its parts it reads 3, where it read 2, for add 1 -> 2", "parts[1], parts[3] are new to it"),
+        ),
+        ({"parts": [2, 1, 0]}, ("it reads its parts in another order",)),
+        ({}, ("it reads parts (3) now, for add 1 -> 2",)),
         ({"parts": [0, 1, 2], "scale": "?"}, ("it reads no scale now",)),
+        ({"parts": [0, 1, 2], "bases": "?"}, ("it reads no bases now",)),
+        ({"part": "?"}, ("it reads parts (3) now, for add 1 -> 2", "it reads no part now")),
     ],
 )
 def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any], told: tuple[str, ...]) -> None:
@@ -127,7 +134,11 @@ def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any
     store.discard(manifest, "a test")
     graph = Graph(STAGES, Parameters(), seed=0, store=store, known={})
     former = {**manifest.recipe, "inputs": inputs}
-    planned = plan(graph, fresh=frozenset(), history=lambda _: [Former("key", 0, lambda: former)])
+
+    def listing(stage: str) -> list[str]:
+        return ["add 1 -> 2"] if stage == "parts" else []
+
+    planned = plan(graph, fresh=frozenset(), history=lambda _: [Former("key", 0, lambda: former)], listing=listing)
     steps = {step.id: step for step in planned}
     assert steps["total"].reasons == told
 

@@ -30,8 +30,8 @@ def test_plan_before_the_first_run(project: Path, command: Command) -> None:
     assert re.search(r"\nspecialist \(2 tasks\) +open +1 CPU .*\n    decided by data and subsets\n", done.out)
     assert re.search(r"\nreport +run +1 CPU\n    written by every run\n", done.out)
     known = ("data[train]", "data[test]", "views[0]", "generalist", "confusion")
-    counted = f"\n0 to reuse, {len(known)} to run, and about {len(ALL) - len(known)} that depend on data and subsets\n"
-    assert f"{counted}time: unknown, for no run has done the like\n" in done.out
+    counted = f"\n0 to reuse, {len(known)} to run beside report, and about {len(ALL) - len(known)} that depend on "
+    assert f"{counted}data and subsets\ntime: unknown, for no run has done the like\n" in done.out
     assert not (project / "store").exists()
     assert not (project / "runs").exists()
 
@@ -65,7 +65,10 @@ def test_plan_reuses_what_is_the_same_whatever_the_subsets_will_be(finished: Pat
     assert (steps["targets"]["action"], steps["targets"]["tasks"]) == ("open", 2)  # one of each specialist
     assert steps["subsets"]["action"] == "run"
     assert (steps["student[distilled]"]["action"], steps["student[distilled]"]["decided_by"]) == ("open", ["subsets"])
-    assert "\n7 to reuse, 1 to run, and about 7 that depend on subsets\n" in command("plan", "tiny.yaml", *changes).out
+    assert (
+        "\n7 to reuse, 1 to run beside report, and about 7 that depend on subsets\n"
+        in command("plan", "tiny.yaml", *changes).out
+    )
     assert command("run", "tiny.yaml", *changes).code == 0
 
 
@@ -78,7 +81,7 @@ def test_plan_as_a_table_fits_80_columns_and_names_every_task_to_be_done(finishe
     assert lines[first + 1] == "    specialists.epochs 1 -> 2"
     assert any(line.startswith("data (2 tasks)              reuse") for line in lines)
     assert "student[distilled]" in done.out
-    assert re.search(r"\n8 to reuse, 7 to run\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
+    assert re.search(r"\n8 to reuse, 7 to run beside report\ntime: about [\d.]+ s on 1 CPU\nto write: ", done.out)
 
 
 @pytest.mark.parametrize("width", [60, 50, 110])
@@ -140,16 +143,113 @@ def test_plan_for_a_cluster_tells_the_work_in_all(finished: Path, command: Comma
     assert total["seconds"] > 0
 
 
-def test_plan_names_the_stages_of_which_the_time_is_unknown(finished: Path, command: Command) -> None:
+def test_plan_tells_the_time_that_is_known_and_names_the_stages_of_which_it_is_not(
+    finished: Path, command: Command
+) -> None:
     changes = ("--set", "student.epochs=2", "--set", "student.batch_size=16", *views(12))
     out = command("plan", "tiny.yaml", *changes).out
-    assert "\ntime: unknown for student, for no run has done the like\n" in out
+    assert re.search(r"\ntime: at least \d+ s on 1 CPU; student is not known yet\n", out)
     assert "targets (36 tasks)" in out
     assert "student[hard] " in out
+    total = json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["total"]
+    assert (total["untimed"], total["seconds"], total["whole_seconds"]) == (["student"], None, None)
+    assert total["least_seconds"] == pytest.approx(total["known_seconds"])  # one CPU does all of it
+    assert total["known_seconds"] > 0
+    cluster = command("plan", "tiny.yaml", *changes, "--set", "ray.address=auto", "--set", "generalist.batch_size=16")
+    told = "shared by the cluster, and some seconds to start Ray; generalist and student are not known yet"
+    assert re.search(rf"\ntime: at least \d+ s of work, {told}\n", cluster.out)
+
+
+NEW_VIEWS = "never done before, for data.views 1 -> 2"
+TWO_VIEWS = "of its views it reads 2, where it read 1, for data.views 1 -> 2"
+FLIPS = "{transfer: {augment: {flip: true}}, source: 'npz:tiny.npz', root: .}"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (
+            f"data={FLIPS[:-1]}, views: 1}}",
+            f"data={FLIPS[:-1]}, views: 2}}",
+            {
+                "views[1]": NEW_VIEWS,
+                "targets[generalist/1.0]": f"{NEW_VIEWS}; follows views[1]",
+                "student[hard]": f"{TWO_VIEWS}; follows views[1]",
+                "student[distilled]": f"{TWO_VIEWS}; of its targets it reads 2, where it read 1; follows views[1], "
+                "combined[1.0]",
+            },
+        ),
+        (
+            "controls=[hard]",
+            "combine.calibrate=true",
+            {
+                "calibration[generalist]": "never done before, for combine.calibrate false -> true",
+                "combined[0.0]": "it reads calibration (3) now, for combine.calibrate false -> true; follows "
+                "calibration (3)",
+            },
+        ),
+        (
+            "combine={calibrate: true, divergence: reverse}",
+            "combine={divergence: reverse}",
+            {
+                "combined[0.0]": "it reads no calibrations now, for combine.calibrate true -> false",
+                "student[distilled]": "follows combined[0.0]",
+            },
+        ),
+        (
+            "controls=[hard]",
+            "data={source: 'npz:tiny.npz', root: ., views: 1, folds: 2}",
+            {
+                "fold[0]": "never done before, for data.folds null -> 2; follows data[train]",
+                "confusion": "it reads fold[0], fold[1] now, for data.folds null -> 2; it reads no generalist now; "
+                "follows data[train], fold[0], fold[1]",
+            },
+        ),
+        (
+            "controls=[hard]",
+            "sweep={temperature: [2, 4]}",
+            {
+                "student[distilled/temperature=2]": "never done before, for sweep null -> {temperature: [2.0, 4.0], "
+                "measure: 'accuracy'}",
+            },
+        ),
+        (
+            "controls=[hard]",
+            "controls=[]",
+            {"evaluate": "controls ['hard'] -> []; of its students it reads 1, where it read 2"},
+        ),
+        ("controls=[hard]", "specialists={size: 3, epochs: 1}", {"subsets": "specialists.size null -> 3"}),
+    ],
+)
+def test_plan_says_by_which_settings_there_are_more_tasks_or_fewer(
+    finished: Path, command: Command, before: str, now: str, told: dict[str, str]
+) -> None:
+    if before != "controls=[hard]":
+        assert command("run", "tiny.yaml", "--set", before).code == 0
+    found = reasons(command("plan", "tiny.yaml", "--set", now, "--json").out)
+    assert {name: found[name] for name in told} == told
+    assert [name for name, reason in found.items() if not reason or reason == "never done before"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["seed=0", "specialists.size=3", "specialists.epochs=2", "data.holdout=0.2", "seeds=[0, 1]", "refit=true"],
+)
+def test_plan_counts_the_tasks_of_the_rows_that_it_shows(finished: Path, command: Command, change: str) -> None:
+    out = command("plan", "tiny.yaml", "--set", change).out
+    counts = dict.fromkeys(("reuse", "run", "open"), 0)
+    for tasks, action in re.findall(r"^\S+(?: \((\d+) tasks\))? +(reuse|run|open)\b", out, re.MULTILINE):
+        counts[action] += int(tasks or 1)
+    reused, run, is_open = re.search(
+        r"^(\d+) to reuse, (\d+) to run beside report(?:, and about (\d+) that depend on .*)?$", out, re.MULTILINE
+    ).groups("0")  # type: ignore[union-attr]
+    assert counts == {"reuse": int(reused), "run": int(run) + 1, "open": int(is_open)}
+    told = json.loads(command("plan", "tiny.yaml", "--set", change, "--json").out)["total"]
+    assert (told["reuse"], told["run"], told["written"]) == (int(reused), int(run), ["report"])
 
 
 def test_plan_when_all_is_done(finished: Path, command: Command) -> None:
-    assert command("plan", "tiny.yaml").out.endswith("\n15 to reuse, 0 to run\n")
+    assert command("plan", "tiny.yaml").out.endswith("\n15 to reuse, 0 to run beside report\n")
     told = json.loads(command("plan", "tiny.yaml", "--json").out)
     assert (told["total"]["seconds"], told["total"]["whole_seconds"], told["warnings"]) == (0, 0, [])
 
