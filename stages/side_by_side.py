@@ -15,6 +15,9 @@ from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
 from stages.report.words import NO_CONTROLS, model_name
 
+FEWEST = 3
+"""Seeds from which on an interval over them can be trusted: of two, the deviation is hardly known."""
+
 BOOTSTRAP_SEED = 0
 """Comparisons draw the same resamples every time."""
 
@@ -82,7 +85,8 @@ class Difference:
         same: Whether both say exactly the same, as two uses of one network do.
         seeds: The seeds of the run whose trainings are compared.
         against: Those of the other: the same, each paired with its like, unless they have none in common.
-        is_part: Whether the run, or the other, has more of them.
+        unused: The seeds of the run that are not compared, for the other has none of them.
+        unused_against: Those of the other that the run has not.
     """
 
     run: str
@@ -92,7 +96,8 @@ class Difference:
     same: bool = False
     seeds: Sequence[int] = (0,)
     against: Sequence[int] = (0,)
-    is_part: bool = False
+    unused: Sequence[int] = ()
+    unused_against: Sequence[int] = ()
 
     @property
     def is_over_seeds(self) -> bool:
@@ -127,7 +132,8 @@ def _difference(run: Scored, first: Scored, model: str) -> Difference:
         same=len(scores) == len(others) and all(map(np.array_equal, scores, others)),
         seeds=seeds,
         against=against,
-        is_part=bool(common) and len(common) < max(len(ours), len(theirs)),
+        unused=[seed for seed in ours if seed not in seeds],
+        unused_against=[seed for seed in theirs if seed not in against],
     )
 
 

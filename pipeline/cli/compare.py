@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.compared_words import Part, notes, parts
 from pipeline.cli.fitted import Fitted
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import cell, print_json, say, table_of, warn
@@ -19,7 +20,6 @@ from pipeline.stage import Json, stage_of
 from stages.report import words
 
 if TYPE_CHECKING:
-    from stages.learning.metrics import Interval
     from stages.side_by_side import Difference, OverSeeds, Scored
 
 PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
@@ -47,6 +47,7 @@ class Comparison:
         differences: Of the others from the first; none where they cannot be paired.
         unpaired: Why not.
         seeds: What runs say together that differ in the seed alone.
+        dropped: By name, the specialists that a run went on without, where it did.
     """
 
     letters: Mapping[str, str]
@@ -55,6 +56,7 @@ class Comparison:
     differences: "Sequence[Difference]"
     unpaired: str
     seeds: "Sequence[OverSeeds]"
+    dropped: Mapping[str, Sequence[str]]
 
 
 def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> None:
@@ -116,6 +118,7 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
         found,
         unpaired,
         over_seeds(results),
+        {run.name: run.dropped for run in runs if run.dropped},
     )
 
 
@@ -190,10 +193,13 @@ def _as_json(found: Comparison) -> Json:
                 "nll": one.nll._asdict(),
                 "seeds": list(one.seeds),
                 "against": list(one.against),
+                "unused": list(one.unused),
+                "unused_against": list(one.unused_against),
             }
             for one in found.differences
         ],
         "unpaired": found.unpaired,
+        "dropped": found.dropped,
         "seeds": [
             {
                 "runs": group.runs,
@@ -224,6 +230,8 @@ def _print(found: Comparison) -> None:
     for table in (settings if found.settings else Text("no setting differs"), models):
         console.print("")
         console.print(table)
+    for note in notes(found):
+        say(f"\n{note}")
     for part in parts(found):
         console.print("")
         console.print(Fitted([_side_by_side(part), _stacked(part)]))
@@ -232,14 +240,14 @@ def _print(found: Comparison) -> None:
         say(f"\nno differences: {found.unpaired}")
 
 
-def _side_by_side(part: "Part") -> Table:
+def _side_by_side(part: Part) -> Table:
     grid = table_of(part.title, "accuracy", "NLL")
     for row in part.rows:
         grid.add_row(*map(cell, row))
     return grid
 
 
-def _stacked(part: "Part") -> Table:
+def _stacked(part: Part) -> Table:
     """Return a part with a line for each figure, where an interval would be broken otherwise."""
     grid = table_of(part.title, "")
     grid.columns[1].justify = "left"
@@ -251,92 +259,18 @@ def _stacked(part: "Part") -> Table:
     return grid
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a comparison, as text.
-
-    Attributes:
-        title: What the rows are.
-        rows: Name, accuracy and NLL of each.
-        note: What the intervals are over.
-    """
-
-    title: str
-    rows: Sequence[tuple[str, str, str]]
-    note: str
-
-
-def parts(found: Comparison) -> list[Part]:
-    """Return the differences from the first run, and what runs say together that differ in the seed alone."""
-    made: list[Part] = []
-    if found.differences:
-        first = next(iter(found.letters.values()))
-        rows = [(f"{found.letters[one.run]} {one.model}", *_difference(one)) for one in found.differences]
-        made.append(Part(f"minus {first}", rows, "; ".join([*_seeds(found), _over(found.differences)])))
-    for group in found.seeds:
-        names = ", ".join(found.letters[name] for name in group.runs)
-        means = [(model, _share(facts["accuracy"]), _value(facts["nll"])) for model, facts in group.means.items()]
-        leads = [
-            (f"minus {control}", _points(facts["accuracy"]), _nats(facts["nll"]))
-            for control, facts in group.leads.items()
-        ]
-        note = (
-            f"means and standard deviations over {len(group.runs)} seeds; differences are paired by seed, with 95 %"
-            " intervals over seeds and test examples (Student's)"
-        )
-        made.append(Part(f"seeds: {names}", means + leads, note))
-    return made
-
-
-def _seeds(found: Comparison) -> list[str]:
-    """Return by run which seeds of its students are compared, where these are not all that both runs have."""
-    told: dict[str, str] = {}
-    for one in found.differences:
-        seeds, against = (", ".join(map(str, some)) for some in (one.seeds, one.against))
-        some_seeds = f"students of {found.letters[one.run]}: seed{'' if len(one.seeds) == 1 else 's'} {seeds}"
-        if seeds != against:
-            told[one.run] = f"{some_seeds} against {against}"
-        elif one.is_part:
-            told[one.run] = f"{some_seeds} alone, which both runs have"
-    return list(told.values())
-
-
-def _over(differences: "Sequence[Difference]") -> str:
-    """Return what the intervals are over."""
-    over = "points and nats, with 95 % intervals over test examples (paired bootstrap)"
-    if not any(one.is_over_seeds for one in differences):
-        return f"{over}; another seed may change more"
-    return (
-        f"{over}, of students of several seeds over these, too (Student's); where there is one, another may change more"
-    )
-
-
-def _difference(one: "Difference") -> tuple[str, str]:
-    return ("same network", "") if one.same else (_points(one.accuracy), _nats(one.nll))
-
-
-def _share(found: Mapping[str, float]) -> str:
-    return f"{words.percent(found['mean'])} ± {100 * found['deviation']:.2f}"
-
-
-def _value(found: Mapping[str, float]) -> str:
-    return f"{found['mean']:.4f} ± {found['deviation']:.4f}"
-
-
-def _points(interval: "Interval") -> str:
-    return words.spanned(interval._asdict(), words.points)
-
-
-def _nats(interval: "Interval") -> str:
-    return words.spanned(interval._asdict(), words.nats)
-
-
 def _write_page(found: Comparison, page: Path) -> None:
     from stages.report.comparison_page import write_page  # noqa: PLC0415  # brings jinja
 
     try:
         text = write_page(
-            found.letters, found.settings, found.runs, found.differences, parts=parts(found), unpaired=found.unpaired
+            found.letters,
+            found.settings,
+            found.runs,
+            found.differences,
+            parts=parts(found),
+            notes=notes(found),
+            unpaired=found.unpaired,
         )
         page.write_text(text, "utf-8")
     except OSError as error:

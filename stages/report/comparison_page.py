@@ -15,6 +15,7 @@ def write_page(
     differences: Sequence[Difference],
     *,
     parts: Sequence[Any],
+    notes: Sequence[str],
     unpaired: str,
 ) -> str:
     """Return a comparison as HTML that needs nothing beside it.
@@ -25,6 +26,7 @@ def write_page(
         runs: What their models score.
         differences: Of the others from the first.
         parts: The differences as text: each has a `title`, `rows` of three words, and a `note`.
+        notes: What else is to be known, a sentence each.
         unpaired: Why there are no differences; empty where there are.
     """
     models = list(dict.fromkeys(model for run in runs for model in run.facts))
@@ -36,6 +38,7 @@ def write_page(
         runs=runs,
         figures=_figures(letters, differences),
         parts=parts,
+        notes=notes,
         unpaired=unpaired,
     )
 

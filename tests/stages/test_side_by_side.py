@@ -101,17 +101,17 @@ def run_of(name, *seeds):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "compared", "is_part"),
+    ("ours", "theirs", "compared", "unused"),
     [
-        ((0, 1), (1, 0), [0, 1], False),
-        ((0, 2, 3), (0, 1), [0], True),
-        ((0,), (0, 1, 2), [0], True),
-        ((2, 0), (0, 1, 2), [2, 0], True),
+        ((0, 1), (1, 0), [0, 1], ([], [])),
+        ((0, 2, 3), (0, 1), [0], ([2, 3], [1])),
+        ((0,), (0, 1, 2), [0], ([], [1, 2])),
+        ((2, 0), (0, 1, 2), [2, 0], ([], [1])),
     ],
 )
-def test_students_are_paired_by_their_seeds_and_not_by_their_places(ours, theirs, compared, is_part):
+def test_students_are_paired_by_their_seeds_and_not_by_their_places(ours, theirs, compared, unused):
     found = side_by_side.differences([run_of("a", *theirs), run_of("b", *ours)])[0]
-    assert (found.model, found.seeds, found.is_part) == ("student", compared, is_part)
+    assert (found.model, found.seeds, found.unused, found.unused_against) == ("student", compared, *unused)
     assert found.same
     assert found.accuracy == (0, 0, 0)
 
@@ -122,7 +122,8 @@ def test_students_without_a_seed_in_common_are_all_compared_unpaired(ours, their
     mean, other = (np.mean([metrics.accuracy(STUDENTS[seed], LABELS) for seed in seeds]) for seeds in (ours, theirs))
     assert found.accuracy.mean == pytest.approx(mean - other)
     assert found.accuracy.low < found.accuracy.mean < found.accuracy.high
-    assert (found.seeds, found.against, found.is_part, found.same) == (list(ours), list(theirs), False, False)
+    assert (found.seeds, found.against, found.same) == (list(ours), list(theirs), False)
+    assert found.unused == found.unused_against == []
     assert found.is_over_seeds == (len(ours) > 1)
 
 
@@ -157,10 +158,12 @@ def test_page_escapes_what_it_shows():
         runs,
         side_by_side.differences(runs),
         parts=[],
+        notes=["<s>"],
         unpaired="<u>",
     )
     assert "<b>a</b>" not in page
     assert "&lt;b&gt;a&lt;/b&gt;" in page
     assert "<i>" not in page
     assert "<u>" not in page
+    assert "<s>" not in page
     assert page.count("<svg") == 8

@@ -11,6 +11,8 @@ from pipeline.cli.compare import differing
 from pipeline.config import leaves
 from tests.pipeline.cli.conftest import Command, make_arrays, make_project
 
+LONGER = ("--set", "student.epochs=2")
+
 
 @pytest.fixture(scope="module")
 def three_runs_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,7 +78,9 @@ def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
     assert group["means"]["student"]["accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
     differences = {(one["run"].split("-")[0], one["model"]): one for one in found["differences"]}
     assert differences["reseeded", "student"]["accuracy"]["mean"] == pytest.approx(accuracies[1] - accuracies[0])
-    assert "seeds: A, B" in command("compare", "first", "reseeded").out
+    out = command("compare", "first", "reseeded").out
+    assert "seeds: A, B" in out
+    assert "(Student's): over fewer than 3 seeds they are not to be trusted, give more\n" in out
 
 
 def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
@@ -91,13 +95,24 @@ def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
     means = [run["models"]["student"]["accuracy"] for run in found["runs"]]
     strange = next(one for one in found["differences"] if one["run"].startswith("strange"))
     assert strange["accuracy"]["mean"] == pytest.approx(means[3] - means[0])
-    out = command("compare", *runs).out
     assert (
-        "\nstudents of B: seeds 0, 1 alone, which both runs have; students of C: seed 0 alone, which both runs have;"
-        " students of D: seeds 3, 4 against 0, 1; points and nats, "
-    ) in out
-    assert "of students of several seeds over these, too (Student's)" in out
-    assert "; another seed may change more" in command("compare", "two", "first").out
+        "\nstudents of B: seeds 0, 1 paired with the same of A, seed 2 of B not used, for A has no such;"
+        " students of C: seed 0 paired with the same of A, seed 1 of A not used, for C has no such;"
+        " students of D: seeds 3, 4 against seeds 0, 1, unpaired, for both runs have none in common;"
+        " points and nats, "
+    ) in command("compare", *runs, "--html", "seeds.html").out
+    few = "over these, too (Student's): over fewer than 3 seeds they are not to be trusted, give more; where there is"
+    assert few in command("compare", *runs).out
+    page = (three_runs / "seeds.html").read_text()
+    assert "seed 2 of B not used, for A has no such" in page
+    assert "over fewer than 3 seeds they are not to be trusted" in page
+    assert found["differences"][0]["unused"] == [2]
+    one = command("compare", "two", "first").out
+    assert "; another seed may change more: of one seed there is no interval over seeds\n" in one
+    assert command("run", "tiny.yaml", "--set", "name=other", "--set", "seeds=[0, 1, 2]", *LONGER).code == 0
+    three = command("compare", "three", "other").out
+    assert "students of B: seeds 0, 1, 2 paired with the same of A; " in three
+    assert "trusted" not in three
 
 
 def test_compare_has_one_sign_for_less(three_runs: Path, command: Command) -> None:

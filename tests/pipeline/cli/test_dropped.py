@@ -139,3 +139,6 @@ def test_run_without_a_specialist_is_no_seed_of_one_with_all(project: Path, comm
     assert done.code == 0
     assert ["(specialists", "dropped)", "specialist[0-1]", "none"] in [line.split() for line in done.out.splitlines()]
     assert "seeds:" not in done.out
+    assert "\nA went on without specialist[0-1], which failed: its ensemble, and all that learned from it, " in done.out
+    command("compare", "other", "tiny", "--html", "dropped.html")
+    assert "B went on without specialist[0-1], which failed" in Path("dropped.html").read_text()
