@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline.errors import StageError
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, RunSummary
 from stages.given_data import Background, backgrounds, trained_on
@@ -31,6 +32,7 @@ def compose_results(
     """Return the contents of results.json."""
     measured, names = evaluation.facts, dataset.facts["class_names"]
     kept, lost = _divided(subsets.facts["subsets"], dropped)
+    _check_order(kept, measured["specialists"])
     return {
         "version": RESULTS_VERSION,
         "name": run.name,
@@ -96,6 +98,20 @@ def _divided(subsets: Sequence[Facts], dropped: Sequence[str]) -> tuple[list[Fac
     for subset in subsets:
         parts[subset_name(subset["classes"]) in dropped].append(subset)
     return parts
+
+
+def _check_order(kept: Sequence[Facts], specialists: Sequence[Facts]) -> None:
+    """Check that specialists were measured in the order of their subsets: what is said of a subset has no other name.
+
+    Raises:
+        StageError: They were not, or not all, or others.
+    """
+    wanted, got = ([list(one["classes"]) for one in some] for some in (kept, specialists))
+    if wanted != got:
+        raise StageError(
+            f"the specialists that were evaluated must be those of the subsets, in their order, {wanted}; got {got}:"
+            " run again with --force evaluate"
+        )
 
 
 def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:

@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 import torch
 from safetensors.numpy import load
 
+from pipeline.errors import StageError
 from pipeline.stage import Artifact
 from stages import network
 from stages.given_data import trained_on
@@ -54,6 +56,12 @@ def test_results_have_every_key_within_their_parts(results):
         assert set(specialist) == {"classes", "names", "state"} | accuracies
     counts = {"train": 240, "transfer": 240, "holdout": 60, "test": 100}
     assert results["data"] == {"classes": [f"class {c}" for c in range(5)]} | counts
+
+
+def test_specialists_are_those_of_the_subsets_in_their_order(write, evaluation):
+    rule = r"must be those of the subsets, in their order, \[\[2, 3\], \[0, 1\]\]; got \[\[0, 1\], \[2, 3\]\]"
+    with pytest.raises(StageError, match=rule):
+        write(evaluation, subsets=([2, 3], [0, 1]))
 
 
 def test_results_list_students_as_they_were_asked_for(write, evaluation):
