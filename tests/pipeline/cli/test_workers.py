@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from pipeline.events import read_events
 from pipeline.store import Store
 from pipeline.store.checkpoints import CHECKPOINTS, CheckpointName
-from tests.pipeline.cli.conftest import Command, newest
+from tests.pipeline.cli.conftest import Command, newest, pause_at, paused
 from tests.waiting import PATIENCE, left_of, named, wait_until
 
 STUDENT = "student[distilled]"
@@ -49,15 +49,15 @@ def events(folder: Path) -> list[Mapping[str, Any]]:
     return list(read_events(newest(folder / "runs") / "events.jsonl"))
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, step: int) -> None:
-    """Return when a run has kept one of a training that had done so many steps."""
+def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    """Return when a run has kept one of a training."""
     files = Store.open(str(folder / "store")).files
 
     def is_kept() -> bool:
         assert process.poll() is None, process.communicate()
-        return any(name and name.position >= step for name in map(CheckpointName.parse, files.names(CHECKPOINTS)))
+        return any(map(CheckpointName.parse, files.names(CHECKPOINTS)))
 
-    wait_until(is_kept, f"step {step} must be kept")
+    wait_until(is_kept, "a checkpoint must be kept")
 
 
 def trainers(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -70,23 +70,28 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def test_student_goes_on_after_one_of_its_workers_was_killed_and_is_that_of_one_alone(
-    finished: Path, begin: Any, command: Command
+    finished: Path, begin: Any
 ) -> None:
-    process = begin("student.epochs=100")
-    wait_for_checkpoint(process, finished, 10)  # of 200: an epoch has 2
+    network = f"student.model={{name: '{pause_at(finished, 21)}'}}"
+    process = begin("student.epochs=20", network)
+    wait_until(lambda: len(paused(finished)) == 2 or process.poll() is not None, "both must come to step 21 of 40")
+    wait_for_checkpoint(process, finished)
     both = trainers(process)
     assert len(both) == 2
     both[1].kill()
+    (finished / "go").touch()
     out, err = process.communicate(timeout=2 * PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert f"{STUDENT}: one of its 2 workers died" in out
     told = [event for event in events(finished) if event.get("task") == STUDENT]
     again = told[[event["event"] for event in told].index("task_lost") :]
     epochs = [event["epoch"] for event in again if "epoch" in event]
-    assert epochs == list(range(epochs[0], 101))
-    assert epochs[0] >= 5, "it must go on from its checkpoint"
+    assert epochs == list(range(epochs[0], 21))
+    assert any(event.get("resumed", 0) > 0 for event in again), "it must go on from its checkpoint"
     together = weights(finished)
-    assert command("run", "tiny.yaml", "--set", "student.epochs=100", "--set", "controls=[]").code == 0
+    by_itself = begin("student.epochs=20", network, "ray={address: inline}", "student.workers=1")
+    out, err = by_itself.communicate(timeout=2 * PATIENCE)
+    assert (by_itself.returncode, err) == (0, "")
     alone = weights(finished)
     assert all(np.allclose(together[name], alone[name], atol=1e-3) for name in alone)
     assert any(not np.array_equal(together[name], alone[name]) for name in alone)
@@ -94,7 +99,7 @@ def test_student_goes_on_after_one_of_its_workers_was_killed_and_is_that_of_one_
 
 def test_stopped_run_leaves_none_of_its_workers(finished: Path, begin: Any) -> None:
     process = begin("student.epochs=100000")
-    wait_for_checkpoint(process, finished, 10)
+    wait_for_checkpoint(process, finished)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(trainers(process)) == 2
     process.send_signal(signal.SIGINT)
