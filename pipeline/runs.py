@@ -96,13 +96,20 @@ class RunFolder:
     def discard_unbegun(self) -> bool:
         """Delete the folder of a run that was refused before any of its tasks began; return whether it was one.
 
-        Otherwise it would be taken for the newest run of its name, and there is nothing to see in it.
+        Otherwise it would be taken for the newest run of its name, and there is nothing to see in it. It is kept where
+        its events cannot be read.
+
+        Raises:
+            OSError: It was one, but cannot be deleted.
         """
         told = self.path / EVENTS  # which is not there where it could not be made
-        if told.is_file() and any(event["event"] in _BEGUN for event in read_events(told)):
+        try:
+            has_begun = told.is_file() and any(event["event"] in _BEGUN for event in read_events(told))
+        except StoreError:
             return False
-        shutil.rmtree(self.path, ignore_errors=True)
-        return True
+        if not has_begun:
+            shutil.rmtree(self.path)
+        return not has_begun
 
     def _told(self) -> RunState:
         state = RunState()

@@ -75,19 +75,20 @@ def use(*, given: Artifact, work: Work) -> Artifact:  # noqa: ARG001
     return given
 
 
-def described_weights(net: Artifact, dataset: Artifact) -> tuple[bytes, dict[str, Json]]:
+def described_weights(net: Artifact, dataset: Artifact, origins: Sequence[Facts] = ()) -> tuple[bytes, dict[str, Json]]:
     """Return the weights of a trained network as safetensors, and what `given_files.described` wants to be said of it.
 
     Args:
         net: The network.
         dataset: The training half of its data set.
+        origins: The facts of what it began as or learned from, teachers and imported soft targets: it may know
+            examples that one of these has seen elsewhere, too.
     """
     from safetensors.numpy import save  # noqa: PLC0415  # only who writes a file needs it
 
     weights = save({name: array.copy() for name, array in net.arrays.items()}, metadata={"format": "pt"})
     of_specialist = {name: net.facts[name] for name in ("subset", "prior_correction") if name in net.facts}
-    is_given = net.facts.get("state") == "given"  # and then it is known of it what was known before
-    seen = net.facts.get("trained_on") if is_given else trained_on(dataset)
+    seen = _seen(net.facts, dataset, origins)
     said = {
         "sha256": sha256(weights),
         "class_names": dataset.facts["class_names"],
@@ -95,6 +96,16 @@ def described_weights(net: Artifact, dataset: Artifact) -> tuple[bytes, dict[str
         **({"trained_on": seen} if seen else {}),
     }
     return weights, {**said, **net.facts["network"], **of_specialist}
+
+
+def _seen(facts: Facts, dataset: Artifact, origins: Sequence[Facts]) -> Json:
+    """Return the digests of what a network was trained on; None where that is not known."""
+    if facts.get("state") == "given":  # it is known of it what was known before
+        return facts.get("trained_on")
+    here = trained_on(dataset)
+    # An imported table tells nothing of the network behind it.
+    foreign = [origin for origin in origins if origin.get("state") == "given" or "network" not in origin]
+    return here if all(origin.get("trained_on") == here for origin in foreign) else None
 
 
 def _check_content(weights: str, content: str) -> None:

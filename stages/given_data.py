@@ -11,13 +11,14 @@ from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json
 
 Relation = Literal["these", "other_holdout", "other_data", "unknown"]
-"""What a teacher was trained on: what this run trains on; these data, with other examples held out; others."""
+"""What a teacher was trained on: what this run trains on; these data, but without holding out the same; others; or
+nothing says what."""
 
 Seen = Mapping[str, Facts | None]
 """By teacher, what `trained_on` says of it; None where nothing does."""
 
-_ON_HOLDOUT = "calibration, best epochs and the choice of a sweep"
-_BY_GENERALIST = f"the confusion, the subsets found by it, {_ON_HOLDOUT}"
+_ON_HOLDOUT = "where the config asks for them, calibration, best epochs and the choice of a sweep"
+_BY_GENERALIST = f"the confusion, the subsets that are found by it, and, {_ON_HOLDOUT}"
 """What is measured on the holdout, of a specialist and of the generalist."""
 
 
@@ -86,9 +87,9 @@ def _warning(teacher: str, relation: Relation, *, holds_out: bool) -> str | None
         return None
     if relation == "other_holdout":
         return (
-            f"{who} was trained on these data with other examples held out, so it may know examples that this run holds"
-            f" out. What is measured on the holdout may look better than it is: {measured}. Figures on the test split"
-            f" stand. Take the seed and the data.holdout that it was trained with, or {leave}"
+            f"{who} was trained on these data without holding out what this run does, so it may know examples that this"
+            f" run holds out. What is measured on the holdout may look better than it is: {measured}. Figures on the"
+            f" test split stand. Take the seed and the data.holdout that it was trained with, if it had one, or {leave}"
         )
     known = {
         "other_data": f"{who} was trained on other data than these, or on these in another order",

@@ -52,9 +52,10 @@ def parts(found: "Comparison") -> list[Part]:
 
 def notes(found: "Comparison") -> list[str]:
     """Return which runs went on without some of their specialists."""
+    lacking = {frozenset(found.dropped.get(name, ())) for name in found.letters}
+    so = ": its ensemble, and all that learned from it, differs by that, too" if len(lacking) > 1 else ""
     return [
-        f"{found.letters[name]} went on without {listed(dropped)}, which failed: its ensemble, and all that learned"
-        " from it, differs by that, too"
+        f"{found.letters[name]} went on without {listed(dropped)}, which failed{so}"
         for name, dropped in found.dropped.items()
     ]
 
@@ -73,7 +74,7 @@ def _seeds(found: "Comparison") -> list[str]:
 def _paired(one: "Difference", letter: str, first: str) -> str:
     """Return which seeds of two runs are paired, and which are not used, and why."""
     if set(one.seeds) != set(one.against):
-        return f"{_numbers(one.seeds)} against {_numbers(one.against)}, unpaired, for both runs have none in common"
+        return f"{_numbers(one.seeds)} against {_numbers(one.against)}, unpaired, for the runs have none in common"
     unused = [
         f"{_numbers(seeds)} of {whose} not used, for {other} has no such"
         for seeds, whose, other in ((one.unused, letter, first), (one.unused_against, first, letter))
@@ -102,7 +103,7 @@ def _of_few(n_seeds: int) -> str:
     """Return that an interval over so few seeds is not to be trusted, as the end of a sentence."""
     from stages.side_by_side import FEWEST  # noqa: PLC0415  # brings numpy
 
-    return "" if n_seeds >= FEWEST else f": over fewer than {FEWEST} seeds they are not to be trusted, give more"
+    return "" if n_seeds >= FEWEST else f": over fewer than {FEWEST} seeds they are not to be trusted (give more)"
 
 
 def _difference(one: "Difference") -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """`export`: writes a run's student as a file for other programs, checked against PyTorch; or any network's weights."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,10 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     file = to or run.folder.path / f"{name}.safetensors".replace("/", "-")
     if file.suffix != ".safetensors":
         raise ConfigError(f"--to: must end in .safetensors; got {file}")
-    weights, description = described_weights(run.artifact(networks[name]), run.artifact(_dataset_of(networks[name])))
+    task = networks[name]
+    weights, description = described_weights(
+        run.artifact(task), run.artifact(_dataset_of(task)), [run.facts(one) for one in _origins(run, task)]
+    )
     beside = file.with_suffix(".json")
     _write(file, weights)
     _write(beside, (json.dumps({"weights": file.name, **description}, indent=2, ensure_ascii=False) + "\n").encode())
@@ -118,12 +122,23 @@ def export_weights(run: KeptRun, name: str, to: Path | None, *, as_json: bool) -
     say(f"{file}: {len(weights):,} bytes, described in {beside.name}")
 
 
+def _origins(run: KeptRun, task: str) -> list[str]:
+    """Return the tasks of what a network began as or learned from: teachers, and imported soft targets."""
+    stage, _, identity = task.rstrip("]").partition("[")
+    teachers = _TEACHERS.get(identity.partition("/")[0], _ALL) if stage in _STUDENTS else _TEACHERS.get(stage, ())
+    return [one for one in run.keys if stage_of(one) in teachers]
+
+
 def _dataset_of(task: str) -> str:
     """Return the training half that a network's task reads: that of a refit holds nothing out."""
     return f"{PREFIX if task.startswith(PREFIX) else ''}data[train]"
 
 
-_NETWORKS = ("generalist", "specialist", "student", "refit-student")
+_STUDENTS = ("student", "refit-student")
+_NETWORKS = ("generalist", "specialist", *_STUDENTS)
+_ALL = ("generalist", "specialist", "import")
+_TEACHERS: dict[str, Sequence[str]] = {"specialist": ("generalist",), "generalist": ("generalist",), "hard": ()}
+"""The stages whose results a specialist begins as, and those that a student learns from, by its variant."""
 
 
 def _network_name(task: str) -> str:

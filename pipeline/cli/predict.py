@@ -186,7 +186,7 @@ def _print(seen: Sequence[Seen]) -> None:
 
 
 def _shortened(images: Sequence[str], classes: Sequence[str], width: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what images and classes are called where a row must fit; of the room they share the half is each one's."""
+    """Return what images and classes are called where a row must fit; each gets at least half of the room."""
     room = max(width - _OTHERS, 2 * _LEAST)
     widest = [max(map(cell_len, names)) for names in (images, classes)]
     of_classes = max(room // 2, room - widest[0])

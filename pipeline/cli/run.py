@@ -134,8 +134,11 @@ def _kept_if_begun(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except (ConfigError, RoomError):
-        if folder.discard_unbegun():
-            say(f"nothing was begun: {folder.path} is deleted again")
+        try:
+            if folder.discard_unbegun():
+                say(f"nothing was begun: {folder.path} is deleted again")
+        except OSError as error:
+            say(f"nothing was begun, but {folder.path} cannot be deleted: {error.strerror}")
         raise
 
 

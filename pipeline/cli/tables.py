@@ -18,6 +18,7 @@ from pipeline.labels import fitted, listed
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
+from stages.report.results import OF_SPECIALISTS
 from stages.tables import told
 
 
@@ -130,13 +131,10 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     short = fitted(names, words.LETTERS)
     for i, specialist in enumerate(results["specialists"]):
         own = listed([short[names[c]] for c in specialist["classes"]], lambda text: cell_len(text) <= words.LIST)
-        measured = [words.percent(specialist[measure]) for measure in _OF_SPECIALISTS]
+        measured = [words.percent(specialist[measure]) for measure in OF_SPECIALISTS]
         shown = measured if specialist["state"] != "dropped" else ["dropped", "", ""]
         table.add_row(cell(f"{words.short_name(i)}: {own}"), *shown)
     return table
-
-
-_OF_SPECIALISTS = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
 
 
 def _costs(results: Mapping[str, Any]) -> Group:

@@ -33,6 +33,8 @@ def import_ray(*, loopback: bool) -> Any:
         import ray.util  # noqa: PLC0415
         import ray.util.scheduling_strategies  # noqa: PLC0415
 
+    if loopback:  # also where it had been imported before, to join somebody's
+        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False  # noqa: SLF001
     # Ray prints what befalls its processes into the middle of what is shown; our own events tell it.
     ray._private.worker.print_to_stdstream = _say_nothing  # noqa: SLF001
     return ray

@@ -129,7 +129,7 @@ def reliability(name: str, found: Reliability, ece: float) -> Markup:
                         data_tip=tip),
         ]  # fmt: skip
     caption = [
-        svg.text(left, bottom + 34, svg.fitted(name, right - left), class_="strong"),
+        svg.text(left, bottom + 34, svg.cut(name, right - left), class_="strong"),
         svg.text(left, bottom + 52, f"ECE {ece:.4f}"),
     ]
     return svg.figure(262, bottom + 58, *parts, *caption, label=f"Reliability of {name}: ECE {ece:.4f}")
@@ -185,7 +185,7 @@ def row_name(specialist: str, classes: Sequence[str]) -> str:
 
 def _row_name(name: str, y: float, full: str) -> Markup:
     """Return what stands left of a row: as much of a name as there is room for, and all of it under the pointer."""
-    return svg.text(0, y + 4, svg.fitted(name, LABELS - GAP), class_="name", data_tip=full)
+    return svg.text(0, y + 4, svg.cut(name, LABELS - GAP), class_="name", data_tip=full)
 
 
 def _end_mark(where: tuple[float, float], style: str, tip: str) -> Markup:

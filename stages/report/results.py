@@ -12,6 +12,9 @@ from stages.tasks import subset_name
 RESULTS_VERSION = 1
 """Raised whenever a reader of results.json would have to know."""
 
+OF_SPECIALISTS = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
+"""What is measured of a specialist; None of each where it failed."""
+
 _MEASURED = ("generalist", "ensemble", "changed", "per_class", "measured_on")
 
 
@@ -116,12 +119,11 @@ def _check_order(kept: Sequence[Facts], specialists: Sequence[Facts]) -> None:
 
 def _dropped(classes: Sequence[int], names: Sequence[str]) -> dict[str, Json]:
     """Return what is said of a specialist that failed, and that the run went on without."""
-    measures = ("conditional_accuracy", "generalist_conditional_accuracy", "dustbin_recall")
     return {
         "classes": list(classes),
         "names": [names[c] for c in classes],
         "state": "dropped",
-        **dict.fromkeys(measures),
+        **dict.fromkeys(OF_SPECIALISTS),
     }
 
 

@@ -99,7 +99,7 @@ def polyline(points: Sequence[tuple[float, float]], class_: str, **attributes: o
     return element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_=class_, **attributes)
 
 
-def fitted(words: str, width: float) -> str:
+def cut(words: str, width: float) -> str:
     """Return as much of a text of 12 pixels as surely fits into a width, cut with an ellipsis."""
     if width_of(words) <= width:
         return words

@@ -102,7 +102,7 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         too_wide(differences, len(results["seeds"])),
         of_teachers(results),
         beside(imported),
-        of_given(results.get("given", ())),
+        of_given(results.get("given", ()), holds_out=results["data"]["holdout"] > 0),
     )
     return [line for line in said if line]
 
@@ -242,27 +242,31 @@ def beside(imported: Sequence[Mapping[str, Any]]) -> str:
 
 
 _TRAINED_ON = {
-    "other_holdout": "trained with other examples held out",
+    "other_holdout": "trained without holding out the same",
     "other_data": "trained on other data",
     "unknown": "trained on what nothing says",
 }
 """What a given teacher was trained on that may know what it is measured by."""
 
 
-def of_given(given: Sequence[Mapping[str, Any]]) -> str:
+def of_given(given: Sequence[Mapping[str, Any]], *, holds_out: bool) -> str:
     """Return which given teachers may know what they are measured by; nothing where none does.
 
     Args:
         given: As results.json holds it.
+        holds_out: Whether the run holds anything out.
     """
     doubted = [one for one in given if one["warning"]]
     if not doubted:
         return ""
     who = ", ".join(f"{one['teacher']} ({_TRAINED_ON[one['trained_on']]})" for one in doubted)
     tested = any(one["trained_on"] != "other_holdout" for one in doubted)
+    where = " and ".join(
+        part for part, is_so in (("on the holdout", holds_out), ("on the test split", tested)) if is_so
+    )
     return (
-        f"Given teachers may know examples that they are measured by here: {who}. Figures on the holdout"
-        f"{' and on the test split' if tested else ''} may look better than they are."
+        f"Given teachers may know examples that they are measured by here: {who}. Figures {where} may look better than"
+        " they are."
         " What to do about each, `given` in results.json says."
     )
 

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -125,3 +126,19 @@ def test_state_of_a_run_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     told = {"time": 1.0, "event": "run_started", "process": os.getpid(), "host": socket.gethostname()}
     (folder.path / EVENTS).write_text(json.dumps(told) + "\n")
     assert folder.state().status == "running"
+
+
+def test_only_a_run_that_has_begun_nothing_is_discarded(tmp_path: Path) -> None:
+    unbegun, begun, unread, unmade = (RunFolder.create(tmp_path, name) for name in ("a", "b", "c", "d"))
+    (unbegun.path / EVENTS).write_text('{"event": "run_started", "time": 1}\n')
+    (begun.path / EVENTS).write_text('{"event": "task_finished", "time": 1, "task": "data[train]", "key": "0"}\n')
+    (unread.path / EVENTS).write_text("no JSON\n" * 2)
+    assert [one.discard_unbegun() for one in (unbegun, begun, unread, unmade)] == [True, False, False, True]
+    assert [one.path.exists() for one in (unbegun, begun, unread, unmade)] == [False, True, True, False]
+
+
+def test_discard_says_what_it_could_not_delete(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "a")
+    shutil.rmtree(run.path)
+    with pytest.raises(FileNotFoundError):
+        run.discard_unbegun()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.stage import Artifact, Work
+from pipeline.stage import Artifact, Facts, Work
 from stages import given, given_files, network, specialist
 from stages.learning import model_files, models
 from stages.learning.errors import LearningError
@@ -158,6 +158,21 @@ def test_given_network_is_written_with_what_was_known_of_it(load, write, dataset
     assert again["trained_on"] == said["trained_on"]
     unknown = {name: value for name, value in said.items() if name != "trained_on"}
     assert "trained_on" not in given.described_weights(load(path, description=unknown), other)[1]
+
+
+def test_what_learned_from_a_network_may_know_what_that_has_seen(load, write, dataset, generalist_net):
+    path, said = write(generalist_net)
+    other = Artifact({**dataset.arrays, "holdout": np.roll(dataset.arrays["holdout"], 1)}, dataset.facts)
+    of_these, imported = load(path, description=said).facts, {"classes": [0]}
+
+    def told(data: Artifact, *origins: Facts) -> bool:
+        return "trained_on" in given.described_weights(generalist_net, data, origins)[1]
+
+    assert told(dataset, of_these, generalist_net.facts)
+    assert told(other, generalist_net.facts)
+    assert not told(other, of_these)
+    assert not told(dataset, imported)
+    assert not told(dataset, {name: value for name, value in of_these.items() if name != "trained_on"})
 
 
 @pytest.mark.parametrize("seen", ["x", [1], {"held_out": "a"}])

@@ -41,17 +41,23 @@ def test_generalist_that_may_know_the_holdout_is_told_of():
     relation, warning = told("generalist", OTHER_HOLDOUT)
     assert relation == "other_holdout"
     assert warning == (
-        "the given generalist was trained on these data with other examples held out, so it may know examples that"
-        " this run holds out. What is measured on the holdout may look better than it is: the confusion, the subsets"
-        " found by it, calibration, best epochs and the choice of a sweep. Figures on the test split stand. Take the"
-        " seed and the data.holdout that it was trained with, or leave generalist.from out"
+        "the given generalist was trained on these data without holding out what this run does, so it may know"
+        " examples that this run holds out. What is measured on the holdout may look better than it is: the confusion,"
+        " the subsets that are found by it, and, where the config asks for them, calibration, best epochs and the"
+        " choice of a sweep. Figures on the test split stand. Take the seed and the data.holdout that it was trained"
+        " with, if it had one, or leave generalist.from out"
     )
 
 
 def test_specialist_confuses_nothing_that_is_measured():
     _, warning = told("2-3", OTHER_HOLDOUT)
-    assert warning.startswith("the given specialist 2-3 was trained on these data with other examples held out, so")
-    assert "may look better than it is: calibration, best epochs and the choice of a sweep." in warning
+    assert warning.startswith(
+        "the given specialist 2-3 was trained on these data without holding out what this run does, so"
+    )
+    assert (
+        "better than it is: where the config asks for them, calibration, best epochs and the choice of a sweep."
+        in warning
+    )
     assert warning.endswith("or leave it out of specialists.from")
 
 

@@ -80,7 +80,7 @@ def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
     assert differences["reseeded", "student"]["accuracy"]["mean"] == pytest.approx(accuracies[1] - accuracies[0])
     out = command("compare", "first", "reseeded").out
     assert "seeds: A, B" in out
-    assert "(Student's): over fewer than 3 seeds they are not to be trusted, give more\n" in out
+    assert "(Student's): over fewer than 3 seeds they are not to be trusted (give more)\n" in out
 
 
 def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
@@ -98,10 +98,10 @@ def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
     assert (
         "\nstudents of B: seeds 0, 1 paired with the same of A, seed 2 of B not used, for A has no such;"
         " students of C: seed 0 paired with the same of A, seed 1 of A not used, for C has no such;"
-        " students of D: seeds 3, 4 against seeds 0, 1, unpaired, for both runs have none in common;"
+        " students of D: seeds 3, 4 against seeds 0, 1, unpaired, for the runs have none in common;"
         " points and nats, "
     ) in command("compare", *runs, "--html", "seeds.html").out
-    few = "over these, too (Student's): over fewer than 3 seeds they are not to be trusted, give more; where there is"
+    few = "over these, too (Student's): over fewer than 3 seeds they are not to be trusted (give more); where there is"
     assert few in command("compare", *runs).out
     page = (three_runs / "seeds.html").read_text()
     assert "seed 2 of B not used, for A has no such" in page

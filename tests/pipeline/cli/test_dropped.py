@@ -142,3 +142,12 @@ def test_run_without_a_specialist_is_no_seed_of_one_with_all(project: Path, comm
     assert "\nA went on without specialist[0-1], which failed: its ensemble, and all that learned from it, " in done.out
     command("compare", "other", "tiny", "--html", "dropped.html")
     assert "B went on without specialist[0-1], which failed" in Path("dropped.html").read_text()
+
+
+def test_runs_without_the_same_specialist_do_not_differ_by_it(project: Path, command: Command) -> None:
+    for name, epochs in (("tiny", 1), ("longer", 2)):
+        run("specialists.on_failure=drop", f"student.epochs={epochs}", folder=RunFolder.create(Path("runs"), name))
+    done = command("compare", "tiny", "longer")
+    assert done.code == 0
+    for letter in "AB":
+        assert f"\n{letter} went on without specialist[0-1], which failed\n" in done.out

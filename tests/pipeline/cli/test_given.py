@@ -217,7 +217,7 @@ def test_runs_with_other_weights_at_the_same_place_are_no_seeds_of_one(teachers:
     assert found["seeds"] == []
 
 
-OTHER_HOLDOUT = "the given generalist was trained on these data with other examples held out, so it may know examples"
+OTHER_HOLDOUT = "the given generalist was trained on these data without holding out what this run does, so it may know"
 UNKNOWN = "nothing says what the given generalist was trained on, as the JSON does that `export` writes beside weights"
 
 

@@ -243,7 +243,10 @@ def test_sweep_takes_what_dead_processes_left_and_spares_the_living(far_store):
 
 def test_is_at_tells_whether_there_is_a_store(bucket):
     assert not Store.is_at(bucket)
-    with pytest.raises(ConfigError, match="must be a store; got"):
+    with pytest.raises(
+        ConfigError,
+        match=r"must be the folder or URL of a store; looked there for store\.json",
+    ):
         open_store(bucket)
     assert not Store.is_at(bucket)
     Store.open(bucket)

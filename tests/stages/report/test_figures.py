@@ -71,10 +71,10 @@ def test_linear_maps_ends_to_ends(low, high, share):
     "words", ["S1: 0, 1, 2, 3, 8", "W" * 30, "i" * 30, "\u6f22" * 30, "S12: grandfather clock, iguana", ""]
 )
 def test_fitted_text_is_no_wider_than_its_room(words):
-    found = svg.fitted(words, 120)
+    found = svg.cut(words, 120)
     assert svg.width_of(found) <= 120
     assert found == words or (found.endswith("…") and words.startswith(found[:-1]) and svg.width_of(words) > 120)
-    assert svg.fitted(words, 1e9) == words
+    assert svg.cut(words, 1e9) == words
 
 
 def test_counted():

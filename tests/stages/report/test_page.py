@@ -432,11 +432,13 @@ def test_given_teachers_that_may_know_the_holdout_are_told_beside_what_it_measur
         "Given teachers may",
     )
     page = shown({"generalist": here | {"held_out": "0"}, "0-1": here})
-    assert "<li>the given generalist was trained on these data with other examples held out" in page
-    assert f"<p>{beside} know examples that they are measured by here: generalist (trained with other" in page
+    assert "<li>the given generalist was trained on these data without holding out what this run does" in page
+    assert f"<p>{beside} know examples that they are measured by here: generalist (trained without holding" in page
     assert [text in page for text in (holdout, test, confusion)] == [True, False, True]
     page = shown({"2-3": here | {"examples": "0"}, "0-1": None})
     assert "0-1 (trained on what nothing says), 2-3 (trained on other data). Figures on the holdout and on the" in page
     assert [text in page for text in (holdout, test, confusion)] == [True, True, False]
+    assert "<code>export</code> writes beside weights" in page
+    assert not [line for line in page.split("<") if line.startswith("li>") and "`" in line]
     page = shown({"generalist": here, "0-1": here})
     assert [text in page for text in (beside, holdout, test, confusion, 'id="given"')] == [False] * 5
