@@ -73,7 +73,8 @@ def cluster() -> Iterator[Nodes]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": ROOT}
+    # Ray takes a node for dead that does not answer five times, of which the first comes after five seconds.
+    environment = os.environ | {"PYTHONPATH": ROOT, "RAY_health_check_period_ms": "500"}
     command = [sys.executable, str(Path(__file__).with_name("cluster_host.py")), str(port)]
     host = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     nodes = Nodes(host, port)
