@@ -1,4 +1,6 @@
-"""Numbers of things in words."""
+"""Numbers of things, and lists of them, in words."""
+
+from collections.abc import Sequence
 
 
 def counted(n: int, one: str, many: str = "") -> str:
@@ -10,3 +12,8 @@ def counted(n: int, one: str, many: str = "") -> str:
         many: What several are called; with an `s` at its end if empty.
     """
     return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names as a sentence has them, such as `a, b and c`."""
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])

@@ -110,6 +110,16 @@ class Forecast:
         return sum(estimate.seconds for estimate in self.estimates.values() if estimate.seconds is not None)
 
     @property
+    def timed_seconds(self) -> float | None:
+        """The time of the tasks of which it is known, side by side where the CPUs are known; None where it is of none.
+
+        What is not known may take longer: it is the least time of all.
+        """
+        if all(estimate.seconds is None for estimate in self.estimates.values()):
+            return None
+        return self.known_seconds if self.least_seconds is None else self.least_seconds
+
+    @property
     def total(self) -> Estimate:
         """What all tasks take together."""
         return _sum(list(self.estimates.values()))

@@ -58,11 +58,11 @@ class Lines:
         if self._is_foreseen or not event["is_complete"]:
             return ""
         self._is_foreseen = True
-        seconds, most = event["seconds"], event["most_bytes"]
-        takes = "a time that is not known" if seconds is None else words.takes(seconds, event["start_seconds"])
+        most = event["most_bytes"]
         writes = f"{size(event['least_bytes'])} or more" if most is None else f"up to {size(most)}"
-        n = event["n_tasks"]
-        return f"{counted(n, 'task')} to do: {takes}, {writes} to write"
+        facts = {name: event[name] for name in ("cpus", "untimed", "is_complete")}
+        takes = words.takes(event["timed_seconds"], event["start_seconds"], **facts)
+        return f"{counted(event['n_tasks'], 'task')} to do, {writes} to write; time: {takes}"
 
     def _progress(self, event: Event) -> str:
         name = event["task"]

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from pipeline.config import changed
+from pipeline.counted import in_words
 from pipeline.graph import Graph
 from pipeline.recipe import key_of, recipe
 from pipeline.stage import Json, Stage, Task, stage_of
@@ -142,7 +143,7 @@ def _undecided(graph: Graph, stage: Stage) -> Step:
 
 
 def _decided(stages: Sequence[str]) -> str:
-    return f"decided by {listed(stages)}"
+    return f"decided by {in_words(stages)}"
 
 
 def _union(names: Iterable[Sequence[str]]) -> list[str]:
@@ -257,12 +258,7 @@ def _other_digests(
 
 
 def _because(settings: Sequence[str]) -> str:
-    return f", for {listed(settings)}" if settings else ""
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a sentence has them."""
-    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+    return f", for {in_words(settings)}" if settings else ""
 
 
 def _listed(value: Json) -> Sequence[Any]:

@@ -1,6 +1,9 @@
 """What is said of a task in every table."""
 
+from collections.abc import Sequence
+
 from pipeline.amounts import rough_duration
+from pipeline.counted import counted, in_words
 from pipeline.events import RunState, TaskState
 from pipeline.remaining import task_seconds_left
 
@@ -29,19 +32,30 @@ def time_left(state: RunState, name: str, now: float) -> str:
     return f"{rough_duration(left)} left" if left >= 1 else ""
 
 
-def takes(seconds: float, start: float | None, where: str = "", *, bound: str = "about") -> str:
-    """Return how long a run will take.
+def takes(
+    seconds: float | None, start: float | None, *, cpus: int | None, untimed: Sequence[str], is_complete: bool
+) -> str:
+    """Return how long a run will take, as far as that is known, and of which stages it is not.
 
     Args:
-        seconds: For the work.
+        seconds: For the work of which it is known; None where it is of none.
         start: Until it can be begun; 0 where nothing has to be started, None where that is not known.
-        where: What is said of where it is done.
-        bound: What is said of the time: `about`, or `at least` where more is to be done than that.
+        cpus: That do it; None for those of a cluster.
+        untimed: The stages of which it is not known.
+        is_complete: Whether all tasks are decided.
     """
-    if start == 0:
-        return f"{bound} {rough_duration(seconds)}{where}"
+    if seconds is None:
+        return "unknown, for no run has done the like"
+    missing = []
+    if untimed:
+        missing.append(f"how long {in_words(untimed)} {'takes' if len(untimed) == 1 else 'take'} is not known yet")
+    if not is_complete:
+        missing.append("tasks that are not decided yet are not in it")
+    work = f"{'at least' if missing else 'about'} {rough_duration(seconds)}"
+    where = ", shared by the cluster" if cpus is None else f" on {counted(cpus, 'CPU')}"
     until = "some seconds" if start is None else f"about {rough_duration(start)}"
-    return f"{bound} {rough_duration(seconds)} of work{where}, and {until} to start Ray"
+    whole = f"{work}{where}" if start == 0 else f"{work} of work{where}, and {until} to start Ray"
+    return "; ".join([whole, *filter(None, [", and ".join(missing)])])
 
 
 def says_more(title: str, name: str) -> bool:

@@ -14,8 +14,8 @@ from pipeline.cli.fitted import Fitted
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.tables import cell, print_json, say, table_of, warn
 from pipeline.config import leaves
+from pipeline.counted import in_words
 from pipeline.errors import ConfigError, StageError, StoreError
-from pipeline.planner import listed
 from pipeline.stage import Json, stage_of
 from stages.report import words
 
@@ -79,7 +79,9 @@ def compare(runs: Sequence[KeptRun], *, page: Path | None, as_json: bool) -> Non
     ended = [run for run in runs if run.is_ended]
     if 2 <= len(ended) < len(runs):
         left_out = [run.name for run in runs if not run.is_ended]
-        warn(f"left out, for {'it has' if len(left_out) == 1 else 'they have'} not reached an end: {listed(left_out)}")
+        warn(
+            f"left out, for {'it has' if len(left_out) == 1 else 'they have'} not reached an end: {in_words(left_out)}"
+        )
         runs = ended
     found = compared(runs)
     if page is not None:
@@ -134,7 +136,7 @@ def _made(run: KeptRun) -> dict[str, str]:
     That is which specialists it went on without; of each stage its version and those of the libraries; of networks and
     tables that come from elsewhere, and of functions, the beginning of their digest, which a path does not tell.
     """
-    found = {DROPPED: listed(run.dropped) if run.dropped else "none"}
+    found = {DROPPED: in_words(run.dropped) if run.dropped else "none"}
     for task_id, key in run.keys.items():
         stage = stage_of(task_id)
         if stage in _JUDGE or (f"({stage}: version)" in found and stage not in _FROM_ELSEWHERE):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.planner import listed
+from pipeline.counted import in_words
 from stages.report import words
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def notes(found: "Comparison") -> list[str]:
     lacking = {frozenset(found.dropped.get(name, ())) for name in found.letters}
     so = ": its ensemble, and all that learned from it, differs by that, too" if len(lacking) > 1 else ""
     return [
-        f"{found.letters[name]} went on without {listed(dropped)}, which failed{so}"
+        f"{found.letters[name]} went on without {in_words(dropped)}, which failed{so}"
         for name, dropped in found.dropped.items()
     ]
 

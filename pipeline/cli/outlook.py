@@ -130,6 +130,9 @@ class Watch:
         self._events.tell(
             "foreseen",
             seconds=None if forecast.whole_seconds is None else round(forecast.whole_seconds, 3),
+            timed_seconds=None if forecast.timed_seconds is None else round(forecast.timed_seconds, 3),
+            untimed=forecast.untimed,
+            cpus=cpus_of(self._options),
             start_seconds=self._outlook.start_seconds,
             tasks={name: round(e.seconds, 3) for name, e in forecast.estimates.items() if e.seconds is not None},
             n_tasks=forecast.total.tasks,

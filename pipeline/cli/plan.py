@@ -17,10 +17,10 @@ from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import Selection
 from pipeline.cli.tables import edge, print_json, say
-from pipeline.counted import counted
+from pipeline.counted import in_words
 from pipeline.forecast import Estimate, Forecast
 from pipeline.labels import fitted
-from pipeline.planner import Step, listed
+from pipeline.planner import Step
 from pipeline.progress_words import says_more, takes
 from pipeline.visible import visible
 
@@ -84,12 +84,12 @@ def _print(planned: Planned, composition: Composition) -> None:
 
 def _counts(planned: Planned) -> str:
     """Return how many tasks there are to reuse, to run beside what every run writes, and not decided yet."""
-    beside = f" beside {listed(planned.written)}" if planned.written else ""
+    beside = f" beside {in_words(planned.written)}" if planned.written else ""
     counts = f"{planned.n_reused} to reuse, {planned.n_run} to run{beside}"
     if not planned.deciding:
         return counts
     number = "those" if planned.n_open is None else f"about {planned.n_open}"
-    return f"{counts}, and {number} that depend on {listed(planned.deciding)}"
+    return f"{counts}, and {number} that depend on {in_words(planned.deciding)}"
 
 
 def _folded(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -172,23 +172,10 @@ def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:
     ]
 
 
-def _time(forecast: Forecast, start: float | None, cpus: int | None) -> str:
-    """Return how long it will take, as far as that is known, and of which stages it is not."""
-    untimed = forecast.untimed
-    if len(untimed) == len({task.stage for task in forecast.tasks.values()}):
-        return "unknown, for no run has done the like"
-    seconds = forecast.known_seconds if forecast.least_seconds is None else forecast.least_seconds
-    where = ", shared by the cluster" if cpus is None else f" on {counted(cpus, 'CPU')}"
-    if not untimed and forecast.is_complete:
-        return takes(seconds, start, where)
-    missing = [f"{listed(untimed)} {'is' if len(untimed) == 1 else 'are'} not known yet"] if untimed else []
-    missing += [] if forecast.is_complete else ["tasks that are not decided yet are not in it"]
-    return f"{takes(seconds, start, where, bound='at least')}; {', and '.join(missing)}"
-
-
 def _totals(forecast: Forecast, start: float | None, composition: Composition) -> Iterator[str]:
     total = forecast.total
-    yield f"time: {_time(forecast, start, cpus_of(composition.config.ray))}"
+    cpus, untimed, is_complete = cpus_of(composition.config.ray), forecast.untimed, forecast.is_complete
+    yield f"time: {takes(forecast.timed_seconds, start, cpus=cpus, untimed=untimed, is_complete=is_complete)}"
     location = composition.store.location
     free = room.free_disk(location)
     least = f"{size(total.least_bytes)} at least" if total.least_bytes else "unknown"

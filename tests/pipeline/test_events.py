@@ -312,7 +312,8 @@ def test_dropped_task_is_shown_and_told_as_a_warning(tmp_path: Path) -> None:
 
 def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
     foreseen = ("foreseen", {"tasks": {"c": 90.0}, "seconds": 90.0, "n_tasks": 3, "least_bytes": 1000,
-                             "most_bytes": 2000, "is_complete": True, "start_seconds": 12.0})  # fmt: skip
+                             "most_bytes": 2000, "is_complete": True, "start_seconds": 12.0, "timed_seconds": 90.0,
+                             "untimed": [], "cpus": 2})  # fmt: skip
     starting = ("executor_starting", {"reused": 0})
     state = state_of([*NAMED[:2], foreseen, starting])
     assert "starting what computes: 4 s of about 12 s" in text_of(state, 107.0)
@@ -327,18 +328,39 @@ def test_start_and_the_time_left_are_shown(tmp_path: Path) -> None:
     assert "starting" not in text_of(state_of([*NAMED[:2], starting, ready]), 107.0)
     with (tmp_path / "out").open("w") as file:
         lines = Lines(Console(file=file, width=200))
-        unknown = ("foreseen", {**foreseen[1], "seconds": None, "most_bytes": None})
-        for event, facts in [*NAMED[:1], ("foreseen", foreseen[1] | {"is_complete": False}), foreseen, unknown]:
+        for event, facts in [*NAMED[:1], ("foreseen", foreseen[1] | {"is_complete": False}), foreseen, foreseen]:
             lines({"time": 100.0, "event": event, **facts})
-        other = Lines(Console(file=file, width=200))
-        for event, facts in [*NAMED[:1], unknown]:
-            other({"time": 100.0, "event": event, **facts})
-    printed = (tmp_path / "out").read_text()
-    assert (
-        printed.count("3 tasks to do: about 1 min 30 s of work, and about 12 s to start Ray, up to 2.0 kB to write")
-        == 1
-    )
-    assert printed.count("3 tasks to do: a time that is not known, 1.0 kB or more to write") == 1
+    told = "3 tasks to do, up to 2.0 kB to write; time: about 1 min 30 s of work on 2 CPUs, and about 12 s to start Ray"
+    assert (tmp_path / "out").read_text().count(f"{told}\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"timed_seconds": 4.0, "untimed": ["given"]}, "at least 4 s on 1 CPU; how long given takes is not known yet"),
+        (
+            {"timed_seconds": 4.0, "untimed": ["fold", "student"], "cpus": None, "start_seconds": None},
+            (
+                "at least 4 s of work, shared by the cluster, and some seconds to start Ray; "
+                "how long fold and student take is not known yet"
+            ),
+        ),
+        ({"timed_seconds": None, "untimed": ["given"]}, "unknown, for no run has done the like"),
+    ],
+)
+def test_first_line_of_a_run_tells_the_time_as_far_as_it_is_known(facts: Mapping[str, Any], told: str) -> None:
+    out = io.StringIO()
+    event = {
+        "time": 100.0,
+        "event": "foreseen",
+        "n_tasks": 12,
+        "least_bytes": 1000,
+        "most_bytes": None,
+        "seconds": None,
+    }
+    known = {"tasks": {}, "is_complete": True, "start_seconds": 0, "cpus": 1}
+    Lines(Console(file=out, width=200))(event | known | facts)
+    assert out.getvalue().endswith(f" s  12 tasks to do, 1.0 kB or more to write; time: {told}\n")
 
 
 def test_task_that_tells_nothing_shows_how_long_it_has_run() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.graph import Graph
-from pipeline.planner import COMPARED, LOST, Former, Step, listed, plan
+from pipeline.planner import COMPARED, LOST, Former, Step, plan
 from pipeline.store import Store
 from tests.pipeline.fakes import STAGES, Parameters
 from tests.pipeline.test_runner import make_runner
@@ -41,10 +41,6 @@ def test_plan_of_a_first_run_says_what_decides_the_rest(tmp_path: Path) -> None:
     assert (steps["parts"].action, steps["parts"].reasons) == ("open", ("decided by base",))
     assert [step.id for step in steps.values() if step.action == "run"] == ["base", "page"]
     assert steps["total"].decided_by == ["base"]
-
-
-def test_names_are_listed_as_in_a_sentence() -> None:
-    assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
 
 
 def test_plan_after_a_run_reuses_everything_kept(tmp_path: Path) -> None:

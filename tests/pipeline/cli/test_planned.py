@@ -148,7 +148,7 @@ def test_plan_tells_the_time_that_is_known_and_names_the_stages_of_which_it_is_n
 ) -> None:
     changes = ("--set", "student.epochs=2", "--set", "student.batch_size=16", *views(12))
     out = command("plan", "tiny.yaml", *changes).out
-    assert re.search(r"\ntime: at least \d+ s on 1 CPU; student is not known yet\n", out)
+    assert re.search(r"\ntime: at least \d+ s on 1 CPU; how long student takes is not known yet\n", out)
     assert "targets (36 tasks)" in out
     assert "student[hard] " in out
     total = json.loads(command("plan", "tiny.yaml", *changes, "--json").out)["total"]
@@ -156,7 +156,7 @@ def test_plan_tells_the_time_that_is_known_and_names_the_stages_of_which_it_is_n
     assert total["least_seconds"] == pytest.approx(total["known_seconds"])  # one CPU does all of it
     assert total["known_seconds"] > 0
     cluster = command("plan", "tiny.yaml", *changes, "--set", "ray.address=auto", "--set", "generalist.batch_size=16")
-    told = "shared by the cluster, and some seconds to start Ray; generalist and student are not known yet"
+    told = "shared by the cluster, and some seconds to start Ray; how long generalist and student take is not known yet"
     assert re.search(rf"\ntime: at least \d+ s of work, {told}\n", cluster.out)
 
 
