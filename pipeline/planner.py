@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.config import changed
 from pipeline.counted import in_words
@@ -67,8 +67,39 @@ class Step:
 Compare = Callable[[Mapping[str, Json], Mapping[str, Json]], list[str]]
 """Returns in what a task's parameters differ from a former result's, given these first."""
 
-Listing = Callable[[str], Sequence[str]]
-"""Returns the settings, with both values, by which a stage has other tasks than in an earlier run, by its name."""
+
+@dataclass(frozen=True)
+class Differing:
+    """Settings that are others than in an earlier run, each with both values.
+
+    Attributes:
+        causes: Those by which there is a task, or by which it reads more or fewer others: but for each of them there
+            would be none, or it would not.
+        others: Those of which that is not known.
+        same_as: The id by which an earlier run may have had the same task; empty where there is none.
+    """
+
+    causes: Sequence[str] = ()
+    others: Sequence[str] = ()
+    same_as: str = ""
+
+
+class Listing(Protocol):
+    """Tells by which settings a run has other tasks than an earlier one."""
+
+    def __call__(self, task: Task, argument: str = "", n_before: int = 0) -> Differing:
+        """Return by which settings there is a task that there was not, or by which it reads more or fewer others.
+
+        Args:
+            task: The task.
+            argument: As which it reads more or fewer; empty where the task itself is new.
+            n_before: How many it read before.
+        """
+
+
+def _unlisted(task: Task, argument: str = "", n_before: int = 0) -> Differing:  # noqa: ARG001  # of a `Listing`
+    """Know of no earlier run."""
+    return Differing()
 
 
 def plan(
@@ -77,7 +108,7 @@ def plan(
     fresh: frozenset[str],
     history: History,
     compare: Compare = changed,
-    listing: Listing = lambda _: (),
+    listing: Listing = _unlisted,
 ) -> list[Step]:
     """Return what a run would do about every task, in the order of the stages.
 
@@ -86,7 +117,7 @@ def plan(
         fresh: Stages that are to be done again whatever is there.
         history: What each task was made from before; of that, what is most like this run tells what has changed.
         compare: Says it of the parameters.
-        listing: Says why there are tasks that there were not, or why a task reads more or fewer others.
+        listing: Says by which settings there are tasks that there were not, or a task reads more or fewer others.
 
     Returns:
         The steps. What depends on results that are not there yet is one step for each stage.
@@ -111,10 +142,6 @@ class _Asked:
     history: History
     compare: Compare
     listing: Listing
-
-    def settings(self, stages: Iterable[str]) -> list[str]:
-        """Return by which settings some stages have other tasks than in an earlier run."""
-        return _union(map(self.listing, dict.fromkeys(stages)))
 
 
 def _steps(asked: _Asked, stage: Stage, deciding: Mapping[str, Sequence[str]]) -> Iterator[Step]:
@@ -158,10 +185,17 @@ def _reasons(asked: _Asked, stage: Stage, task: Task) -> Iterator[str]:
     if stage.name in asked.fresh:
         yield "asked for with --force"
     formers = asked.history(task.id)
-    yield from _changes(asked, task, formers) if formers else [NEVER + _because(asked.settings([stage.name]))]
+    yield from _changes(asked, task, formers) if formers else _newly(asked, task)
     waits = [name for name in task.input_ids if name not in asked.graph.results]
     if waits:
         yield f"follows {_some(waits)}"
+
+
+def _newly(asked: _Asked, task: Task) -> Sequence[str]:
+    """Return why there is a task that there was not; of one that has another name now, in what it differs."""
+    differing = asked.listing(task)
+    formers = asked.history(differing.same_as) if differing.same_as else ()
+    return _changes(asked, task, formers) if formers else [NEVER + _because(differing)]
 
 
 def _changes(asked: _Asked, task: Task, formers: Sequence[Former]) -> Sequence[str]:
@@ -221,20 +255,19 @@ def _other_inputs(
     """
     said = [*told]
 
-    def why(stages: Iterable[str]) -> str:
-        settings = [line for line in asked.settings(stages) if line not in said]
-        said.extend(settings)
-        return _because(settings)
+    def why(name: str) -> str:
+        differing = asked.listing(task, name, len(_listed(before.get(name, []))))
+        reason = _because(differing, said)
+        said.extend(differing.causes or differing.others)
+        return reason
 
     for name in now:
         ids = _listed(task.inputs[name])
         if name not in before:
-            yield f"it reads {_some(ids)} now{why(map(stage_of, ids))}"
+            yield f"it reads {_some(ids)} now{why(name)}"
         else:
             yield from _other_digests(name, ids, _listed(before[name]), _listed(now[name]), why)
-    for name in (name for name in before if name not in now):
-        # An argument is called as the stage that it is of, or those where there are several.
-        yield f"it reads no {name} now{why(stage for stage in asked.graph.stages if name in {stage, f'{stage}s'})}"
+    yield from (f"it reads no {name} now{why(name)}" for name in before if name not in now)
 
 
 def _other_digests(
@@ -242,13 +275,13 @@ def _other_digests(
     ids: Sequence[str],
     before: Sequence[str],
     now: Sequence[str | None],
-    why: Callable[[Iterable[str]], str],
+    why: Callable[[str], str],
 ) -> Iterator[str]:
     """Yield what is another of the tasks that are read as one argument, and why where they are more or fewer."""
     others = [task_id for task_id, digest in zip(ids, now, strict=True) if digest not in {None, *before}]
     is_one = len(others) == 1
     if len(now) != len(before):
-        yield f"of its {name} it reads {len(now)}, where it read {len(before)}{why(map(stage_of, ids))}"
+        yield f"of its {name} it reads {len(now)}, where it read {len(before)}{why(name)}"
         if others:
             yield f"{_some(others)} {'is' if is_one else 'are'} new to it"
     elif others:
@@ -257,8 +290,12 @@ def _other_digests(
         yield f"it reads its {name} in another order"
 
 
-def _because(settings: Sequence[str]) -> str:
-    return f", for {in_words(settings)}" if settings else ""
+def _because(differing: Differing, said: Collection[str] = ()) -> str:
+    """Return the settings that are causes, or else those that may be, without claiming it; what is said is left out."""
+    causes, others = ([line for line in lines if line not in said] for lines in (differing.causes, differing.others))
+    if differing.causes:
+        return f", for {in_words(causes)}" if causes else ""
+    return f"; changed since the last run: {in_words(others)}" if others else ""
 
 
 def _listed(value: Json) -> Sequence[Any]:

@@ -154,7 +154,7 @@ def look(composition: Composition, graph: Graph, scope: Scope, *, load: bool = F
     graph.advance(fresh=scope.fresh)
     told = given.warnings_of(composition, graph, load=load)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    listing = since_last_run(composition.config)
+    listing = since_last_run(composition.config, graph)
     steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told, listing=listing)
     outlook = Outlook(composition, graph, scope.stages)
     forecast = outlook.look()

@@ -231,6 +231,14 @@ def test_plan_says_by_which_settings_there_are_more_tasks_or_fewer(
     assert [name for name, reason in found.items() if not reason or reason == "never done before"] == []
 
 
+def test_plan_of_several_changes_tells_of_every_task_its_own(finished: Path, command: Command) -> None:
+    changes = ("seeds=[0, 1]", "student.epochs=2", "combine.calibrate=true", "specialists.count=1")
+    found = reasons(command("plan", "tiny.yaml", *(f"--set={change}" for change in changes), "--json").out)
+    assert found["calibration[generalist]"] == "never done before, for combine.calibrate false -> true"
+    assert found["student[hard/0]"] == "student.epochs 1 -> 2"  # it is what student[hard] was
+    assert found["student[hard/1]"] == "never done before, for seeds [0] -> [0, 1]"
+
+
 @pytest.mark.parametrize(
     "change",
     ["seed=0", "specialists.size=3", "specialists.epochs=2", "data.holdout=0.2", "seeds=[0, 1]", "refit=true"],
