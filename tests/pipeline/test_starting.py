@@ -68,4 +68,21 @@ def test_only_the_latest_runs_count(tmp_path: Path) -> None:
     ],
 )
 def test_start_is_told_beside_the_work(start: float | None, told: str) -> None:
-    assert takes(4.2, start, " on 2 CPUs") == told
+    assert takes(4.2, start, cpus=2, untimed=[], is_complete=True) == told
+
+
+@pytest.mark.parametrize(
+    ("untimed", "is_complete", "told"),
+    [
+        (["data"], True, "at least 4 s on 1 CPU; how long data takes is not known yet"),
+        ([], False, "at least 4 s on 1 CPU; tasks that are not decided yet are not in it"),
+        (["data", "views"], True, "at least 4 s on 1 CPU; how long data and views take is not known yet"),
+    ],
+)
+def test_what_is_not_known_of_the_time_is_told(untimed: list[str], is_complete: bool, told: str) -> None:
+    assert takes(4.2, 0.0, cpus=1, untimed=untimed, is_complete=is_complete) == told
+
+
+def test_time_of_a_cluster_and_of_nothing_known_is_told() -> None:
+    assert takes(4.2, 0.0, cpus=None, untimed=[], is_complete=True) == "about 4 s, shared by the cluster"
+    assert takes(None, 0.0, cpus=1, untimed=["data"], is_complete=False) == "unknown, for no run has done the like"
