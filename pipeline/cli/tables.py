@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.amounts import digits, rough_count
 from pipeline.cli.fitted import Fitted
-from pipeline.labels import fitted, listed
+from pipeline.labels import fitted
 from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
@@ -130,7 +129,7 @@ def _subsets(results: Mapping[str, Any]) -> Table:
     names = list(map(visible, results["data"]["classes"]))
     short = fitted(names, words.LETTERS)
     for i, specialist in enumerate(results["specialists"]):
-        own = listed([short[names[c]] for c in specialist["classes"]], lambda text: cell_len(text) <= words.LIST)
+        own = words.short_list([short[names[c]] for c in specialist["classes"]])
         measured = [words.percent(specialist[measure]) for measure in OF_SPECIALISTS]
         shown = measured if specialist["state"] != "dropped" else ["dropped", "", ""]
         table.add_row(cell(f"{words.short_name(i)}: {own}"), *shown)

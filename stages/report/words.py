@@ -114,16 +114,24 @@ def without(specialists: Sequence[Mapping[str, Any]], classes: Sequence[str]) ->
         specialists: As results.json holds them.
         classes: The names of all classes.
     """
-    short, lost = fitted(classes, LETTERS), [one for one in specialists if one["state"] == "dropped"]
+    lost = {short_name(i): one["names"] for i, one in enumerate(specialists) if one["state"] == "dropped"}
     if not lost:
         return ""
-    places = [short_name(i) for i, one in enumerate(specialists) if one["state"] == "dropped"]
-    names = [listed([short[name] for name in one["names"]], lambda text: cell_len(text) <= LIST) for one in lost]
-    which = "; ".join(f"{place} for {told}" for place, told in zip(places, names, strict=True))
+    short = fitted(classes, LETTERS)
+    which = "; ".join(f"{place} for {short_list([short[name] for name in names])}" for place, names in lost.items())
     return (
         f"{len(lost)} of {counted(len(specialists), 'specialist')} failed, and the run went on without: {which}."
         " The same run again tries once more."
     )
+
+
+def short_list(names: Sequence[str]) -> str:
+    """Return the classes of a specialist as a list that is no wider than a column of a table has room for.
+
+    Args:
+        names: Each short enough to be shown.
+    """
+    return listed(names, lambda text: cell_len(text) <= LIST)
 
 
 def labels_alone(differences: Mapping[str, Difference]) -> str:
