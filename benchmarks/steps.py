@@ -35,6 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import harness
+from pipeline import heap
 from pipeline.stage import Artifact, Work
 from pipeline.store import Store
 from stages import fitting, network, soft_targets, teachers
@@ -118,7 +119,7 @@ def main() -> None:
             f"--images must be those of --steps or more, {options.batch * options.steps}; got {options.images}"
         )
     training.use_threads(options.threads)
-    with tempfile.TemporaryDirectory(prefix="steps-") as folder:
+    with tempfile.TemporaryDirectory(prefix="steps-") as folder, heap.kept():
         bench = make_bench(Store.open(folder), options)
         arms = {
             "bare": bare(bench),

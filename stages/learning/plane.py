@@ -42,7 +42,8 @@ class Plane:
         """
         rows, columns = self._within(rows, self.height), self._within(columns, self.width)
         columns = torch.where(self._flip, self.width - 1 - columns, columns)
-        places = (self._first + rows + 1) * (self.width + 2) + columns + 1
+        # All that can be is added to the rows, which are few where they do not depend on the column.
+        places = ((self._first + rows + 1) * (self.width + 2) + 1) + columns
         # Eight times as fast, on a CPU, as indexing with three tensors.
         return self._pixels.index_select(0, places.reshape(-1)).view(*places.shape, self._n_channels)
 
