@@ -239,9 +239,8 @@ class Runner:
                 self._tell_result(
                     "task_finished", task, outcome.manifest, **({"prepared": prepared} if prepared else {})
                 )
-        elif outcome.elsewhere and self._is_ready(task):
-            self._awaited.add(task.id, key_of(self.graph.recipe(task)))
-            self.events.tell("task_awaited", task=task.id, run=outcome.elsewhere)
+        elif outcome.elsewhere:
+            self._await(task, outcome.elsewhere)
         elif outcome.lost:
             self.events.tell("task_lost", task=task.id)
             for key in outcome.lost:
@@ -249,6 +248,13 @@ class Runner:
                     self._repair(key, outcome.fault)
         else:
             self._fail(outcome)
+
+    def _await(self, task: Task, other: str) -> None:
+        if self._is_ready(task):
+            self._awaited.add(task.id, key_of(self.graph.recipe(task)))
+            self.events.tell("task_awaited", task=task.id, run=other)
+        else:  # what it reads was lost meanwhile: its turn comes again
+            self.events.tell("task_lost", task=task.id)
 
     def _is_told(self, job: Job, key: str) -> bool:
         """Return whether another job has told of the damage of an input: of several readers, the first to end does."""

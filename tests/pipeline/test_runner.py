@@ -266,6 +266,22 @@ def test_task_that_another_run_gives_up_is_done(tmp_path: Path) -> None:
         assert runner.run() == {"page.txt": b"66 reused 0"}
 
 
+def test_task_that_another_run_does_has_its_turn_again_where_what_it_reads_is_lost(tmp_path: Path) -> None:
+    first = make_runner(tmp_path, stages=frozenset({"base"}))
+    first.run()
+    runner, store = make_runner(tmp_path), Store.open(str(tmp_path))
+    runner.graph.advance()
+    key = key_of(runner.graph.recipe(runner.graph.tasks["parts[2]"]))
+    spoil(tmp_path, first.graph.results["base"])
+    with ExitStack() as working:
+        working.enter_context(WorkClaims(store.files, "theirs").working(key))
+        stop = Events(runner.told.append, lambda event: working.close() if event["event"] == "task_awaited" else None)  # type: ignore[attr-defined]
+        runner.events = stop
+        assert runner.run()["page.txt"].startswith(b"66 ")
+    assert "parts[2]" in [event["task"] for event in events_of(runner, "task_lost")]
+    assert not events_of(runner, "task_failed")
+
+
 def test_run_with_a_fault_does_not_wait_for_another_run(tmp_path: Path) -> None:
     runner, store = make_runner(tmp_path, Parameters(fail_on=1)), Store.open(str(tmp_path))
     make_runner(tmp_path, stages=frozenset({"base"})).run()
