@@ -127,6 +127,10 @@ class Runner:
         """Return the recipe keys of all results, by task id."""
         return {name: manifest.key for name, manifest in self.graph.results.items()}
 
+    def digests(self) -> dict[str, str]:
+        """Return what all results are, by task id."""
+        return {name: manifest.digest for name, manifest in self.graph.results.items()}
+
     def _do_tasks(self) -> None:
         while True:
             self._take_kept()
@@ -180,6 +184,7 @@ class Runner:
             task=task.id,
             seconds=manifest.seconds,
             key=manifest.key,
+            digest=manifest.digest,
             bytes=sum(item.bytes for item in manifest.objects),
             kind=effort.kind,
             units=effort.units,

@@ -197,11 +197,12 @@ def manifest(store: Store, run: Run, task: str) -> Manifest:
     """Return the manifest of a result that a run names.
 
     Raises:
-        StoreError: The run has no such result, or it is no longer there.
+        StoreError: The run has no such result, or it is no longer there, or another lies in its place.
     """
     found = store.find(run.keys[task]) if task in run.keys else None
     if found is None:
         raise StoreError(f"{task} of {run.name} must be in {store.location}; got nothing: do the run again")
+    found.check_is(run.digests.get(task), f"{task} of {run.name}")
     return found
 
 

@@ -1,5 +1,6 @@
 """`compare`: which settings of runs differ, and what that did to their models."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from stages.report import words
 if TYPE_CHECKING:
     from stages.side_by_side import Difference, OverSeeds, Scored
 
-PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
-"""Settings that can change no result."""
+NEUTRAL = re.compile(
+    r"(name|store|runs|ray|checkpoint_seconds|logging|data\.(root|download|memory_budget)|\w+\.cuda_graph)(\.|$)"
+)
+"""Begins the paths of settings that can change no result; what lies at a place, the data's digest tells."""
 DATA, TEST = "(data)", "(test split)"
 """Stand among the settings for the digests of the data themselves, which a setting's path does not tell."""
 DROPPED = "(specialists dropped)"
@@ -161,7 +164,7 @@ def _letter(number: int) -> str:
 
 def _setting(settings: Mapping[str, str]) -> str:
     """Return all that can change a result but the seed."""
-    return repr(sorted(item for item in settings.items() if item[0].split(".")[0] not in (*PLACES, "seed")))
+    return repr(sorted(item for item in settings.items() if item[0] != "seed" and not NEUTRAL.match(item[0])))
 
 
 def differing(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:

@@ -170,6 +170,7 @@ def compose(
     make: bool = False,
     reach: bool = False,
     build: bool = False,
+    anew: bool = False,
 ) -> Composition:
     """Return the run that a config file describes.
 
@@ -181,6 +182,7 @@ def compose(
         reach: Whether those that the run is logged to are asked if they are there, and the store if it can be written.
         build: Whether networks of the user's, and those with weights from a file, are made and tried once, where the
             data set is loaded.
+        anew: Whether the data set is to be read again, whatever was seen of it before.
 
     Raises:
         ConfigError: Lists all faults of the config; one of them may be that the store cannot be reached or written.
@@ -203,7 +205,7 @@ def compose(
         networks, missing = models.find(config, store)
         faults += missing
         try:
-            data = dataset.find(config, store, load=load)
+            data = dataset.find(config, store, load=load, anew=anew)
         except LearningError as error:
             if told & DATA_OPTIONS:  # a default stands in for what was written, and may be what is wrong here
                 return faults

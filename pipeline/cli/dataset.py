@@ -60,13 +60,15 @@ class DataSet:
         return self.contents.class_names if self.contents else None
 
 
-def find(config: Config, store: Store, *, load: bool) -> DataSet:
+def find(config: Config, store: Store, *, load: bool, anew: bool = False) -> DataSet:
     """Return what is known of the data set of a run, from what was remembered while its files stay the same.
 
     Args:
         config: The run's config.
         store: Where it is remembered.
         load: Whether the data set is loaded, as stage `data` does it, unless it has been before.
+        anew: Whether what was seen by loading it does not count: what a function returns may change when its module
+            does not.
 
     Raises:
         LearningError: There is no such data set, or it cannot be downloaded; or it is not what it must be, as was seen
@@ -81,6 +83,9 @@ def find(config: Config, store: Store, *, load: bool) -> DataSet:
     if known is None or known["stamp"] != sources.stamp(source, root, options=options):
         identity = sources.identify(source, root, options=options)
         known = {"stamp": identity.stamp, "digest": identity.digest, "classes": identity.classes}
+        store.remember(name, known)
+    if anew and "contents" in known:
+        known = {fact: value for fact, value in known.items() if fact != "contents"}
         store.remember(name, known)
     if load and _remembered(known) is None:
         known = known | {"contents": _contents(source, root, options, known)}

@@ -69,7 +69,16 @@ class KeptRun:
     @cached_property
     def keys(self) -> Mapping[str, str]:
         """The recipe keys of its results, by task id."""
-        return self.folder.keys()
+        return {event["task"]: event["key"] for event in self._endings}
+
+    @cached_property
+    def _digests(self) -> Mapping[str, str]:
+        # An early version told none.
+        return {event["task"]: event["digest"] for event in self._endings if "digest" in event}
+
+    @cached_property
+    def _endings(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.folder.endings())
 
     @cached_property
     def dropped(self) -> Sequence[str]:
@@ -126,7 +135,8 @@ class KeptRun:
 
         Raises:
             ConfigError: The run has no such result.
-            StoreError: It is no longer in the store, or another version of the program made it.
+            StoreError: It is no longer in the store, another lies in its place, or another version of the program made
+                it.
         """
         if task_id not in self.keys:
             # Whoever asks for the evaluation asks for what a run has at its end: all commands say so in the same words.
@@ -139,6 +149,8 @@ class KeptRun:
         if made != known:
             rule = f"be of version {known} of its stage, which this program reads"
             raise StoreError(f"{task_id} of {self.name} must {rule}; got version {made}: do the run again")
+        if stage_of(task_id) != "evaluate":  # which holds measured times, and so is another whenever it is made
+            manifest.check_is(self._digests.get(task_id), f"{task_id} of {self.name}")
         return manifest
 
     def facts(self, task_id: str) -> Facts:

@@ -15,7 +15,7 @@ from pipeline.amounts import duration, size
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
-from pipeline.cli.selection import Selection
+from pipeline.cli.selection import DATA, Selection
 from pipeline.cli.tables import edge, print_json, say
 from pipeline.counted import in_words
 from pipeline.forecast import Estimate, Forecast
@@ -51,7 +51,7 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
         StoreError: What is to be kept certainly does not fit; raised when all is printed.
     """
     # Its files have to be read for their digest anyway.
-    composition = compose(config, overrides, load=True)
+    composition = compose(config, overrides, load=True, anew=DATA in selection.force)
     check_inputs(composition, selection)
     graph = composition.graph(selection.until)
     with composition.placing():

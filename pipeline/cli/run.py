@@ -16,7 +16,7 @@ from rich.console import Console
 from pipeline.cli import given, imports, logged, planned
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, Watch
-from pipeline.cli.selection import Selection
+from pipeline.cli.selection import DATA, Selection
 from pipeline.cli.tables import results_table, say
 from pipeline.config import dump
 from pipeline.display import display
@@ -42,7 +42,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         with (
             console.status("reading the config and what identifies the data") if console.is_terminal else nullcontext()
         ):
-            composition = compose(config, overrides, make=True, reach=True)
+            composition = compose(config, overrides, make=True, reach=True, anew=DATA in selection.force)
         planned.check_inputs(composition, selection)
         composition.store.sweep()
         imports.use(composition.store, composition.imported)
@@ -116,7 +116,7 @@ def _run(composition: Composition, selection: Selection, folder: RunFolder, even
         files = runner.run()
         for name, content in files.items():
             folder.write(name, content)
-        store.record_run(folder.path.name, runner.keys())
+        store.record_run(folder.path.name, runner.keys(), runner.digests())
         hold.release()
         logged.tell_results(tracking, files, runner.keys())
     return files

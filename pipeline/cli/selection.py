@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from pipeline.cli.compose import STAGE_NAMES, stages_named
 from pipeline.errors import ConfigError
 from pipeline.runner import Scope
+from stages.tasks import refit
+
+DATA = "data"
+"""The stage that reads the source."""
 
 
 @dataclass(frozen=True)
@@ -45,4 +50,8 @@ def select(*, only: str | None, until: str | None, force: Sequence[str], keep_go
     outside = [name for name in stages_named("--force", force) if name not in done]
     if outside:
         raise ConfigError(f"--force: must be a stage that this command does; got {', '.join(outside)}")
-    return Selection(last, bool(only), frozenset(force), keep_going)
+    # The refit has the data from the same source: read anew, they are so for both.
+    both = {DATA: (DATA, refit.PREFIX + DATA)}
+    return Selection(
+        last, bool(only), frozenset(chain.from_iterable(both.get(one, (one,)) for one in force)), keep_going
+    )

@@ -53,6 +53,20 @@ class Manifest:
         """Return the object with this name, or None."""
         return next((item for item in self.objects if item.name == name), None)
 
+    def check_is(self, digest: str | None, what: str) -> None:
+        """Check that a result is the one that a run had: what is made again under the same recipe can be another.
+
+        Args:
+            digest: The content's, as the run has recorded it; None where that is not known.
+            what: What it is called in an error, with the run.
+
+        Raises:
+            StoreError: It is another.
+        """
+        if digest not in {None, self.digest}:
+            rule, got = "be what that run made or reused", "another, which was made in its place since (--force)"
+            raise StoreError(f"{what} must {rule}; got {got}: do the run again")
+
     def sealed(self) -> bytes:
         """Return the manifest as it is stored."""
         return seal(asdict(self) | {"digest": self.digest})

@@ -104,7 +104,8 @@ class Prune:
     def delete(self, doomed: Doomed) -> list[str]:
         """Delete what is doomed, but for what somebody has begun to use meanwhile.
 
-        Stopped at any point it leaves a store in which everything that is named is there.
+        Stopped at any point it leaves a store in which everything is there that was named when it began. What a run has
+        begun to use since is given back; killed before that, it may be gone, and the run makes it again.
 
         Returns:
             The paths of what was deleted.

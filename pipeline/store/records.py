@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pipeline.errors import StoreError
@@ -42,11 +42,14 @@ class Run:
         name: Its name.
         keys: The keys of the results it made or reused, by task id.
         created: When it was recorded, ISO 8601 in UTC.
+        digests: What each of these results was then, by task id: under its key another may lie by now. An early version
+            recorded none.
     """
 
     name: str
     keys: Mapping[str, str]
     created: str
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from mmap import mmap
+from types import MappingProxyType
 from typing import Self
 
 from pipeline.errors import DamagedError, StoreError
@@ -228,17 +229,18 @@ class Store:
         found = self._documents.read(memory_path(name), read_memory)
         return None if found is None else found[1]
 
-    def record_run(self, name: str, keys: Mapping[str, str]) -> None:
+    def record_run(self, name: str, keys: Mapping[str, str], digests: Mapping[str, str] = MappingProxyType({})) -> None:
         """Record a finished run: what it names is kept.
 
         Args:
             name: Its name, used by no other run.
             keys: The keys of the results it made or reused, by task id.
+            digests: What these results are, by task id; whoever reads one is told where it has become another.
 
         Raises:
             StoreError: There is another run of this name.
         """
-        run = Run(name, dict(keys), _now())
+        run = Run(name, dict(keys), _now(), dict(digests))
         path = run_path(name)
         kept = self._documents.publish(
             path, seal(asdict(run)), ours=run, theirs=lambda: self._documents.read(path, read_run)

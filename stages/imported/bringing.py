@@ -169,11 +169,10 @@ def _keep_table(ground: _Ground, name: str, source: _Source, former: kept.Import
         kept.task_of(name): _keep(ground.store, "import", Artifact(facts=facts)),
         "data[train]": ground.data,
     }
-    keys = {task: manifest.key for task, manifest in manifests.items()}
-    if former is not None and former.run.keys == keys:
+    if former is not None and former.is_of(manifests):
         kept.freshen(ground.store, former.run.name)
         return Brought(former, is_new=False)
-    return Brought(kept.record(ground.store, name, keys, facts), is_new=True, replaced=former)
+    return Brought(kept.record(ground.store, name, manifests, facts), is_new=True, replaced=former)
 
 
 def _parts(ground: _Ground, name: str, source: _Source) -> Iterator[tuple[str, str, Artifact]]:

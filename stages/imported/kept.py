@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import DamagedError, StageError, StoreError
 from pipeline.stage import Artifact, Facts, Json
-from pipeline.store import Run, Store
+from pipeline.store import Manifest, Run, Store
 from pipeline.store.records import run_path
 from stages import tables
 
@@ -42,6 +42,11 @@ class Import:
     run: Run
     facts: Facts
 
+    def is_of(self, results: Mapping[str, Manifest]) -> bool:
+        """Return whether it was recorded with these results; an early version recorded no more than their keys."""
+        keys, digests = _named(results)
+        return self.run.keys == keys and self.run.digests in ({}, digests)
+
 
 def name_faults(name: str) -> list[str]:
     """Return what is wrong with a name for an imported table."""
@@ -71,18 +76,19 @@ def imports_in(store: Store) -> dict[str, Import]:
     return found
 
 
-def record(store: Store, name: str, keys: Mapping[str, str], facts: Facts) -> Import:
+def record(store: Store, name: str, results: Mapping[str, Manifest], facts: Facts) -> Import:
     """Record an import: from now on runs may use it.
 
     Args:
         store: Where its results are.
         name: What it is called.
-        keys: The keys of its results by task id.
+        results: The manifests of its results by task id.
         facts: What is known of it.
     """
     moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-    store.record_run(f"{RECORD}-{moment}", keys)
-    return Import(name, Run(f"{RECORD}-{moment}", keys, moment), facts)
+    keys, digests = _named(results)
+    store.record_run(f"{RECORD}-{moment}", keys, digests)
+    return Import(name, Run(f"{RECORD}-{moment}", keys, moment, digests), facts)
 
 
 def load(store: Store, record: str, task: str) -> Artifact:
@@ -121,6 +127,14 @@ def data_of(parameters: Mapping[str, Json]) -> dict[str, Json]:
 def _imported_name(task: str) -> str | None:
     found = re.fullmatch(r"import\[(.+)\]", task)
     return found[1] if found else None
+
+
+def _named(results: Mapping[str, Manifest]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the keys and the digests of results."""
+    return (
+        {task: manifest.key for task, manifest in results.items()},
+        {task: manifest.digest for task, manifest in results.items()},
+    )
 
 
 def _facts(store: Store, run: Run, name: str) -> Facts | None:

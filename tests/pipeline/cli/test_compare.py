@@ -83,6 +83,16 @@ def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
     assert "(Student's): over fewer than 3 seeds they are not to be trusted (give more)\n" in out
 
 
+def test_settings_that_change_no_result_make_no_other_run(three_runs: Path, command: Command) -> None:
+    place = three_runs / "elsewhere"
+    place.mkdir()
+    shutil.copy(three_runs / "tiny.npz", place)
+    changes = ["seed=2", "name=again", f"data.root={place}", "student.cuda_graph=false", "data.memory_budget=1.0"]
+    assert command("run", "tiny.yaml", *(word for one in changes for word in ("--set", one))).code == 0
+    (group,) = json.loads(command("compare", "first", "again", "--json").out)["seeds"]
+    assert len(group["runs"]) == 2
+
+
 def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
     three_runs: Path, command: Command
 ) -> None:

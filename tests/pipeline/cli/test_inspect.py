@@ -157,6 +157,25 @@ def test_validate_runs_a_factory_to_know_how_many_classes_it_makes(
     assert not (project / "runs").exists()
 
 
+def test_what_a_factory_returned_is_forgotten_where_the_data_are_read_again(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "import numpy\n\ndef load():\n    return dict(numpy.load('own.npz'))\n"
+    (project / "own_names.py").write_text(text)
+    monkeypatch.syspath_prepend(str(project))
+    Store.open("store")
+    arrays = make_arrays()
+    np.savez(project / "own.npz", class_names=NAMES, **arrays)
+    named = [f"{name}s" for name in NAMES]
+    subsets = f"specialists={{method: manual, subsets: [[{named[0]}, {named[1]}]]}}"
+    changes = ("tiny.yaml", "--set", "data.source=python:own_names:load", "--set", subsets)
+    assert command("plan", *changes).code == 2
+    np.savez(project / "own.npz", class_names=named, **arrays)
+    assert command("plan", *changes).code == 2
+    assert command("plan", *changes, "--force", "data").code == 0
+    assert command("plan", *changes).code == 0
+
+
 def test_status_of_a_finished_run(finished: Path, command: Command) -> None:
     done = command("status")
     assert done.code == 0

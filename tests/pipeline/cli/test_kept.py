@@ -6,6 +6,7 @@ import pytest
 from pipeline.cli import kept
 from pipeline.cli.report import summary
 from pipeline.recipe import key_of
+from pipeline.stage import Artifact
 from tests.pipeline.cli.conftest import Command, newest
 
 
@@ -61,3 +62,24 @@ def test_results_of_another_version_are_not_read(finished: Path, command: Comman
     assert done.code == 1
     assert f"evaluate of {run.name} must be of version " in done.err
     assert done.err.endswith("; got version 0: do the run again\n")
+
+
+def test_result_that_was_made_again_and_is_another_is_not_taken_for_the_runs(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", "--set", "name=other").code == 0
+    run = kept.find(finished / "runs", "tiny")
+    known = run.manifest("data[test]")
+    test = run.artifact("data[test]")
+    again = Artifact({**test.arrays, "labels": test.arrays["labels"][::-1].copy()}, test.facts)
+    run.store.save(known.recipe, again, seconds=1.0, instead_of=known)
+    told = f"data[test] of {run.name} must be what that run made or reused; got another, which was made in its place"
+    for words in (("compare", "tiny", "other"), ("evaluate", "tiny")):
+        done = command(*words)
+        assert done.code == 1
+        assert done.err.startswith(told)
+        assert done.err.endswith(": do the run again\n")
+
+
+def test_evaluation_that_was_made_again_is_still_the_runs(finished: Path, command: Command) -> None:
+    assert command("run", "tiny.yaml", "--force", "evaluate").code == 0
+    first = min((finished / "runs").iterdir())
+    assert command("report", first.name).code == 0

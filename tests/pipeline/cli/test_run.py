@@ -217,6 +217,11 @@ def test_force_of_a_stage_that_is_not_done_is_refused() -> None:
         select(only=None, until="data", force=["student"], keep_going=False)
 
 
+def test_data_that_are_read_again_are_so_for_the_refit() -> None:
+    selected = select(only=None, until=None, force=["data", "subsets"], keep_going=False)
+    assert selected.scope(["data", "subsets"]).fresh == {"data", "refit-data", "subsets"}
+
+
 def test_sweep_chooses_on_the_holdout_and_evaluates_all_seeds_of_that(finished: Path, command: Command) -> None:
     changes = ["--set", "seeds=[0, 1]", "--set", "sweep={temperature: [1.0, 4.0], active_classes: [1, 2]}"]
     done = command("run", "tiny.yaml", *changes)

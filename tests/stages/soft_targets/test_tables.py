@@ -96,6 +96,21 @@ def test_open_says_what_is_no_longer_there(keep):
         kept.open()
 
 
+def test_open_says_what_was_made_again_and_is_another(keep):
+    kept = keep()
+    store = Store.open(kept.location)
+    keys = store.runs()[0].keys
+    results = {task: store.find(key) for task, key in keys.items()}
+    store.record_run("later-20260102-000000-000", keys, {task: result.digest for task, result in results.items()})
+    assert len(SoftTargets.open(kept.location, "later")) == len(kept.open())
+    data, known = store.load(results["data[train]"]), results["data[train]"]
+    store.save(known.recipe, Artifact(data.arrays, {**data.facts, "mean": [0.0]}), seconds=0.0, instead_of=known)
+    with pytest.raises(
+        StoreError, match=r"^data\[train\] of later-.* must be what that run made .*: do the run again$"
+    ):
+        SoftTargets.open(kept.location, "later")
+
+
 def test_reading_says_what_went_missing_since_it_was_opened(keep):
     kept = keep()
     store = Store.open(kept.location)
