@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 
 from pipeline import room
 from pipeline.cli import changes, given
-from pipeline.cli.added import since_last_run
 from pipeline.cli.compose import Composition
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
@@ -154,8 +153,7 @@ def look(composition: Composition, graph: Graph, scope: Scope, *, load: bool = F
     graph.advance(fresh=scope.fresh)
     told = given.warnings_of(composition, graph, load=load)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    listing = since_last_run(composition.config, graph)
-    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told, listing=listing)
+    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
     outlook = Outlook(composition, graph, scope.stages)
     forecast = outlook.look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
