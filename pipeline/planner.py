@@ -1,9 +1,9 @@
 """What a run would do, and why, without doing any of it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.config import changed
 from pipeline.counted import in_words
@@ -68,48 +68,7 @@ Compare = Callable[[Mapping[str, Json], Mapping[str, Json]], list[str]]
 """Returns in what a task's parameters differ from a former result's, given these first."""
 
 
-@dataclass(frozen=True)
-class Differing:
-    """Settings that are others than in an earlier run, each with both values.
-
-    Attributes:
-        causes: Those by which there is a task, or by which it reads more or fewer others: but for each of them there
-            would be none, or it would not.
-        others: Those of which that is not known.
-        same_as: The id by which an earlier run may have had the same task; empty where there is none.
-    """
-
-    causes: Sequence[str] = ()
-    others: Sequence[str] = ()
-    same_as: str = ""
-
-
-class Listing(Protocol):
-    """Tells by which settings a run has other tasks than an earlier one."""
-
-    def __call__(self, task: Task, argument: str = "", n_before: int = 0) -> Differing:
-        """Return by which settings there is a task that there was not, or by which it reads more or fewer others.
-
-        Args:
-            task: The task.
-            argument: As which it reads more or fewer; empty where the task itself is new.
-            n_before: How many it read before.
-        """
-
-
-def _unlisted(task: Task, argument: str = "", n_before: int = 0) -> Differing:  # noqa: ARG001  # of a `Listing`
-    """Know of no earlier run."""
-    return Differing()
-
-
-def plan(
-    graph: Graph,
-    *,
-    fresh: frozenset[str],
-    history: History,
-    compare: Compare = changed,
-    listing: Listing = _unlisted,
-) -> list[Step]:
+def plan(graph: Graph, *, fresh: frozenset[str], history: History, compare: Compare = changed) -> list[Step]:
     """Return what a run would do about every task, in the order of the stages.
 
     Args:
@@ -117,13 +76,12 @@ def plan(
         fresh: Stages that are to be done again whatever is there.
         history: What each task was made from before; of that, what is most like this run tells what has changed.
         compare: Says it of the parameters.
-        listing: Says by which settings there are tasks that there were not, or a task reads more or fewer others.
 
     Returns:
         The steps. What depends on results that are not there yet is one step for each stage.
     """
     graph.advance(fresh=fresh)
-    asked = _Asked(graph, fresh, history, compare, listing)
+    asked = _Asked(graph, fresh, history, compare)
     steps: list[Step] = []
     deciding: dict[str, Sequence[str]] = {}
     for stage in graph.stages.values():
@@ -141,7 +99,6 @@ class _Asked:
     fresh: frozenset[str]
     history: History
     compare: Compare
-    listing: Listing
 
 
 def _steps(asked: _Asked, stage: Stage, deciding: Mapping[str, Sequence[str]]) -> Iterator[Step]:
@@ -185,17 +142,10 @@ def _reasons(asked: _Asked, stage: Stage, task: Task) -> Iterator[str]:
     if stage.name in asked.fresh:
         yield "asked for with --force"
     formers = asked.history(task.id)
-    yield from _changes(asked, task, formers) if formers else _newly(asked, task)
+    yield from _changes(asked, task, formers) if formers else [NEVER]
     waits = [name for name in task.input_ids if name not in asked.graph.results]
     if waits:
         yield f"follows {_some(waits)}"
-
-
-def _newly(asked: _Asked, task: Task) -> Sequence[str]:
-    """Return why there is a task that there was not; of one that has another name now, in what it differs."""
-    differing = asked.listing(task)
-    formers = asked.history(differing.same_as) if differing.same_as else ()
-    return _changes(asked, task, formers) if formers else [NEVER + _because(differing)]
 
 
 def _changes(asked: _Asked, task: Task, formers: Sequence[Former]) -> Sequence[str]:
@@ -217,7 +167,7 @@ def _changes(asked: _Asked, task: Task, formers: Sequence[Former]) -> Sequence[s
         before = former.recipe()
         if before is not None:
             parameters = asked.compare(before["parameters"], now["parameters"])
-            others = [*_other_inputs(asked, task, before["inputs"], inputs, parameters)]
+            others = [*_other_inputs(task, before["inputs"], inputs)]
             found.append([*parameters, *others, *_other_changes(before, now, (former.seed, graph.seed))])
     return min(found, key=len, default=[LOST])
 
@@ -241,61 +191,35 @@ def _other_changes(before: Mapping[str, Json], now: Mapping[str, Json], seeds: t
     yield from changed(before["packages"], now["packages"])
 
 
-def _other_inputs(
-    asked: _Asked, task: Task, before: Mapping[str, Json], now: Mapping[str, Json], told: Collection[str]
-) -> Iterator[str]:
+def _other_inputs(task: Task, before: Mapping[str, Json], now: Mapping[str, Json]) -> Iterator[str]:
     """Yield what a task reads that it did not read before, and what it read and does not read now.
 
     Args:
-        asked: What `plan` was given.
         task: The task.
         before: By argument, the digests of what it read.
         now: Those of what it reads; None where it waits.
-        told: What is said of its parameters: that is not said again.
     """
-    said = [*told]
-
-    def why(name: str) -> str:
-        differing = asked.listing(task, name, len(_listed(before.get(name, []))))
-        reason = _because(differing, said)
-        said.extend(differing.causes or differing.others)
-        return reason
-
     for name in now:
         ids = _listed(task.inputs[name])
         if name not in before:
-            yield f"it reads {_some(ids)} now{why(name)}"
+            yield f"it reads {_some(ids)} now"
         else:
-            yield from _other_digests(name, ids, _listed(before[name]), _listed(now[name]), why)
-    yield from (f"it reads no {name} now{why(name)}" for name in before if name not in now)
+            yield from _other_digests(name, ids, _listed(before[name]), _listed(now[name]))
+    yield from (f"it reads no {name} now" for name in before if name not in now)
 
 
-def _other_digests(
-    name: str,
-    ids: Sequence[str],
-    before: Sequence[str],
-    now: Sequence[str | None],
-    why: Callable[[str], str],
-) -> Iterator[str]:
-    """Yield what is another of the tasks that are read as one argument, and why where they are more or fewer."""
+def _other_digests(name: str, ids: Sequence[str], before: Sequence[str], now: Sequence[str | None]) -> Iterator[str]:
+    """Yield what is another of the tasks that are read as one argument."""
     others = [task_id for task_id, digest in zip(ids, now, strict=True) if digest not in {None, *before}]
     is_one = len(others) == 1
     if len(now) != len(before):
-        yield f"of its {name} it reads {len(now)}, where it read {len(before)}{why(name)}"
+        yield f"of its {name} it reads {len(now)}, where it read {len(before)}"
         if others:
             yield f"{_some(others)} {'is' if is_one else 'are'} new to it"
     elif others:
         yield f"{_some(others)} {'is another' if is_one else 'are others'}"
     elif None not in now and list(now) != list(before):
         yield f"it reads its {name} in another order"
-
-
-def _because(differing: Differing, said: Collection[str] = ()) -> str:
-    """Return the settings that are causes, or else those that may be, without claiming it; what is said is left out."""
-    causes, others = ([line for line in lines if line not in said] for lines in (differing.causes, differing.others))
-    if differing.causes:
-        return f", for {in_words(causes)}" if causes else ""
-    return f"; changed since the last run: {in_words(others)}" if others else ""
 
 
 def _listed(value: Json) -> Sequence[Any]:

@@ -140,6 +140,8 @@ def run(
 def plan(config: ConfigPath, overrides: Overrides = None, force: Force = None, as_json: AsJson = None) -> None:
     """Show what a run would do: reuse or run every task, why, and what it will take.
 
+    What has changed in the config since the last run with results is told once; JSON calls it `since_last_run`.
+
     Of a part of it, `run --dry-run` does the same with --only or --until.
 
     Example: python -m pipeline plan pipeline.yaml --set specialists.count=4

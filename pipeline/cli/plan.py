@@ -13,6 +13,7 @@ from rich.text import Text
 from pipeline import room
 from pipeline.amounts import duration, size
 from pipeline.cli.compose import Composition, compose
+from pipeline.cli.last_run import Since
 from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import DATA, Selection
@@ -35,6 +36,9 @@ AMOUNTS = (12, 9, 9)
 _WHOLE = NAME + NEEDS + ACTION + 2 + sum(AMOUNTS)
 """Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
 _LEAST = _WHOLE - NEEDS - AMOUNTS[1]
+
+CHANGED = 3
+"""So many settings are named that have changed since the last run."""
 
 STYLES = {"reuse": "green", "run": "bold", "open": "dim"}
 """How the actions are shown."""
@@ -75,11 +79,20 @@ def _print(planned: Planned, composition: Composition) -> None:
     for name, steps in rows:
         _print_steps(console, widths, planned, short[name], steps)
     say("")
+    if planned.since and planned.since.changed:
+        say(_changed(planned.since))
     say(_counts(planned))
     for line in _totals(planned.forecast, planned.start_seconds, composition) if planned.forecast else ():
         say(line)
     for message in planned.warnings(composition.store.location):
         say(f"warning: {message}")
+
+
+def _changed(since: Since) -> str:
+    """Return which settings have changed, on one line; of many the first."""
+    named, n_more = since.changed[:CHANGED], len(since.changed) - CHANGED
+    told = in_words([*named, f"{n_more} more"] if n_more > 0 else named)
+    return f"changed since the last run, {since.run}: {visible(told)}"
 
 
 def _counts(planned: Planned) -> str:

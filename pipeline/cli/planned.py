@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 
 from pipeline import room
 from pipeline.cli import changes, given
-from pipeline.cli.added import since_last_run
 from pipeline.cli.compose import Composition
+from pipeline.cli.last_run import Since, since_last_run
 from pipeline.cli.outlook import Outlook, cpus_of, warnings_of
 from pipeline.cli.selection import Selection
 from pipeline.errors import ConfigError
@@ -53,6 +53,7 @@ class Planned:
         options: Where their tasks run.
         start_seconds: How long it will take until tasks are worked on; None where that is not known.
         given: What is to be warned of about given teachers.
+        since: What has changed in the config since the last run; None where all results are there, or there is none.
     """
 
     steps: Sequence[Step]
@@ -61,6 +62,7 @@ class Planned:
     options: RayOptions
     start_seconds: float | None
     given: Sequence[str] = ()
+    since: Since | None = None
 
     def estimate(self, step: Step) -> Estimate | None:
         """Return what a step takes; None where it takes nothing worth telling, or nothing is known."""
@@ -137,6 +139,7 @@ class Planned:
                 "free_disk": room.free_disk(location),
                 "free_memory": room.free_memory(),
             },
+            "since_last_run": asdict(self.since) if self.since else None,
             "modules": composition.models.get("modules", {}),
             "warnings": self.warnings(location),
         }
@@ -154,13 +157,13 @@ def look(composition: Composition, graph: Graph, scope: Scope, *, load: bool = F
     graph.advance(fresh=scope.fresh)
     told = given.warnings_of(composition, graph, load=load)
     graph = graph.ahead(OPEN_SUBSETS)  # a copy: the run itself gets to what is open when that is decided
-    listing = since_last_run(composition.config, graph)
-    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told, listing=listing)
+    steps = plan(graph, fresh=scope.fresh, history=composition.history, compare=changes.told)
     outlook = Outlook(composition, graph, scope.stages)
     forecast = outlook.look()
     shown = [step for step in steps if step.stage in scope.stages and not _is_empty(step, forecast, graph)]
     start = outlook.start_seconds if forecast else 0.0
-    return Planned(shown, forecast, graph.stages, composition.config.ray, start, told)
+    since = since_last_run(composition.config) if forecast else None
+    return Planned(shown, forecast, graph.stages, composition.config.ray, start, told, since)
 
 
 def _is_empty(step: Step, forecast: Forecast | None, graph: Graph) -> bool:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.graph import Graph
-from pipeline.planner import COMPARED, LOST, NEVER, Differing, Former, Step, plan
-from pipeline.stage import Task
+from pipeline.planner import COMPARED, LOST, Former, Step, plan
 from pipeline.store import Store
 from tests.pipeline.fakes import STAGES, Parameters
 from tests.pipeline.test_runner import make_runner
@@ -106,16 +105,16 @@ def test_plan_says_that_a_result_is_gone(tmp_path: Path) -> None:
         ({"parts": ["?", 1, 2]}, ("parts[1] is another",)),
         ({"parts": ["?", "?", 2]}, ("parts[1], parts[2] are others",)),
         ({"parts": ["?", "?", "?"]}, ("parts (3) are others",)),
-        ({"parts": [0, 1, 2, "?"]}, ("of its parts it reads 3, where it read 4, for add 1 -> 2",)),
+        ({"parts": [0, 1, 2, "?"]}, ("of its parts it reads 3, where it read 4",)),
         (
             {"parts": ["?", 1]},
-            ("of its parts it reads 3, where it read 2, for add 1 -> 2", "parts[1], parts[3] are new to it"),
+            ("of its parts it reads 3, where it read 2", "parts[1], parts[3] are new to it"),
         ),
         ({"parts": [2, 1, 0]}, ("it reads its parts in another order",)),
-        ({}, ("it reads parts (3) now, for add 1 -> 2",)),
+        ({}, ("it reads parts (3) now",)),
         ({"parts": [0, 1, 2], "scale": "?"}, ("it reads no scale now",)),
         ({"parts": [0, 1, 2], "bases": "?"}, ("it reads no bases now",)),
-        ({"part": "?"}, ("it reads parts (3) now, for add 1 -> 2", "it reads no part now")),
+        ({"part": "?"}, ("it reads parts (3) now", "it reads no part now")),
     ],
 )
 def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any], told: tuple[str, ...]) -> None:
@@ -131,42 +130,9 @@ def test_plan_says_which_inputs_are_others(tmp_path: Path, before: dict[str, Any
     store.discard(manifest, "a test")
     graph = Graph(STAGES, Parameters(), seed=0, store=store, known={})
     former = {**manifest.recipe, "inputs": inputs}
-
-    def listing(task: Task, argument: str = "", n_before: int = 0) -> Differing:
-        is_asked = (task.id, argument, n_before) == ("total", "parts", len(before.get("parts", [])))
-        return Differing(("add 1 -> 2",)) if is_asked else Differing()
-
-    planned = plan(graph, fresh=frozenset(), history=lambda _: [Former("key", 0, lambda: former)], listing=listing)
+    planned = plan(graph, fresh=frozenset(), history=lambda _: [Former("key", 0, lambda: former)])
     steps = {step.id: step for step in planned}
     assert steps["total"].reasons == told
-
-
-@pytest.mark.parametrize(
-    ("differing", "told"),
-    [
-        (Differing(["a 1 -> 2", "b 3 -> 4"], ["c 5 -> 6"]), f"{NEVER}, for a 1 -> 2 and b 3 -> 4"),
-        (Differing((), ["c 5 -> 6"]), f"{NEVER}; changed since the last run: c 5 -> 6"),
-        (Differing(), NEVER),
-        (Differing(["a 1 -> 2"], same_as="other"), f"{NEVER}, for a 1 -> 2"),
-        (Differing(["a 1 -> 2"], same_as="old"), "numbers [7] -> [1, 2, 3]"),
-    ],
-)
-def test_plan_tells_causes_of_a_new_task_or_what_it_was_called(tmp_path: Path, differing: Differing, told: str) -> None:
-    runner = make_runner(tmp_path)
-    runner.run()
-    manifest = runner.graph.results["base"]
-    store = Store.open(str(tmp_path))
-    store.discard(manifest, "a test")
-    graph = Graph(STAGES, Parameters(), seed=0, store=store, known={})
-    old = Former("key", 0, lambda: {**manifest.recipe, "parameters": {"numbers": [7]}})
-
-    def listing(task: Task, argument: str = "", n_before: int = 0) -> Differing:
-        assert (argument, n_before) == ("", 0)
-        return differing
-
-    history = {"old": [old]}
-    (base, *_) = plan(graph, fresh=frozenset(), history=lambda name: history.get(name, []), listing=listing)
-    assert base.reasons == (told,)
 
 
 def test_plan_says_that_a_stage_is_forced(tmp_path: Path) -> None:
