@@ -94,7 +94,7 @@ def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed:
     """
     (_, distilled), *controls = scores.items()
     n = len(distilled)
-    over_seeds = f"Student's over {n} seeds and test examples, paired, Satterthwaite's degrees of freedom"
+    over_seeds = f"Student's over {n} seeds and over test examples, paired, added in quadrature"
     method = over_seeds if n > 1 else OVER_EXAMPLES
     return {control: {**_both_leads(distilled, others, labels, seed), "method": method} for control, others in controls}
 

@@ -293,9 +293,7 @@ def test_seeds_give_means_deviations_and_one_interval(measure, evaluation, stude
     difference = found.facts["differences"]["hard"]
     assert difference["mean"] == pytest.approx(np.mean(leads[0]) - np.mean(leads[1]))
     assert difference["low"] <= difference["mean"] <= difference["high"]
-    assert (
-        difference["method"] == "Student's over 2 seeds and test examples, paired, Satterthwaite's degrees of freedom"
-    )
+    assert difference["method"] == "Student's over 2 seeds and over test examples, paired, added in quadrature"
     assert found.facts["seeds"] == [0, 7]
 
 
