@@ -28,7 +28,11 @@ def difference(models: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]
 
 
 def paired(values: Sequence[float], others: Sequence[float]) -> dict[str, float]:
-    """Return the mean of paired differences, and of several their deviation and the ends of Student's 95 % interval."""
+    """Return the mean of paired differences, and of several their deviation and the ends of Student's 95 % interval.
+
+    Each value is one figure of a seed, and all are of the same test split: the interval says what other seeds would
+    change on it. That of a report or of `compare` adds what other test examples would, and is wider.
+    """
     differences = np.subtract(values, others)
     if len(differences) < 2:
         return {"mean": float(differences.mean())}

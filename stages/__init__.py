@@ -137,7 +137,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
-        version=7,
+        version=8,
         decided_by=("subsets", "sweep"),
         packages=("torch", "numpy"),
         gpu=1.0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,52 +91,67 @@ def differences(scores: Mapping[str, Sequence[Scores]], labels: Labels, *, seed:
         seed: Of the resampling.
 
     Returns:
-        By control `mean`, `low` and `high` of the accuracy, the same of the `nll`, and the `method`.
+        By control what `difference` returns.
     """
     (_, distilled), *controls = scores.items()
-    n = len(distilled)
-    over_seeds = f"Student's over {n} seeds and test examples, paired, Satterthwaite's degrees of freedom"
-    method = over_seeds if n > 1 else OVER_EXAMPLES
-    return {control: {**_both_leads(distilled, others, labels, seed), "method": method} for control, others in controls}
+    return {control: difference(distilled, others, labels, seed=seed) for control, others in controls}
 
 
-def lead_of_ensemble(ensemble: Scores, generalist: Scores, labels: Labels, *, seed: int) -> dict[str, Json]:
-    """Return by how much the ensemble's accuracy and NLL differ from the generalist's, as `differences` does.
+def difference(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> dict[str, Json]:
+    """Return by how much accuracy and NLL of trainings are above those of others, each paired with its like.
 
     Args:
-        ensemble: Log-probabilities (examples, classes).
-        generalist: The same.
+        scores: Log-probabilities (examples, classes) of each training.
+        others: The same of the others.
         labels: int64 (examples,).
         seed: Of the resampling.
+
+    Returns:
+        `mean`, `low` and `high` of the accuracy, the same of the `nll`, and the `method`.
     """
-    return {**_both_leads([ensemble], [generalist], labels, seed), "method": OVER_EXAMPLES}
+    accuracy, loss = leads(of_examples(scores, labels), of_examples(others, labels), seed=seed)
+    over_seeds = f"Student's over {len(scores)} seeds and over test examples, paired, added in quadrature"
+    method = over_seeds if len(scores) > 1 else OVER_EXAMPLES
+    return {**accuracy._asdict(), "nll": loss._asdict(), "method": method}
 
 
-def _both_leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, seed: int) -> dict[str, Json]:
-    accuracy, loss = (measure(scores, others, labels, seed=seed) for measure in (lead, lead_in_nll))
-    return {**accuracy._asdict(), "nll": loss._asdict()}
+class Leads(NamedTuple):
+    """How far accuracy and NLL are above those of others."""
+
+    accuracy: Interval
+    nll: Interval
 
 
-def lead(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:
-    """Return how much more accurate trainings are than others, each than its pair, as `metrics.mean_interval` does."""
-    return possible(metrics.mean_interval(right(scores, labels).astype(np.float64) - right(others, labels), seed=seed))
+def leads(values: NDArray[np.float64], others: NDArray[np.float64], *, seed: int, is_paired: bool = True) -> Leads:
+    """Return how far accuracy and NLL of trainings are above those of others.
+
+    The interval of the accuracy is cut to what a difference of shares can be: Student's of few trainings is wider.
+
+    Args:
+        values: float64 (2, trainings, examples), as `of_examples` returns it.
+        others: The same of the others, in the order of their pairs.
+        seed: Of the resampling.
+        is_paired: Whether they are pairs.
+    """
+    accuracy, loss = (
+        metrics.mean_interval(ours - theirs, seed=seed)
+        if is_paired
+        else metrics.unpaired_interval(ours, theirs, seed=seed)
+        for ours, theirs in zip(values, others, strict=True)
+    )
+    return Leads(Interval(accuracy.mean, max(accuracy.low, -1.0), min(accuracy.high, 1.0)), loss)
 
 
-def possible(difference: Interval) -> Interval:
-    """Return a difference of shares with its interval cut to what it can be: Student's of few trainings is wider."""
-    return Interval(difference.mean, max(difference.low, -1.0), min(difference.high, 1.0))
+def of_examples(scores: Sequence[Scores], labels: Labels) -> NDArray[np.float64]:
+    """Return what the accuracy and the NLL of trainings are the means of.
 
+    Args:
+        scores: Log-probabilities (examples, classes) of each training.
+        labels: int64 (examples,).
 
-def lead_in_nll(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels, *, seed: int) -> Interval:
-    """Return by how much the NLL of trainings is above that of others, likewise."""
-    return metrics.mean_interval(losses(scores, labels) - losses(others, labels), seed=seed)
-
-
-def right(scores: Sequence[Scores], labels: Labels) -> NDArray[np.bool_]:
-    """Return which examples each training has right, bool (trainings, examples)."""
-    return np.stack([metrics.correct(one, labels) for one in scores])
-
-
-def losses(scores: Sequence[Scores], labels: Labels) -> NDArray[np.float64]:
-    """Return the negative log-probability of each label, float64 (trainings, examples), in nats."""
-    return np.stack([-metrics.label_log_probs(one, labels).astype(np.float64) for one in scores])
+    Returns:
+        float64 (2, trainings, examples): 1 where an example is right, else 0; the NLL of its label, in nats.
+    """
+    right = [metrics.correct(one, labels) for one in scores]
+    losses = [-metrics.label_log_probs(one, labels) for one in scores]
+    return np.array([right, losses], dtype=np.float64)

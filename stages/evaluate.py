@@ -151,7 +151,7 @@ def _ensemble_facts(said: Said, temperatures: Sequence[float], *, seed: int) -> 
         | {
             "mean_active": float(said.active.sum(dim=1, dtype=torch.float64).mean()),
             "by_cover": _by_cover(said.generalist, said.ensemble, said.labels, cover),
-            "lead": comparison.lead_of_ensemble(said.ensemble, said.generalist, said.labels, seed=seed),
+            "lead": comparison.difference([said.ensemble], [said.generalist], said.labels, seed=seed),
         }
         | (_calibration(said.teachers, temperatures, said.labels) if temperatures else {})
     )

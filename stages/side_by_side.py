@@ -1,16 +1,14 @@
 """Runs side by side: what their models score, and by how much they differ, with the uncertainty of that."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json
-from stages.comparison import lead, lead_in_nll, losses, possible, right
+from stages.comparison import Leads, leads, of_examples
 from stages.learning import metrics
 from stages.learning.metrics import Interval, Labels, Scores
 from stages.report.words import NO_CONTROLS, model_name
@@ -125,32 +123,16 @@ def _difference(run: Scored, first: Scored, model: str) -> Difference:
     common = [seed for seed in ours if seed in theirs]
     seeds, against = (common, common) if common else (list(ours), list(theirs))
     scores, others = [ours[seed] for seed in seeds], [theirs[seed] for seed in against]
+    values = (of_examples(side, run.labels) for side in (scores, others))
     return Difference(
         run.name,
         model,
-        *(_leads(scores, others, run.labels) if common else _unpaired_leads(scores, others, run.labels)),
+        *leads(*values, seed=BOOTSTRAP_SEED, is_paired=bool(common)),
         same=len(scores) == len(others) and all(map(np.array_equal, scores, others)),
         seeds=seeds,
         against=against,
         unused=[seed for seed in ours if seed not in seeds],
         unused_against=[seed for seed in theirs if seed not in against],
-    )
-
-
-def _leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -> tuple[Interval, Interval]:
-    """Return by how much accuracy and NLL of trainings are above those of their pairs."""
-    return lead(scores, others, labels, seed=BOOTSTRAP_SEED), lead_in_nll(scores, others, labels, seed=BOOTSTRAP_SEED)
-
-
-def _unpaired_leads(scores: Sequence[Scores], others: Sequence[Scores], labels: Labels) -> tuple[Interval, Interval]:
-    """Return by how much accuracy and NLL of trainings are above those of others."""
-    return (
-        possible(
-            metrics.unpaired_interval(
-                right(scores, labels).astype(np.float64), right(others, labels).astype(np.float64), seed=BOOTSTRAP_SEED
-            )
-        ),
-        metrics.unpaired_interval(losses(scores, labels), losses(others, labels), seed=BOOTSTRAP_SEED),
     )
 
 
@@ -167,7 +149,7 @@ class OverSeeds:
 
     runs: Sequence[str]
     means: Mapping[str, Mapping[str, Mapping[str, float]]]
-    leads: Mapping[str, Mapping[str, Interval]]
+    leads: Mapping[str, Leads]
 
 
 def over_seeds(runs: Sequence[Scored]) -> list[OverSeeds]:
@@ -199,18 +181,10 @@ def _over_seeds(runs: Sequence[Scored]) -> OverSeeds:
     )
 
 
-def _leads_over_runs(runs: Sequence[Scored], control: str) -> dict[str, Interval]:
-    """Return by how much the student's accuracy and NLL are above a control's; a run counts as one training."""
-    found: dict[str, Interval] = {}
-    for fact, measure in (("accuracy", right), ("nll", losses)):
-        values = np.stack([_of_examples(run, "student", measure) - _of_examples(run, control, measure) for run in runs])
-        found[fact] = metrics.mean_interval(values, seed=BOOTSTRAP_SEED)
-    return found | {"accuracy": possible(found["accuracy"])}
-
-
-def _of_examples(
-    run: Scored, model: str, measure: Callable[[Sequence[Scores], Labels], NDArray[Any]]
-) -> NDArray[np.float64]:
-    """Return a measure of each example, (examples,), a mean over the model's trainings."""
-    values: NDArray[np.float64] = measure(list(run.log_probs[model].values()), run.labels).mean(axis=0)
-    return values
+def _leads_over_runs(runs: Sequence[Scored], control: str) -> Leads:
+    """Return how far the student is above a control; a run counts as one training, the mean of its own."""
+    student, other = (
+        np.stack([of_examples(list(run.log_probs[model].values()), run.labels).mean(axis=1) for run in runs], axis=1)
+        for model in ("student", control)
+    )
+    return leads(student, other, seed=BOOTSTRAP_SEED)

@@ -210,7 +210,7 @@ def _as_json(found: Comparison) -> Json:
                 "runs": group.runs,
                 "means": group.means,
                 "leads": {
-                    control: {fact: interval._asdict() for fact, interval in facts.items()}
+                    control: {fact: interval._asdict() for fact, interval in facts._asdict().items()}
                     for control, facts in group.leads.items()
                 },
             }

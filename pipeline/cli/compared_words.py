@@ -38,10 +38,7 @@ def parts(found: "Comparison") -> list[Part]:
     for group in found.seeds:
         names = ", ".join(found.letters[name] for name in group.runs)
         means = [(model, _share(facts["accuracy"]), _value(facts["nll"])) for model, facts in group.means.items()]
-        leads = [
-            (f"minus {control}", _points(facts["accuracy"]), _nats(facts["nll"]))
-            for control, facts in group.leads.items()
-        ]
+        leads = [(f"minus {control}", _points(lead.accuracy), _nats(lead.nll)) for control, lead in group.leads.items()]
         note = (
             f"means and standard deviations over {len(group.runs)} seeds; differences are paired by seed, with 95 %"
             f" intervals over seeds and test examples (Student's){_of_few(len(group.runs))}"

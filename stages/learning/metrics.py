@@ -4,6 +4,7 @@ Scores are logits or log-probabilities, (examples, classes); where two are equal
 """
 
 from collections.abc import Iterable, Sequence
+from math import hypot, sqrt
 from statistics import stdev
 from typing import Any, NamedTuple
 
@@ -145,11 +146,13 @@ def mean_interval(values: NDArray[np.floating[Any]], *, seed: int, resamples: in
     """Return the mean of what trainings have of each example, with its 95 % interval.
 
     Of one training, examples are drawn again (percentile bootstrap): what another test split might say of the very same
-    networks. Of several, all of which meet the same examples, it also holds what another seed might change: the
-    variance of the mean is that of the trainings' means plus that of the examples' means, each over their number, and
-    the interval is Student's with Satterthwaite's degrees of freedom. What neither trainings nor examples explain is in
-    both terms, so the interval is a little too wide rather than too narrow. A bootstrap of two or three trainings would
-    be far too narrow. Source: Satterthwaite 1946, "An approximate distribution of estimates of variance components".
+    networks. Of several, all of which meet the same examples, it also holds what another seed might change: half its
+    width is that of Student's interval over the trainings' means and that of Student's over the examples' means, added
+    in quadrature. Of normal values it holds the mean at least as often as it says, whichever of the two varies more:
+    its square averages two bounds that each hold 95 %, and how often a normal value's square is below a bound is
+    concave in that. What neither trainings nor examples explain is in both, which makes it a little wider still. A
+    bootstrap of two or three trainings would be far too narrow. Source: Banerjee 1960, "Approximate confidence interval
+    for linear functions of means of k populations when the population variances are not equal".
 
     Args:
         values: (trainings, examples), such as what one model has of each example more than another.
@@ -159,7 +162,7 @@ def mean_interval(values: NDArray[np.floating[Any]], *, seed: int, resamples: in
     values = values.astype(np.float64)
     if len(values) == 1:
         return _bootstrapped(values[0], seed, resamples)
-    return _student(float(values.mean()), [_of_mean(values.mean(axis=1)), _of_mean(values.mean(axis=0))])
+    return _student(values.mean(axis=1), values.mean(axis=0), mean=float(values.mean()))
 
 
 def unpaired_interval(
@@ -167,9 +170,9 @@ def unpaired_interval(
 ) -> Interval:
     """Return how far the mean of trainings is above that of others, which are not their pairs, with a 95 % interval.
 
-    As `mean_interval`, but that each side adds the variance of its own mean. What another seed changes cannot be told
-    where one side is a single training: then examples alone are drawn again. Source: Welch 1947, "The generalization of
-    'Student's' problem when several different population variances are involved".
+    As `mean_interval`, but that each side adds Student's interval over its own trainings' means. What another seed
+    changes cannot be told where one side is a single training: then examples alone are drawn again. Where both sides
+    are as few and vary alike, it is wider than it need be: that they vary alike is not known.
 
     Args:
         values: (trainings, examples).
@@ -180,8 +183,8 @@ def unpaired_interval(
     of_examples = values.mean(axis=0, dtype=np.float64) - others.mean(axis=0, dtype=np.float64)
     if min(len(values), len(others)) == 1:
         return _bootstrapped(of_examples, seed, resamples)
-    of_trainings = [_of_mean(side.mean(axis=1, dtype=np.float64)) for side in (values, others)]
-    return _student(float(of_examples.mean()), [*of_trainings, _of_mean(of_examples)])
+    of_trainings = (side.mean(axis=1, dtype=np.float64) for side in (values, others))
+    return _student(*of_trainings, of_examples, mean=float(of_examples.mean()))
 
 
 def deviation(values: Iterable[float]) -> float:
@@ -189,22 +192,18 @@ def deviation(values: Iterable[float]) -> float:
     return float(stdev(values))
 
 
-def _of_mean(values: NDArray[np.float64]) -> tuple[float, int]:
-    """Return the variance of a mean, with its degrees of freedom; one value alone tells of none."""
-    n = len(values)
-    return (float(values.var(ddof=1) / n), n - 1) if n > 1 else (0.0, 1)
+def _student(*samples: NDArray[np.float64], mean: float) -> Interval:
+    """Return a mean with the halves of Student's 95 % intervals of the means of samples, added in quadrature."""
+    half = hypot(*map(_half, samples))
+    return Interval(mean, mean - half, mean + half)
 
 
-def _student(mean: float, parts: Sequence[tuple[float, int]]) -> Interval:
-    """Return a mean with its 95 % interval, from the parts of its variance, each with its degrees of freedom."""
+def _half(values: NDArray[np.float64]) -> float:
+    """Return half the width of Student's 95 % interval of a mean; one value alone tells of none."""
     from scipy.special import stdtrit  # noqa: PLC0415  # only several seeds want it
 
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return Interval(mean, mean, mean)
-    degrees = variance**2 / sum(part**2 / n for part, n in parts)
-    half = float(stdtrit(degrees, 0.975)) * variance**0.5
-    return Interval(mean, mean - half, mean + half)
+    n = len(values)
+    return float(stdtrit(n - 1, 0.975) * values.std(ddof=1)) / sqrt(n) if n > 1 else 0.0
 
 
 def _bootstrapped(values: NDArray[np.float64], seed: int, resamples: int) -> Interval:

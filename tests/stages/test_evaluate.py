@@ -13,7 +13,6 @@ from specialists.combine import combine as combine_full
 from stages import comparison, evaluate, network, soft_targets
 from stages.asked import Said, Teachers
 from stages.learning import metrics
-from stages.learning.metrics import Interval
 from stages.parameters import CombineParameters
 from stages.shown import Pixels, replayed_view
 
@@ -178,13 +177,24 @@ def test_lead_of_the_ensemble_is_over_the_generalist(evaluation):
 
 
 def test_interval_of_a_difference_of_shares_is_no_wider_than_it_can_be():
-    wide = comparison.possible(Interval(0.1, -1.3, 1.5))
-    assert wide == Interval(0.1, -1.0, 1.0)
-    assert comparison.possible(Interval(0.1, -0.2, 0.4)) == Interval(0.1, -0.2, 0.4)
     labels = np.zeros(4, dtype=np.int64)
     right, wrong = (np.log(np.array([row] * 4)) for row in ([0.9, 0.1], [0.1, 0.9]))
-    found = comparison.lead([right, wrong], [wrong, right], labels, seed=0)
-    assert (found.low, found.high) == (-1.0, 1.0)
+    ours, theirs = (comparison.of_examples(scores, labels) for scores in ([right, wrong], [wrong, right]))
+    for is_paired in (True, False):
+        found = comparison.leads(ours, theirs, seed=0, is_paired=is_paired)
+        assert (found.accuracy.low, found.accuracy.high) == (-1.0, 1.0)
+        assert found.nll.low < -1
+        assert found.nll.high > 1
+
+
+def test_what_examples_say_has_accuracy_and_nll_as_its_means():
+    random = np.random.default_rng(0)
+    scores = [np.log(random.dirichlet(np.ones(3), 20)).astype(np.float32) for _ in range(2)]
+    labels = random.integers(0, 3, 20)
+    found = comparison.of_examples(scores, labels)
+    assert (found.shape, found.dtype) == ((2, 2, 20), np.float64)
+    for measure, values in zip((metrics.accuracy, metrics.nll), found, strict=True):
+        assert values.mean(axis=1) == pytest.approx([measure(one, labels) for one in scores])
 
 
 def test_agreement_is_with_the_ensemble(evaluation):
@@ -293,9 +303,7 @@ def test_seeds_give_means_deviations_and_one_interval(measure, evaluation, stude
     difference = found.facts["differences"]["hard"]
     assert difference["mean"] == pytest.approx(np.mean(leads[0]) - np.mean(leads[1]))
     assert difference["low"] <= difference["mean"] <= difference["high"]
-    assert (
-        difference["method"] == "Student's over 2 seeds and test examples, paired, Satterthwaite's degrees of freedom"
-    )
+    assert difference["method"] == "Student's over 2 seeds and over test examples, paired, added in quadrature"
     assert found.facts["seeds"] == [0, 7]
 
 

@@ -142,7 +142,7 @@ def test_over_seeds_takes_runs_that_differ_in_the_seed_alone():
     leads = [
         one.facts["student"]["nll"] - one.facts["control: labels alone"]["nll"] for one in (runs[0], runs[1], runs[4])
     ]
-    found = group.leads["control: labels alone"]["nll"]
+    found = group.leads["control: labels alone"].nll
     assert found.mean == pytest.approx(np.mean(leads))
     low, high = stats.t.interval(
         0.95, len(leads) - 1, np.mean(leads), stats.sem(leads)
