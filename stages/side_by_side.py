@@ -14,7 +14,7 @@ from stages.learning.metrics import Interval, Labels, Scores
 from stages.report.words import NO_CONTROLS, model_name
 
 FEWEST = 3
-"""Seeds from which on an interval over them can be trusted: of two, the deviation is hardly known."""
+"""Seeds from which on an interval over them says something: of two, the deviation is hardly known."""
 
 BOOTSTRAP_SEED = 0
 """Comparisons draw the same resamples every time."""

@@ -97,10 +97,10 @@ def _over(differences: "Sequence[Difference]") -> str:
 
 
 def _of_few(n_seeds: int) -> str:
-    """Return that an interval over so few seeds is not to be trusted, as the end of a sentence."""
+    """Return that an interval over so few seeds is too wide to say much, as the end of a sentence."""
     from stages.side_by_side import FEWEST  # noqa: PLC0415  # brings numpy
 
-    return "" if n_seeds >= FEWEST else f": over fewer than {FEWEST} seeds they are not to be trusted (give more)"
+    return "" if n_seeds >= FEWEST else f": over fewer than {FEWEST} seeds they are too wide to say much (give more)"
 
 
 def _difference(one: "Difference") -> tuple[str, str]:

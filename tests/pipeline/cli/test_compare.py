@@ -80,7 +80,7 @@ def test_compare_knows_seeds(three_runs: Path, command: Command) -> None:
     assert differences["reseeded", "student"]["accuracy"]["mean"] == pytest.approx(accuracies[1] - accuracies[0])
     out = command("compare", "first", "reseeded").out
     assert "seeds: A, B" in out
-    assert "(Student's): over fewer than 3 seeds they are not to be trusted (give more)\n" in out
+    assert "(Student's): over fewer than 3 seeds they are too wide to say much (give more)\n" in out
 
 
 def test_settings_that_change_no_result_make_no_other_run(three_runs: Path, command: Command) -> None:
@@ -111,11 +111,11 @@ def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
         " students of D: seeds 3, 4 against seeds 0, 1, unpaired, for the runs have none in common;"
         " points and nats, "
     ) in command("compare", *runs, "--html", "seeds.html").out
-    few = "over these, too (Student's): over fewer than 3 seeds they are not to be trusted (give more); where there is"
+    few = "over these, too (Student's): over fewer than 3 seeds they are too wide to say much (give more); where there is"
     assert few in command("compare", *runs).out
     page = (three_runs / "seeds.html").read_text()
     assert "seed 2 of B not used, for A has no such" in page
-    assert "over fewer than 3 seeds they are not to be trusted" in page
+    assert "over fewer than 3 seeds they are too wide to say much" in page
     assert found["differences"][0]["unused"] == [2]
     one = command("compare", "two", "first").out
     assert "; another seed may change more: of one seed there is no interval over seeds\n" in one
