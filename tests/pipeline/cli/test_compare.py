@@ -111,7 +111,9 @@ def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(
         " students of D: seeds 3, 4 against seeds 0, 1, unpaired, for the runs have none in common;"
         " points and nats, "
     ) in command("compare", *runs, "--html", "seeds.html").out
-    few = "over these, too (Student's): over fewer than 3 seeds they are too wide to say much (give more); where there is"
+    few = (
+        "over these, too (Student's): over fewer than 3 seeds they are too wide to say much (give more); where there is"
+    )
     assert few in command("compare", *runs).out
     page = (three_runs / "seeds.html").read_text()
     assert "seed 2 of B not used, for A has no such" in page
