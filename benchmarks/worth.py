@@ -38,7 +38,7 @@ from pipeline.cli.kept import KeptRun
 from pipeline.recipe import derive_seed
 from pipeline.runs import RunFolder
 from pipeline.stage import Artifact, Work, stage_of
-from specialists.dustbin import outside_draws
+from specialists.enrichment import epoch_size
 from stages import comparison, generalist, network
 from stages.data import training_rows
 from stages.learning import metrics, training
@@ -143,7 +143,7 @@ def _cost(run: KeptRun, dataset: Artifact) -> Cost:
     rows = training_rows(dataset)
     labels, wanted = np.asarray(dataset.arrays["labels"])[rows], run.config.specialists
     inside = [int(np.isin(labels, subset).sum()) for subset in _subsets(run)]
-    shown = sum(n + outside_draws(n, wanted.fraction) for n in inside)
+    shown = sum(epoch_size(n, wanted.fraction) for n in inside)
     return Cost(run.config.generalist.epochs * len(rows), wanted.epochs * shown)
 
 

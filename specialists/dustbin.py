@@ -1,4 +1,4 @@
-"""Training a specialist: its head, its labels, its enriched epochs, and the correction for the enrichment.
+"""Training a specialist: its head, its labels, its enriched epochs.
 
 A specialist has |S|+1 outputs: the classes of its subset in the order it lists them, then one dustbin for all
 others (Hinton, Vinyals, Dean 2015, sections 5.2 and 5.3). Or it keeps one output for each of the N classes, those of
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
+from specialists.enrichment import epoch_size
 from specialists.errors import SpecialistsError, raise_all
 from specialists.subset_checks import subset_faults
 
@@ -113,7 +114,7 @@ def corrected(logits: Tensor, correction: float) -> Tensor:
 
     Args:
         logits: Any float dtype (batch, |S| + 1), dustbin last.
-        correction: From `prior_correction`, in nats.
+        correction: From `enrichment.prior_correction`, in nats.
 
     Returns:
         A new tensor, float64 (batch, |S| + 1).
@@ -146,42 +147,6 @@ def subset_labels(labels: Tensor, subset: Tensor, n_classes: int) -> Tensor:
     return local[labels]
 
 
-def outside_draws(n_inside: int, fraction: float) -> int:
-    """Return how many examples from outside the subset an epoch takes beside `n_inside` of it.
-
-    Args:
-        n_inside: Examples of the subset's classes, at least 1.
-        fraction: Their share of an epoch, above 0 and below 1.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        SpecialistsError: A value is out of its range.
-    """
-    if not 0.0 < fraction < 1.0:
-        raise SpecialistsError(f"fraction must be above 0 and below 1; got {fraction}")
-    if n_inside < 1:
-        raise SpecialistsError("a subset must have at least one training example; got none")
-    return max(1, round(n_inside * (1.0 - fraction) / fraction))
-
-
-def used_fraction(n_inside: int, fraction: float) -> float:
-    """Return the share of the subset in an epoch: `fraction`, but for rounding to whole examples.
-
-    Args:
-        n_inside: Examples of the subset's classes, at least 1.
-        fraction: The share asked for, above 0 and below 1.
-
-    Returns:
-        n / (n + `outside_draws`), above 0 and below 1.
-
-    Raises:
-        SpecialistsError: As `outside_draws`.
-    """
-    return n_inside / (n_inside + outside_draws(n_inside, fraction))
-
-
 def enriched_epoch(labels: Tensor, subset: Tensor, fraction: float, generator: Generator) -> Tensor:
     """Draw one epoch of a specialist: every example of its subset once, others at random, shuffled.
 
@@ -202,36 +167,13 @@ def enriched_epoch(labels: Tensor, subset: Tensor, fraction: float, generator: G
     """
     is_inside = torch.isin(labels, subset)
     inside, outside = is_inside.nonzero().squeeze(1), (~is_inside).nonzero().squeeze(1)
-    n_draws = outside_draws(len(inside), fraction)
+    n_draws = epoch_size(len(inside), fraction) - len(inside)
     if not len(outside):
         raise SpecialistsError("a training set must have examples outside the subset; got none")
     whole, remainder = divmod(n_draws, len(outside))
     drawn = outside[torch.randperm(len(outside), generator=generator)[:remainder]]
     epoch = torch.cat([inside, outside.repeat(whole), drawn])
     return epoch[torch.randperm(len(epoch), generator=generator)]
-
-
-def prior_correction(fraction: float, prior: float) -> float:
-    """Return what to add to the dustbin logit of a specialist trained on enriched epochs.
-
-    Training showed the subset with probability f where the data have pi, so its posterior odds of inside
-    against outside are too high, by Bayes' rule, by f/(1-f) * (1-pi)/pi. The dustbin's logit takes the log of it
-    (Hinton, Vinyals, Dean 2015, section 5.2).
-
-    Args:
-        fraction: f, the share of the subset's examples really used in training, from `used_fraction`.
-        prior: pi, their share in the data.
-
-    Returns:
-        log[ f/(1-f) * (1-pi)/pi ], in nats.
-
-    Raises:
-        SpecialistsError: A value is not above 0 and below 1.
-    """
-    for name, value in (("fraction", fraction), ("prior", prior)):
-        if not 0.0 < value < 1.0:
-            raise SpecialistsError(f"{name} must be above 0 and below 1; got {value}")
-    return math.log(fraction) - math.log1p(-fraction) + math.log1p(-prior) - math.log(prior)
 
 
 def _outside(subset: Tensor, n_classes: int) -> Tensor:

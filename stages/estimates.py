@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Task
+from specialists.enrichment import epoch_size
 from stages import assumptions, tables
 from stages.parameters import Parameters, TrainingParameters
 from stages.tasks import Known, refit, shards_of, subset_name, transfer_size
@@ -144,10 +145,9 @@ def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted = parameters.specialists
-    inside = sizes.training * len(task.parameters["subset"]) / sizes.classes
-    shown = min(inside / wanted.fraction, sizes.training)
-    epochs = task.parameters["specialists"].epochs
-    return _training(sizes, wanted, epochs * shown, parameters.generalist.model, wanted.regularize)
+    inside = max(1, round(sizes.training * len(task.parameters["subset"]) / sizes.classes))
+    shown = task.parameters["specialists"].epochs * epoch_size(inside, wanted.fraction)
+    return _training(sizes, wanted, shown, parameters.generalist.model, wanted.regularize)
 
 
 def _calibration(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.stage import Artifact, Work
-from specialists import dustbin
+from specialists import dustbin, enrichment
 from stages import fitting, network
 from stages.data import training_rows
 from stages.learning import models
@@ -79,11 +79,11 @@ def train(
         work=work,
     )
     inside = int(torch.isin(pool, classes).sum())
-    used = dustbin.used_fraction(inside, fraction)
+    used = enrichment.used_fraction(inside, fraction)
     facts = {
         "name": subset_name(subset),
         "subset": list(subset),
-        "prior_correction": dustbin.prior_correction(used, inside / len(pool)),
+        "prior_correction": enrichment.prior_correction(used, inside / len(pool)),
         "history": history,
     }
     return network.to_artifact(model, description, facts)

@@ -9,12 +9,10 @@ from specialists.dustbin import (
     folded,
     full_head,
     initial_head,
-    outside_draws,
-    prior_correction,
     regularized_targets,
     subset_labels,
-    used_fraction,
 )
+from specialists.enrichment import epoch_size, prior_correction, used_fraction
 from specialists.errors import SpecialistsError
 
 LABELS = torch.tensor([0, 1, 2, 3, 4] * 20)
@@ -123,6 +121,7 @@ def test_enriched_epoch_repeats_others_evenly_where_they_are_too_few():
     inside = torch.isin(LABELS, SUBSET)
     assert counts[inside].tolist() == [1] * 40
     assert counts[~inside].sum() == 160
+    assert len(epoch) == epoch_size(40, 0.2) == 200
     assert set(counts[~inside].tolist()) == {2, 3}
 
 
@@ -143,7 +142,7 @@ def test_enriched_epoch_refuses_a_side_without_examples():
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
 def test_fractions_must_lie_between_0_and_1(fraction):
     with pytest.raises(SpecialistsError, match="fraction must be above 0 and below 1"):
-        outside_draws(10, fraction)
+        epoch_size(10, fraction)
     with pytest.raises(SpecialistsError, match="fraction must be above 0 and below 1"):
         prior_correction(fraction, 0.5)
     with pytest.raises(SpecialistsError, match="prior must be above 0 and below 1"):

@@ -1,10 +1,12 @@
 """What tasks are expected to take. What they do take is compared with it in tests/pipeline/cli/test_planned.py."""
 
 import pytest
+import torch
 
 from pipeline.graph import Graph
 from pipeline.stage import Task
 from pipeline.store import Store
+from specialists.dustbin import enriched_epoch
 from stages import STAGES, assumptions, estimates
 from stages.parameters import Parameters
 
@@ -57,6 +59,20 @@ def test_units_of_a_training_are_the_examples_it_shows():
     assert estimates.effort(training(wanted, "student", "hard"), wanted, facts).units == 3 * 850
     task = training(wanted, "specialist", "0-1", subset=[0, 1])
     assert estimates.effort(task, wanted, facts).units == 5 * 340
+
+
+@pytest.mark.parametrize(
+    ("n_inside", "fraction", "shown"), [(2, 0.5, 400), (7, 0.5, 1400), (3, 0.1, 3000), (9, 0.9, 1000)]
+)
+def test_a_specialist_is_shown_what_its_epochs_are_and_so_are_others_again_where_they_are_few(
+    n_inside, fraction, shown
+):
+    data = {"source": "npz:x.npz", "folds": 4}
+    wanted = parameters(data=data, specialists={"epochs": 5, "fraction": fraction})
+    subset, labels = range(n_inside), torch.arange(10).repeat(100)
+    task = training(wanted, "specialist", subset=subset)
+    assert estimates.effort(task, wanted, known(wanted)).units == 5 * shown
+    assert len(enriched_epoch(labels, torch.tensor(subset), fraction, torch.Generator())) == shown
 
 
 @pytest.mark.parametrize(
