@@ -3,11 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.contents import N_SHOWN
 from stages.learning import metrics
 from stages.learning.metrics import Labels, Scores
-
-N_SHOWN = 12
-"""Examples that are kept to be looked at."""
 
 
 def shown_examples(generalist: Scores, ensemble: Scores, labels: Labels, n: int = N_SHOWN) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import StageError
 from pipeline.stage import Artifact, Json, Work
+from stages import contents
 from stages.learning import sources
 
 BLOCK_IMAGES = 1024
@@ -80,7 +81,7 @@ def without_fold(dataset: Artifact, fold: int) -> Artifact:
 
 def _test_half(data: sources.Examples) -> Artifact:
     facts = _shared_facts(data) | {"test": len(data.labels)}
-    return Artifact({"images": data.images, "labels": data.labels}, facts)
+    return Artifact(contents.half(images=data.images, labels=data.labels), facts)
 
 
 def _train_half(data: sources.Examples, holdout: float, seed: int) -> Artifact:
@@ -94,8 +95,8 @@ def _dealt_out(data: sources.Examples, folds: int, seed: int) -> Artifact:
     if folds > n:
         raise StageError(f"data.folds must be at most {n}, the number of training examples; got {folds}")
     whole = _divided(data.images, data.labels, np.zeros(n, dtype=np.bool_), _shared_facts(data))
-    dealt = {"fold": sources.split_folds(data.labels, folds, seed)}
-    return Artifact({**whole.arrays, **dealt}, {**whole.facts, "folds": folds})
+    dealt = sources.split_folds(data.labels, folds, seed)
+    return Artifact(contents.half(**whole.arrays, fold=dealt), {**whole.facts, "folds": folds})
 
 
 def _divided(
@@ -109,7 +110,7 @@ def _divided(
         "mean": mean.tolist(),
         "std": np.maximum(std, 1e-3).tolist(),  # a channel that never varies is only centred
     }
-    return Artifact({"images": images, "labels": labels, "holdout": held_out}, facts)
+    return Artifact(contents.half(images=images, labels=labels, holdout=held_out), facts)
 
 
 def _shared_facts(data: sources.Examples) -> dict[str, Json]:

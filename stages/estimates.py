@@ -10,18 +10,13 @@ from dataclasses import dataclass, replace
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Task
 from specialists.enrichment import epoch_size
-from stages import assumptions, tables
+from stages import assumptions, contents, tables
+from stages.learning import amounts
 from stages.parameters import Parameters, TrainingParameters
-from stages.tasks import Known, refit, shards_of, subset_name, transfer_size
+from stages.tasks import Known, refit, shards_of, subsets_of, transfer_size
 
 PROCESS_BYTES = 600_000_000
 """Resident memory of a process that has imported torch and the stages, as measured with torch 2.15 on a CPU."""
-
-_LABEL_BYTES = 8
-_FLAG_BYTES = 1
-_FOLD_BYTES = 8
-_VIEW_BYTES = 8 + 3
-"""Of a row of a view: the example's id, and three amounts."""
 
 _UNLIKE = {"epochs", "learning_rate", "momentum", "weight_decay", "warmup", "temperature", "alpha"}
 """Settings of a training that do not change what one example costs."""
@@ -39,6 +34,7 @@ class _Sizes:
         holdout: Examples of the holdout.
         test: Examples of the test split, 0 where that is not known.
         image_bytes: Bytes of an image.
+        class_bytes: What is said of a class among the facts takes at most: its name, and a number.
         subsets: By the name of a specialist, the number of its classes, where that is known.
     """
 
@@ -49,12 +45,18 @@ class _Sizes:
     holdout: int
     test: int
     image_bytes: int
+    class_bytes: int
     subsets: Mapping[str, int]
 
     @property
     def images(self) -> int:
         """Bytes of the training half's images."""
         return (self.training + self.holdout) * self.image_bytes
+
+    @property
+    def of_classes(self) -> int:
+        """Bytes at most of facts that say one thing of every class."""
+        return self.classes * self.class_bytes
 
 
 def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
@@ -79,42 +81,43 @@ def effort(task: Task, parameters: Parameters, known: Known) -> Effort:
 
 def _sizes(parameters: Parameters, known: Known) -> _Sizes:
     train = known["data[train]"]
+    class_names, subsets = train["class_names"], subsets_of(known) if "subsets" in known else {}
     return _Sizes(
         known["source"]["digest"],
-        len(train["class_names"]),
+        len(class_names),
         train["transfer"],
         transfer_size(parameters, known),
         train["holdout"],
         known.get("data[test]", {}).get("test", 0),
         math.prod(train["image_shape"]),
-        {
-            subset_name(subset["classes"]): len(subset["classes"])
-            for subset in known.get("subsets", {}).get("subsets", ())
-        },
+        contents.NUMBER_BYTES + max(len(canonical(name)) for name in class_names),
+        {name: len(classes) for name, classes in subsets.items()},
     )
 
 
 def _data(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    n, extra = (sizes.test, 0) if task.identity == "test" else (sizes.training + sizes.holdout, _FLAG_BYTES)
-    if "data.folds" in task.parameters:
-        extra += _FOLD_BYTES
-    size = n * (sizes.image_bytes + _LABEL_BYTES + extra)
+    is_test, has_folds = task.identity == "test", "data.folds" in task.parameters
+    n = sizes.test if is_test else sizes.training + sizes.holdout
+    held = contents.half_bytes(n, sizes.image_bytes, is_test=is_test, has_folds=has_folds)
     memory = PROCESS_BYTES + 2 * n * sizes.image_bytes
-    return Effort(_like(sizes.digest, task.identity), 1.0, size, size + 100 * sizes.classes, memory)
+    return Effort(_like(sizes.digest, task.identity), 1.0, *contents.bounds(held, sizes.of_classes), memory)
 
 
 def _transfer(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    size = _LABEL_BYTES * sizes.transfer
-    return Effort(_like(""), 1.0, size, size + 10 * sizes.classes, PROCESS_BYTES)
+    chosen = contents.ID_BYTES * sizes.transfer
+    return Effort(_like(""), 1.0, *contents.bounds(chosen, sizes.of_classes), PROCESS_BYTES)
 
 
 def _views(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    size = sizes.transfer * _VIEW_BYTES
-    return Effort(_like(""), sizes.transfer, size, size, PROCESS_BYTES)
+    wanted = parameters.data.view_augment
+    drawn = amounts.row_bytes(padding=wanted.padding, rotate=wanted.rotate, cutout=wanted.cutout)
+    n_bytes = sizes.transfer * (contents.ID_BYTES + drawn)
+    return Effort(_like(""), sizes.transfer, *contents.bounds(n_bytes), PROCESS_BYTES)
 
 
 def _models(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    return Effort(_like(task.parameters[f"{task.identity}.model"]), 1.0, 0, 1000, PROCESS_BYTES)
+    kind = _like(task.parameters[f"{task.identity}.model"])
+    return Effort(kind, 1.0, *contents.bounds(0), PROCESS_BYTES)
 
 
 def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -124,23 +127,23 @@ def _generalist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _fold(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     wanted, n_folds = parameters.generalist, parameters.data.folds or 1
-    size = sizes.training // n_folds * (4 * sizes.classes + _LABEL_BYTES)
     shown = sizes.training * (n_folds - 1) / n_folds
     training = _training(sizes, wanted, wanted.epochs * shown, wanted.model)
-    return replace(training, least_bytes=size, most_bytes=size + 4 * sizes.classes + _LABEL_BYTES)
+    least, most = contents.fold_bounds(sizes.training // n_folds, sizes.classes, wanted.epochs)
+    return replace(training, least_bytes=least, most_bytes=most)
 
 
 def _confusion(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     n = sizes.holdout or sizes.training
-    size = n * (4 * sizes.classes + _LABEL_BYTES) + 8 * sizes.classes**2
     memory = PROCESS_BYTES + sizes.holdout * sizes.image_bytes + n * 16 * sizes.classes
     kind = _like(sizes.digest, parameters.generalist.model, *(() if sizes.holdout else ("folds",)))
-    return Effort(kind, n, size, size, memory)
+    return Effort(kind, n, *contents.bounds(contents.confusion_bytes(n, sizes.classes)), memory)
 
 
 def _subsets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    wanted = parameters.specialists
-    return Effort(_like(sizes.classes, wanted.method), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
+    kind = _like(sizes.classes, parameters.specialists.method)
+    listed = sum(2 + n for n in sizes.subsets.values()) * sizes.class_bytes
+    return Effort(kind, 1.0, *contents.bounds(0, sizes.of_classes + listed), PROCESS_BYTES)
 
 
 def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -152,7 +155,8 @@ def _specialist(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 def _calibration(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     memory = PROCESS_BYTES + sizes.holdout * (sizes.image_bytes + 16 * sizes.classes)
-    return Effort(_like(sizes.digest, parameters.generalist.model), sizes.holdout, 0, 1000, memory)
+    kind = _like(sizes.digest, parameters.generalist.model)
+    return Effort(kind, sizes.holdout, *contents.bounds(0), memory)
 
 
 def _targets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -161,11 +165,10 @@ def _targets(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     kind = _like(sizes.digest, parameters.generalist.model, name == "generalist")
     memory = PROCESS_BYTES + sizes.images + rows * (sizes.image_bytes + 12 * sizes.classes)
     if name == "generalist":
-        size = rows * tables.row_bytes(sizes.classes)
-        return Effort(kind, rows, size, size, memory)
+        return Effort(kind, rows, *contents.bounds(rows * tables.row_bytes(sizes.classes)), memory)
     # On how many rows a specialist is active is seen when the generalist has scored them.
     outputs = sizes.subsets.get(name, sizes.classes) + 1
-    return Effort(kind, rows, 0, rows * (tables.row_bytes(outputs) + _LABEL_BYTES), memory)
+    return Effort(kind, rows, 0, _most_of_rows(rows, outputs, sizes), memory)
 
 
 def _given(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -177,25 +180,26 @@ def _taken(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 
 def _import(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    return Effort(_like(""), 1.0, 0, 1000 + 100 * sizes.classes, PROCESS_BYTES)
+    return Effort(_like(""), 1.0, *contents.bounds(0, 2 * sizes.of_classes), PROCESS_BYTES)
 
 
 def _imported(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     start, stop = task.parameters["rows"]
     rows = stop - start
     # How many of them the table has, and of how many classes, is seen when it is read.
-    size = rows * (tables.row_bytes(sizes.classes) + _LABEL_BYTES)
-    return Effort(_like(sizes.classes), rows, 0, size, PROCESS_BYTES + rows * 12 * sizes.classes)
+    most, memory = _most_of_rows(rows, sizes.classes, sizes), PROCESS_BYTES + rows * 12 * sizes.classes
+    return Effort(_like(sizes.classes), rows, 0, most, memory)
 
 
 def _combined(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     start, stop = shards_of(sizes.transfer, sizes.classes)[int(task.identity.rpartition(".")[2])]
     rows, budget = stop - start, parameters.targets.bytes_per_row
     k = None if budget is None else tables.top_k_within(budget, sizes.classes)
-    size = rows * tables.row_bytes(sizes.classes, k)
+    table = rows * tables.row_bytes(sizes.classes, k)
     memory = PROCESS_BYTES + 5 * 8 * rows * sizes.classes
     units = rows * (1 + len(sizes.subsets))
-    return Effort(_like(sizes.classes, parameters.combine.divergence), units, size, size, memory)
+    kind = _like(sizes.classes, parameters.combine.divergence)
+    return Effort(kind, units, *contents.bounds(table), memory)
 
 
 def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
@@ -205,16 +209,24 @@ def _student(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
 
 
 def _sweep(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
-    return Effort(_like(""), 1.0, 0, 1000 + 300 * len(task.input_ids), PROCESS_BYTES)
+    # Of each student its settings, two figures, and their means over the seeds.
+    grid = len(task.input_ids) * 12 * contents.NUMBER_BYTES
+    return Effort(_like(""), 1.0, *contents.bounds(0, grid), PROCESS_BYTES)
 
 
 def _evaluate(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:
     kind = _like(sizes.digest, parameters.generalist.model, parameters.student.model)
     memory = PROCESS_BYTES + sizes.test * (2 * sizes.image_bytes + 6 * 8 * sizes.classes)
-    n_scores = 2 + len(task.parameters["variants"]) * len(parameters.seeds)
-    size = sizes.test * (_LABEL_BYTES + 4 * sizes.classes * n_scores)
-    units = sizes.test * (1 + len(sizes.subsets))
-    return Effort(kind, units, size, size + 20 * sizes.classes**2, memory)
+    bounds = contents.evaluation_bounds(
+        sizes.test,
+        sizes.classes,
+        sizes.image_bytes,
+        n_variants=len(task.parameters["variants"]),
+        n_seeds=len(parameters.seeds),
+        subsets=list(sizes.subsets.values()),
+        class_bytes=sizes.class_bytes,
+    )
+    return Effort(kind, sizes.test * (1 + len(sizes.subsets)), *bounds, memory)
 
 
 def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *others: object, workers: int = 1) -> Effort:
@@ -223,6 +235,11 @@ def _training(sizes: _Sizes, training: TrainingParameters, n_shown: float, *othe
     alike = {name: alike[name] for name in ("model", "workers", *TrainingParameters.model_fields) if name in alike}
     memory = workers * (PROCESS_BYTES + 2 * sizes.images)
     return Effort(_like(sizes.digest, alike, *others), n_shown, memory=memory)
+
+
+def _most_of_rows(rows: int, outputs: int, sizes: _Sizes) -> int:
+    """Return the bytes at most of a table that may have all of these rows, and says which it has."""
+    return contents.bounds(rows * (tables.row_bytes(outputs) + contents.ID_BYTES), outputs * sizes.class_bytes)[1]
 
 
 def _like(*parts: object) -> str:

@@ -12,7 +12,7 @@ from pipeline.stage import Artifact, Json, Work
 from specialists.dustbin import corrected
 from specialists.ensemble import Ensemble
 from specialists.subsets import coverage
-from stages import changes, comparison, network, speed
+from stages import changes, comparison, contents, network, speed
 from stages.asked import Models, Said, Teachers, as_log_probs
 from stages.learning import metrics, training
 from stages.learning.metrics import Labels, Scores
@@ -58,7 +58,7 @@ def evaluate(
         and `student-` with each variant's name, for a control may be called as a teacher is: of the first seed; those
         of the others have `/` and the seed after it. Of (examples, subset and dustbin) `specialist-` with each one's
         name, corrected and calibrated, for all examples. `active`, bool (examples, specialists). `shown` int64 (at most
-        `changes.N_SHOWN`,), examples that show what the specialists changed, and `shown-images` uint8, for nobody else
+        `contents.N_SHOWN`,), examples that show what the specialists changed, and `shown-images` uint8, for nobody else
         reads the images of the test split.
 
     Raises:
@@ -82,16 +82,17 @@ def evaluate(
         "measured_on": speed.measured_on(),
     }
     shown = changes.shown_examples(said.generalist, said.ensemble, labels)
-    arrays = {
-        "labels": labels,
-        "generalist": said.generalist,
-        "ensemble": said.ensemble,
-        "active": said.active.numpy(force=True),
-        "shown": shown,
-        "shown-images": np.asarray(test.arrays["images"])[shown],
-    }
-    specialists_say = {f"specialist-{name}": one for name, one in said.teachers.of_specialists(temperatures).items()}
-    return Artifact(arrays | _by_student(said.students, seeds) | specialists_say, facts)
+    arrays = contents.evaluation(
+        labels=labels,
+        generalist=said.generalist,
+        ensemble=said.ensemble,
+        students=_by_student(said.students, seeds),
+        specialists=said.teachers.of_specialists(temperatures),
+        active=said.active.numpy(force=True),
+        shown=shown,
+        shown_images=np.asarray(test.arrays["images"])[shown],
+    )
+    return Artifact(arrays, facts)
 
 
 def refuse_impossible(scores: Mapping[str, Scores], labels: Labels) -> None:
@@ -115,9 +116,9 @@ def refuse_impossible(scores: Mapping[str, Scores], labels: Labels) -> None:
 
 
 def _by_student(scores: Mapping[str, Sequence[Scores]], seeds: Sequence[int]) -> dict[str, Scores]:
-    """Return the log-probabilities of all students by the names of their arrays."""
+    """Return the log-probabilities of all students, as `contents.evaluation` names them."""
     return {
-        f"student-{variant}" + (f"/{seed}" if seed != seeds[0] else ""): log_probs
+        variant + (f"/{seed}" if seed != seeds[0] else ""): log_probs
         for variant, of_seeds in scores.items()
         for seed, log_probs in zip(seeds, of_seeds, strict=True)
     }

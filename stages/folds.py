@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipeline.stage import Artifact, Work
+from stages import contents, network
 from stages import generalist as whole
-from stages import network
 from stages.data import without_fold
 from stages.parameters import MEMORY_BUDGET, AugmentParameters, TeacherParameters
 from stages.shown import Pixels
@@ -50,6 +50,6 @@ def train(
     examples = np.flatnonzero(rest.arrays["holdout"])
     log_probs = network.predict(net, Pixels.of(rest).show(examples), warn=work.warn).log_softmax(dim=1)
     return Artifact(
-        {"examples": examples, "log_probs": log_probs.numpy(force=True)},
+        contents.fold(examples=examples, log_probs=log_probs.numpy(force=True)),
         {"fold": fold, "history": net.facts["history"]},
     )

@@ -13,13 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stages.learning import amounts
 from stages.learning.plane import Plane
 from stages.learning.rotation import rotated
 
 Drawn = dict[str, NDArray[Any]]
-
-AUGMENTATIONS = ("dx", "dy", "flip", "reflect", "angle", "cut_top", "cut_left", "cut_size")
-"""What `draw` may return and `apply` takes: of each view those that its augmentation has a use for."""
 
 _SECOND = 1 << 32
 """Added to the number of a view where its rows need more random numbers than one block has."""
@@ -67,30 +65,28 @@ def draw(
     numbers = _numbers(example_ids, seed, view)
     # 64 random bits modulo so little are uniform within 2**-48.
     offsets = (numbers % np.uint64(2 * shift + 1)).astype(np.int16) - shift
-    mirrored = numbers[:, 2] >> np.uint64(63) if flip else np.zeros(len(example_ids))
-    drawn: Drawn = {
-        "dx": offsets[:, 0].astype(np.int8),
-        "dy": offsets[:, 1].astype(np.int8),
-        "flip": mirrored.astype(np.int8),
+    found: Drawn = {
+        "dx": offsets[:, 0],
+        "dy": offsets[:, 1],
+        "flip": numbers[:, 2] >> np.uint64(63) if flip else np.zeros(len(example_ids)),
+        "reflect": np.ones(len(example_ids)),
     }
-    if padding == "reflect":
-        drawn["reflect"] = np.ones(len(example_ids), dtype=np.int8)
     if rotate or cutout:
-        drawn |= _rotation_and_cut(_numbers(example_ids, seed, view + _SECOND), image_size, rotate, cutout)
-    return drawn
+        found |= _rotation_and_cut(_numbers(example_ids, seed, view + _SECOND), image_size, rotate, cutout)
+    dtypes = amounts.drawn(padding=padding, rotate=rotate, cutout=cutout)
+    return {name: found[name].astype(dtype) for name, dtype in dtypes.items()}
 
 
 def _rotation_and_cut(numbers: NDArray[np.uint64], image_size: Sequence[int], rotate: int, cutout: int) -> Drawn:
-    drawn: Drawn = {}
-    if rotate:
-        largest = 100 * rotate
-        drawn["angle"] = ((numbers[:, 0] % np.uint64(2 * largest + 1)).astype(np.int32) - largest).astype(np.int16)
-    if cutout:
-        for name, column, side in (("cut_top", 1, image_size[0]), ("cut_left", 2, image_size[1])):
-            centre = (numbers[:, column] % np.uint64(side)).astype(np.int16)
-            drawn[name] = centre - np.int16(cutout // 2)
-        drawn["cut_size"] = np.full(len(numbers), cutout, dtype=np.int16)
-    return drawn
+    largest = 100 * rotate
+    centres = (numbers[:, 1:3] % np.array(image_size, dtype=np.uint64)).astype(np.int16)
+    corners = centres - np.int16(cutout // 2)
+    return {
+        "angle": (numbers[:, 0] % np.uint64(2 * largest + 1)).astype(np.int32) - largest,
+        "cut_top": corners[:, 0],
+        "cut_left": corners[:, 1],
+        "cut_size": np.full(len(numbers), cutout),
+    }
 
 
 def _numbers(example_ids: NDArray[np.int64], seed: int, view: int) -> NDArray[np.uint64]:
@@ -106,7 +102,7 @@ def _numbers(example_ids: NDArray[np.int64], seed: int, view: int) -> NDArray[np
 
 def augmentation_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return those of some arrays that `apply` takes."""
-    return {name: arrays[name] for name in AUGMENTATIONS if name in arrays}
+    return {name: arrays[name] for name in amounts.AMOUNTS if name in arrays}
 
 
 def apply(images: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ Every function takes the parameters and the facts known so far (by task id), and
 """
 
 from stages.tasks.data import data, data_content, models, transfer, views
-from stages.tasks.shared import SHARD_BYTES, Known, shards_of, subset_name, transfer_size
+from stages.tasks.shared import SHARD_BYTES, Known, shards_of, subset_name, subsets_of, transfer_size
 from stages.tasks.soft_targets import combined, imported, imports, targets
 from stages.tasks.students import evaluate, report, student, sweep
 from stages.tasks.teachers import calibration, confusion, fold, generalist, given, given_teachers, specialist, subsets
@@ -31,6 +31,7 @@ __all__ = [
     "student",
     "subset_name",
     "subsets",
+    "subsets_of",
     "sweep",
     "targets",
     "transfer",

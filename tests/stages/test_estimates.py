@@ -1,4 +1,4 @@
-"""What tasks are expected to take. What they do take is compared with it in tests/pipeline/cli/test_planned.py."""
+"""What tasks are expected to take. What they do take is compared with it in tests/pipeline/cli/test_sizes.py."""
 
 import pytest
 import torch

@@ -9,7 +9,7 @@ import torch
 from pipeline.stage import Artifact, Work
 from stages import fitting, network
 from stages.data import training_rows
-from stages.learning import views
+from stages.learning import amounts, views
 from stages.learning.errors import TrainingError
 from stages.learning.objectives import labels_loss
 from stages.learning.settings import Settings
@@ -122,7 +122,7 @@ def test_fresh_view_depends_on_the_example_and_not_on_its_place(pixels):
     augment, work = AugmentParameters(shift=3, flip=True, rotate=20, cutout=2, padding="reflect"), Work(seed=1)
     ids = np.arange(40)
     drawn, reversed_ = (fitting.fresh_view(pixels, shown, augment, work, 2) for shown in (ids, ids[::-1].copy()))
-    assert set(drawn) == set(views.AUGMENTATIONS)
+    assert set(drawn) == set(amounts.AMOUNTS)
     assert all(np.array_equal(drawn[name], reversed_[name][::-1]) for name in drawn)
     assert not np.array_equal(drawn["dx"], fitting.fresh_view(pixels, ids, augment, work, 3)["dx"])
 

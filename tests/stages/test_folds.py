@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import StageError
+from pipeline.recipe import canonical
 from pipeline.stage import Artifact, Task, Work
 from stages import (
     assumptions,
@@ -54,6 +55,17 @@ def test_what_a_dealt_out_half_takes_is_foreseen(dealt):
     task = Task("data", "train", parameters={"data.folds": 3})
     effort = estimates.effort(task, wanted, {"source": {"digest": "d"}, **known})
     assert effort.least_bytes == sum(array.nbytes for array in dealt.arrays.values())
+
+
+def test_what_folds_take_is_foreseen(dealt, predicted):
+    wanted = Parameters.model_validate({"data": {"source": "npz:x.npz", "folds": 3}, "generalist": {"epochs": 2}})
+    known = {"source": {"digest": "d"}, "data[train]": dealt.facts}
+    gathered = confusion.gather(dataset=dealt, folds=predicted, work=Work())
+    for task, made in ((Task("fold", "0"), predicted[0]), (Task("confusion"), gathered)):
+        effort = estimates.effort(task, wanted, known)
+        n_bytes = sum(array.nbytes for array in made.arrays.values())
+        assert effort.least_bytes == n_bytes
+        assert n_bytes + len(canonical(made.facts)) < effort.most_bytes < n_bytes + 2000
 
 
 def test_load_refuses_more_folds_than_examples(source):

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cli.compose import compose
 from pipeline.store import Store
-from stages import estimates
 from tests.conftest import Disk
 from tests.pipeline.cli.conftest import Command, make_arrays, newest
 from tests.pipeline.cli.test_run import ALL
@@ -104,7 +102,7 @@ def test_plan_with_sizes_known_counts_the_tasks_of_stages_not_decided_yet(projec
     assert told["total"]["is_complete"]
     assert "calibration" not in [step["stage"] for step in told["steps"]]
     combined = next(step for step in told["steps"] if step["id"] == "combined")
-    assert combined["least_bytes"] == combined["most_bytes"] == 136 * (2 * 4 + 8)
+    assert combined["least_bytes"] == 136 * (2 * 4 + 8) < combined["most_bytes"]
     table = command("plan", "tiny.yaml").out
     assert "specialist (2 tasks)" in table
     assert "calibration" not in table
@@ -308,23 +306,6 @@ def test_run_of_unknown_data_is_refused_as_soon_as_its_sizes_are_known(
     assert f"{disk} must have room for " in done.err
     assert "data[train]: done in" in done.out
     assert "views" not in done.out
-
-
-def test_results_take_as_many_bytes_as_was_expected(finished: Path) -> None:
-    composition = compose(Path("tiny.yaml"), [])
-    graph = composition.graph()
-    graph.advance()
-    facts = graph.deciding_facts()
-    for name, manifest in graph.results.items():
-        effort = estimates.effort(graph.tasks[name], composition.config, facts)
-        arrays = manifest.object("arrays.safetensors")
-        kept = 0 if arrays is None else arrays.bytes
-        assert effort.least_bytes <= kept or not effort.least_bytes
-        if effort.most_bytes is not None:
-            # Names, shapes and facts do not grow with the examples.
-            assert sum(item.bytes for item in manifest.objects) <= effort.most_bytes + 6000, name
-        if name.startswith(("combined", "targets[generalist")):
-            assert effort.least_bytes == effort.most_bytes == pytest.approx(kept, abs=400)
 
 
 def test_run_keeps_what_its_tasks_took_for_the_next_plan(finished: Path, command: Command) -> None:
