@@ -70,12 +70,6 @@ def chosen(parameters: Parameters, known: Mapping[str, Facts]) -> list[Candidate
     ]
 
 
-def settings_of(parameters: Parameters, known: Mapping[str, Facts]) -> Settings:
-    """Return what the sweep chose for the distilled students; nothing where there is none."""
-    settings: Settings = known[SWEEP]["chosen"][DISTILLED] if parameters.sweep else {}
-    return settings
-
-
 def refitted(parameters: Parameters) -> list[str]:
     """Return the tasks that train the students of the refit, one for each seed; none without one."""
     names = (_name(parameters, DISTILLED, {}, seed) for seed in parameters.seeds)

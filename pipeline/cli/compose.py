@@ -26,10 +26,8 @@ from stages.learning.errors import LearningError
 from stages.learning.model_names import library_of
 from stages.parameters import (
     check_classes,
-    check_holdout,
     check_images,
-    check_refit,
-    check_sampling,
+    check_together,
     check_unfit_subsets,
     resolved,
 )
@@ -193,7 +191,7 @@ def compose(
     def check(config: Config, source: Source) -> list[Fault]:
         told = {fault.path for fault in source.faults}
         faults: list[Fault] = check_options(config.ray, STAGES, _threads(config), _workers(config))
-        faults += check_holdout(config) + check_refit(config) + check_sampling(config)
+        faults += check_together(config)
         faults += logged.faults_of(config, reach=reach)
         try:
             store = Store.open(config.store) if make else Store.at(config.store)

@@ -6,10 +6,8 @@ number is not a number, a switch is not a count, and a key that nobody reads is 
 
 from stages.parameters.checks import (
     check_classes,
-    check_holdout,
     check_images,
-    check_refit,
-    check_sampling,
+    check_together,
     check_unfit_subsets,
 )
 from stages.parameters.data import (
@@ -55,10 +53,8 @@ __all__ = [
     "TrainingParameters",
     "TransferParameters",
     "check_classes",
-    "check_holdout",
     "check_images",
-    "check_refit",
-    "check_sampling",
+    "check_together",
     "check_unfit_subsets",
     "default_count",
     "resolve_precision",

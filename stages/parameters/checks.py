@@ -1,4 +1,4 @@
-"""What cannot be said of the parameters before the data set is known."""
+"""What no section can say of itself: which settings cannot be had together, and which do not fit the data set."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from stages.parameters.data import AugmentParameters
 
 
-def check_holdout(parameters: Parameters) -> list[Fault]:
-    """Return what needs a holdout where there are folds in place of it: location in the config and message of each."""
+def check_together(parameters: Parameters) -> list[Fault]:
+    """Return what cannot be had together, whatever the data: location in the config and message of each fault."""
+    return [*_without_holdout(parameters), *_with_refit(parameters), *_balanced(parameters)]
+
+
+def _without_holdout(parameters: Parameters) -> list[Fault]:
+    """Return what needs a holdout where there are folds in place of it."""
     if parameters.data.folds is None:
         return []
     named = {name: getattr(parameters, name) for name in ("generalist", "specialists", "student")}
@@ -35,8 +40,8 @@ def check_holdout(parameters: Parameters) -> list[Fault]:
     return [(place, f"must {rule}") for place, is_needed, rule in needs if is_needed]
 
 
-def check_refit(parameters: Parameters) -> list[Fault]:
-    """Return what a refit cannot be had with: location in the config and message of each."""
+def _with_refit(parameters: Parameters) -> list[Fault]:
+    """Return what a refit cannot be had with."""
     if not parameters.refit:
         return []
     transfer = parameters.data.transfer.model_dump(exclude={"augment"}, exclude_defaults=True)
@@ -54,8 +59,8 @@ def check_refit(parameters: Parameters) -> list[Fault]:
     return [(place, f"must {rule}; got {_shown(got)}") for place, got, rule in rules if got]
 
 
-def check_sampling(parameters: Parameters) -> list[Fault]:
-    """Return what a student that is shown all classes equally often cannot be had with: location and message."""
+def _balanced(parameters: Parameters) -> list[Fault]:
+    """Return what a student that is shown all classes equally often cannot be had with."""
     if parameters.student.sampling != "balanced":
         return []
     transfer, place = parameters.data.transfer, ("student", "sampling")

@@ -53,13 +53,12 @@ data, views, generalist, specialist, targets, combined, student = (partial(_agai
 
 def _settled(parameters: Parameters, known: Known) -> Parameters:
     """Return the parameters with nothing held out and nothing left to be chosen or compared with."""
-    settings = candidates.settings_of(parameters, known)
-    student = {name: value for name, value in settings.items() if name != "active_classes"}
+    distilled = candidates.chosen(parameters, known)[0]
     return parameters.model_copy(
         update={
             "data": parameters.data.model_copy(update={"holdout": 0.0}),
-            "student": parameters.student.model_copy(update=student),
-            "combine": candidates.combination_of(parameters, settings),
+            "student": candidates.student_of(parameters, distilled),
+            "combine": candidates.combination_of(parameters, distilled.settings),
             "controls": (),
             "sweep": None,
         }

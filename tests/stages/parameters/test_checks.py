@@ -14,10 +14,8 @@ from stages.parameters import (
     SpecialistsParameters,
     TransferParameters,
     check_classes,
-    check_holdout,
     check_images,
-    check_refit,
-    check_sampling,
+    check_together,
 )
 
 DATA = DataParameters(source="sklearn:digits")
@@ -140,10 +138,10 @@ def with_all_that_needs_a_holdout(**data):
     )
 
 
-def test_check_holdout_names_all_that_needs_one_where_there_are_folds():
-    assert check_holdout(with_all_that_needs_a_holdout()) == []
-    assert check_holdout(Parameters(data=DataParameters(source="npz:x", folds=3))) == []
-    told = dict(check_holdout(with_all_that_needs_a_holdout(folds=3)))
+def test_check_together_names_all_that_needs_a_holdout_where_there_are_folds():
+    assert check_together(with_all_that_needs_a_holdout()) == []
+    assert check_together(Parameters(data=DataParameters(source="npz:x", folds=3))) == []
+    told = dict(check_together(with_all_that_needs_a_holdout(folds=3)))
     assert list(told) == [
         ("generalist", "keep"),
         ("specialists", "keep"),
@@ -161,37 +159,37 @@ def test_check_holdout_names_all_that_needs_one_where_there_are_folds():
     )
 
 
-def test_check_refit_names_all_that_it_cannot_be_had_with():
+def test_check_together_names_all_that_a_refit_cannot_be_had_with():
     data = {"source": "npz:x", "transfer": {"omit": [1]}}
     others = {"data": data, "targets": {"imported": ["clip"]}, "student": {"match_frequencies": True}}
-    assert check_refit(Parameters.model_validate(others)) == []
-    assert check_refit(Parameters(data=DataParameters(source="npz:x"), refit=True)) == []
-    told = dict(check_refit(Parameters.model_validate(others | {"refit": True})))
+    assert check_together(Parameters.model_validate(others)) == []
+    assert check_together(Parameters(data=DataParameters(source="npz:x"), refit=True)) == []
+    told = dict(check_together(Parameters.model_validate(others | {"refit": True})))
     assert told["targets", "imported"] == "must be left out with refit, whose views have more examples; got clip"
     rule = "must have augment alone with refit, whose student is trained on all examples; got omit"
     assert told["data", "transfer"] == rule
     assert list(told) == [("data", "transfer"), ("targets", "imported"), ("student", "match_frequencies")]
     folds = Parameters.model_validate({"data": {"source": "npz:x", "folds": 3}, "refit": True})
     rule = "must be false with data.folds, where all examples are trained on already; got true"
-    assert check_refit(folds) == [(("refit",), rule)]
+    assert check_together(folds) == [(("refit",), rule)]
 
 
 @pytest.mark.parametrize(("name", "other"), [("omit", {}), ("classes", {"fraction": 0.5})])
-def test_check_sampling_refuses_classes_that_cannot_be_shown(name, other):
+def test_check_together_refuses_balanced_sampling_of_classes_that_cannot_be_shown(name, other):
     data = {"source": "npz:x", "transfer": {name: [1], **other}}
     balanced = {"sampling": "balanced"}
-    assert check_sampling(Parameters.model_validate({"data": data})) == []
-    assert check_sampling(Parameters.model_validate({"data": {"source": "npz:x"}, "student": balanced})) == []
+    assert check_together(Parameters.model_validate({"data": data})) == []
+    assert check_together(Parameters.model_validate({"data": {"source": "npz:x"}, "student": balanced})) == []
     rule = f"must be data with data.transfer.{name}, for a class that is left out cannot be shown; got balanced"
     hint = "student.match_frequencies may be meant"
-    found = check_sampling(Parameters.model_validate({"data": data, "student": balanced}))
+    found = check_together(Parameters.model_validate({"data": data, "student": balanced}))
     assert found == [(("student", "sampling"), f"{rule}; {hint}")]
 
 
-def test_check_sampling_refuses_soft_targets_of_which_a_part_is_kept():
+def test_check_together_refuses_balanced_sampling_with_soft_targets_of_which_a_part_is_kept():
     targets = {"bytes_per_row": 100}
     config = {"data": {"source": "npz:x"}, "targets": targets}
-    assert check_sampling(Parameters.model_validate(config)) == []
-    ((place, told),) = check_sampling(Parameters.model_validate(config | {"student": {"sampling": "balanced"}}))
+    assert check_together(Parameters.model_validate(config)) == []
+    ((place, told),) = check_together(Parameters.model_validate(config | {"student": {"sampling": "balanced"}}))
     assert place == ("student", "sampling")
     assert told.startswith("must be data with targets.bytes_per_row, for soft targets of which a part is kept")
