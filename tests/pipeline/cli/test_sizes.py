@@ -8,7 +8,10 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.cli.compose import compose
+from pipeline.stage import Task
 from stages import estimates
+from stages.parameters import resolved
+from tests.pipeline.cli.conftest import Command
 
 SIZED = """\
 name: sized
@@ -33,6 +36,9 @@ sweep: {alpha: [0.5, 0.9]}
 All specialists are active on all rows, so that their tables are as large as they may be.
 """
 
+NETWORKS = {"generalist", "specialist", "student"}
+"""What sizes do not tell."""
+
 
 @pytest.fixture(scope="module")
 def sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -50,24 +56,59 @@ def sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_results_take_as_many_bytes_as_was_expected(sized: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(sized)
-    composition = compose(Path("sized.yaml"), [])
+def stages_told(config: str, *settings: str) -> set[str]:
+    """Return the stages of a run of whose results sizes tell the bytes, each of which is checked.
+
+    Args:
+        config: The config file. All specialists are active on all rows.
+        settings: Put in place of what it says.
+    """
+    composition = compose(Path(config), settings)
     graph = composition.graph()
     graph.advance()
-    facts, sizes_say = graph.deciding_facts(), set()
+    facts, told = graph.deciding_facts(), set()
     for name, manifest in graph.results.items():
-        effort = estimates.effort(graph.tasks[name], composition.config, facts)
+        task = graph.tasks[name]
+        effort = estimates.effort(task, resolved(composition.config), facts)
         if effort.most_bytes is None:
+            assert task.stage.removeprefix("refit-") in NETWORKS
             continue
-        sizes_say.add(graph.tasks[name].stage)
+        told.add(task.stage)
         kept = sum(item.bytes for item in manifest.objects)
         assert effort.least_bytes <= kept <= effort.most_bytes, name
         # Facts and headers take less than is allowed for: 1 kB of every result, some hundred bytes for a list of the
-        # classes or settings, and in an evaluation under 1 % of it for what is said of its models.
+        # classes, settings or epochs, and in an evaluation under 1 % of it for what is said of its models.
         assert effort.most_bytes <= 1.01 * kept + 1500, name
-        # Certain is all but that, the images that are shown, and the rows on which a specialist is active.
-        is_open = graph.tasks[name].stage == "targets" and "generalist" in graph.tasks[name].inputs
-        assert effort.least_bytes >= 0.98 * kept - 1000 or (is_open and effort.least_bytes == 0), name
-    networks = {"generalist", "specialist", "student"}
-    assert sizes_say == {task.stage for task in graph.tasks.values()} - networks - {"report"}
+        # Certain is all but that, and the images that are shown.
+        assert effort.least_bytes >= 0.98 * kept - 1000 or (effort.least_bytes == 0 and has_open_rows(task)), name
+    return told
+
+
+def has_open_rows(task: Task) -> bool:
+    """Return whether it is seen only when a table is made which rows it has."""
+    return task.stage == "imported" or (task.stage.endswith("targets") and "generalist" in task.inputs)
+
+
+def test_results_take_as_many_bytes_as_was_expected(sized: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sized)
+    tables, others = {"targets", "combined"}, {"confusion", "subsets", "calibration", "sweep", "evaluate"}
+    assert stages_told("sized.yaml") == {"data", "transfer", "views"} | tables | others
+
+
+@pytest.mark.parametrize(
+    ("setting", "until", "stages"),
+    [
+        ("refit=true", "refit-combined", {"refit-data", "refit-views", "refit-targets", "refit-combined"}),
+        ("targets.imported=[clip]", "imported", {"import", "imported"}),
+        ("data={source: 'npz:tiny.npz', root: ., views: 1, folds: 3}", "confusion", {"fold", "confusion"}),
+    ],
+)
+def test_stages_of_other_settings_take_as_many_bytes_as_was_expected(
+    finished: Path, command: Command, setting: str, until: str, stages: set[str]
+) -> None:
+    np.save("clip.npy", np.random.default_rng(0).normal(size=(160, 4)).astype(np.float32))
+    assert command("targets", "import", "clip.npy", "--run", "tiny", "--store", "store").code == 0
+    settings = ("combine.active_classes=4", setting)
+    done = command("run", "tiny.yaml", *(word for one in settings for word in ("--set", one)), "--until", until)
+    assert (done.code, done.err) == (0, "")
+    assert stages_told("tiny.yaml", *settings) >= stages
