@@ -20,11 +20,12 @@ _CHOSEN = (
         packages=("numpy",),
     ),
     Stage("views", "stages.views:draw", tasks="stages.tasks:views", packages=("numpy",)),
-    Stage("models", "stages.network:check", tasks="stages.tasks:models", packages=("torch",)),
+    Stage("models", "stages.network:check", tasks="stages.tasks:models", version=2, packages=("torch",)),
     Stage(
         "given",
         "stages.given:load",
         tasks="stages.tasks:given",
+        version=2,
         decided_by=("data",),
         packages=("torch", "numpy"),
     ),

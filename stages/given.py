@@ -53,7 +53,9 @@ def load(
     if model is not None and code is not None:
         model_files.check_module(model.name, code)
     n_outputs = len(dataset.facts["class_names"]) if subset is None else len(subset) + 1
-    net = _loaded(weights, _description(weights, description, model, n_outputs, dataset))
+    net = _loaded(
+        weights, _description(weights, description, model, n_outputs, dataset), is_described=bool(description)
+    )
     images = models.as_tensor(dataset.arrays["images"][:2])
     said = net.facts["network"]
     seen = views.normalise(images, said["mean"], said["std"])
@@ -137,9 +139,13 @@ def _description(
     return found
 
 
-def _loaded(weights: str, description: network.Description) -> Artifact:
+def _loaded(weights: str, description: network.Description, *, is_described: bool) -> Artifact:
     """Return the network; what a function returns has its weights already."""
     made = network.build(description, seed=0)
     if not weights.startswith("python:"):
-        models.load_weights(made, Path(weights), whole=True)
+        path, name = Path(weights), description["model"]["name"]
+        place = path.with_suffix(".json").name if is_described else "generalist.model"
+        another = "name the file's network there, or give a function that returns it, python:MODULE:FACTORY"
+        hint = "" if is_described else f"; {another}"
+        models.load_weights(made, path, whole=True, of=f"the network that {place} names, {name}", hint=hint)
     return network.to_artifact(made, description, {})

@@ -92,7 +92,7 @@ def check_module(said: Facts) -> None:
 def faults_of(
     parameters: Parameters, given: Mapping[Location, Given], class_names: Sequence[str], image_shape: Sequence[int]
 ) -> list[Fault]:
-    """Return what of the descriptions does not fit the data or the config.
+    """Return what of the networks that is known without making them does not fit the data or the config.
 
     Args:
         parameters: The parameters; their listed classes are right.
@@ -109,7 +109,20 @@ def faults_of(
         for place, network in given.items()
         if network["description"] is not None
         for fault in _faults(network["description"], class_names, image_shape, subsets.get(place))
-    ]
+    ] + list(_order_faults(parameters, given, class_names))
+
+
+def _order_faults(
+    parameters: Parameters, given: Mapping[Location, Given], class_names: Sequence[str]
+) -> Iterator[Fault]:
+    """Yield the subsets in another order than the class set's, where nothing but that order says what outputs are."""
+    for place, one in zip(places(parameters), parameters.specialists.given, strict=True):
+        ordered = sorted(one.subset, key=lambda member: manual.id_of(member, class_names))
+        if given[place]["description"] is None and ordered != list(one.subset):
+            got, wanted = (", ".join(map(str, members)) for members in (one.subset, ordered))
+            rule = "list classes in the order of the class set, for that must be the order of the network's outputs"
+            hint = "and put the outputs in this order, too, where they are not"
+            yield (*place[:-1], "subset"), f"must {rule}; got [{got}]; write [{wanted}], {hint}"
 
 
 def _faults(

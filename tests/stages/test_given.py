@@ -26,6 +26,9 @@ def scaled(*, classes, channels, image_size):
         net[1].bias.zero_()
     return net
 
+def softened(*, classes, channels, image_size):
+    return nn.Sequential(scaled(classes=classes, channels=channels, image_size=image_size), nn.Softmax(dim=1))
+
 def headless(*, classes, channels, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, classes), nn.Tanh())
 """
@@ -94,8 +97,15 @@ def test_file_without_a_description_is_of_the_network_that_the_config_names(load
     assert torch.equal(network.predict(found, images(dataset)), network.predict(generalist_net, images(dataset)))
     with pytest.raises(LearningError, match=r"head.weight must be of the shape \(3, 32\); got \(5, 32\)"):
         load(path, model=CNN, subset=[0, 1])
-    with pytest.raises(LearningError, match="must hold weights of the network"):
+    with pytest.raises(LearningError, match=r"must hold weights of the network that generalist\.model names, cnn:\n"):
         load(path, model=ModelParameters(width=16))
+    with pytest.raises(LearningError) as caught:
+        load(path, model=ModelParameters(name="resnet8"))
+    lacking = "none of features.3.0.body.0.weight, features.3.0.body.1.weight, features.3.0.body.1.bias and"
+    whose = "the network that generalist.model names, resnet8"
+    assert str(caught.value).startswith(f"{path} must hold weights of {whose}; got {lacking} ")
+    hint = "name the file's network there, or give a function that returns it, python:MODULE:FACTORY"
+    assert str(caught.value).endswith(f"; {hint}")
 
 
 def test_function_is_shown_pixels_from_0_to_1(load, nets, dataset):
@@ -134,9 +144,15 @@ def test_network_of_other_classes_is_refused(load, write, specialist_nets, nets)
     assert load(f"{nets}:headless").facts["state"] == "given"
 
 
+def test_network_that_returns_probabilities_is_refused(load, nets):
+    for subset in (None, [1, 4]):
+        with pytest.raises(LearningError, match="network must return logits; got probabilities, rows that sum to 1"):
+            load(f"{nets}:softened", subset=subset)
+
+
 def test_weights_that_do_not_fit_their_description_are_refused(load, write, generalist_net):
     path, said = write(generalist_net)
-    with pytest.raises(LearningError, match="must hold weights of the network"):
+    with pytest.raises(LearningError, match=r"must hold weights of the network that net\.json names, cnn:\n"):
         load(path, description=said | {"model": {"name": "cnn", "width": 4}})
 
 

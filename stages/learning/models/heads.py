@@ -12,6 +12,8 @@ from stages.learning.errors import LearningError, first_line
 from stages.learning.models.arrays import as_tensor
 
 _WHOSE = "that specialists start from, or whose logits are shifted,"
+_SUM_TOLERANCE = 1e-3
+"""How far from 1 a row of probabilities may sum to, such as one that was computed in half precision."""
 
 
 def find_head(model: nn.Module) -> str | None:
@@ -109,6 +111,14 @@ def check(model: nn.Module, images: Tensor, classes: int) -> None:
         wanted = f"torch.float32 {(len(images), classes)}"
         if got != wanted:
             raise LearningError(f"network must return logits, {wanted}; got {got}")
+        if _are_probs(logits):
+            hint = "leave the softmax at its end out"
+            raise LearningError(f"network must return logits; got probabilities, rows that sum to 1; {hint}")
+
+
+def _are_probs(logits: Tensor) -> bool:
+    """Whether every row is a distribution, which the logits of a network that is not made so never are by chance."""
+    return bool((logits >= 0).all() and ((logits.sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
 
 
 def check_head(model: nn.Module, images: Tensor) -> None:

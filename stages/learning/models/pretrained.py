@@ -4,7 +4,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before the names of weights."""
 
 _SHOWN = 8
-"""How many faults of a file are listed."""
+"""How many faults of a file are listed; of more names that do not fit, it is said which the first ones are."""
+_NAMED = 3
+"""How many names are told of those that do not fit."""
 _AUXILIARY = ("aux1", "aux2", "AuxLogits")
 """Heads that torchvision's googlenet and inception_v3 have beside the last in training; None where made without."""
 _OLD_DENSE_LAYER = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.[a-z_]+)$")
@@ -43,7 +45,7 @@ _UNREADABLE = (
 Weights = dict[str, Tensor]
 
 
-def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
+def load_weights(model: nn.Module, path: Path, *, whole: bool = False, of: str = "the network", hint: str = "") -> None:
     """Give a network the weights of a file. Its last layer stays as it is where the file's has another shape.
 
     Where the images have other channels than the file's network took, its first convolution is given the sum over
@@ -54,6 +56,8 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
         model: Changed in place.
         path: A file of safetensors; or of torch.save, read without running what a pickle may hold.
         whole: Whether the file must hold all weights as they are, those of the last layer too.
+        of: What the network is, in a message.
+        hint: What to do where the file is of another network.
 
     Raises:
         LearningError: The file holds no weights, or those of another network; lists all faults and nothing is changed.
@@ -65,9 +69,11 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
         found = _with_own_channels(found, wanted, f"{stem_of(model)}.weight")
     # Counts that only batch norm without a momentum reads; files of old versions of torch have none.
     optional = {name for name in wanted if name.endswith("num_batches_tracked")}
-    spare = sorted(found.keys() - wanted.keys())
-    missing = sorted(wanted.keys() - found.keys() - optional)
-    # A hint is of use where names differ throughout, and only noise where the networks do.
+    spare = sorted(found.keys() - wanted.keys())  # safetensors have an order of their own
+    missing = [name for name in wanted if name not in found.keys() | optional]
+    if len(missing) + len(spare) > _SHOWN:
+        raise LearningError(f"{path} must hold weights of {of}; got {_told_apart(missing, spare)}{hint}")
+    # Names are taken for misspelt where as many are missing as there are others.
     names = spare if len(missing) == len(spare) else []
     faults = [f"{name} must be there{did_you_mean(name, names)}" for name in missing]
     faults += [f"{name} must not be there: the network has no such weights" for name in spare]
@@ -78,8 +84,20 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False) -> None:
     ]
     if faults:
         more = [f"and {len(faults) - _SHOWN} more faults"] if len(faults) > _SHOWN else []
-        raise LearningError("\n  ".join([f"{path} must hold weights of the network:", *faults[:_SHOWN], *more]))
+        raise LearningError("\n  ".join([f"{path} must hold weights of {of}:", *faults[:_SHOWN], *more]))
     model.load_state_dict(wanted | found)
+
+
+def _told_apart(missing: Sequence[str], spare: Sequence[str]) -> str:
+    """Return what a file lacks of a network's weights, and what it holds instead."""
+    lacks = f"none of {_some(missing)}" if missing else ""
+    holds = f"{_some(spare)}{'' if missing else ', which the network has not'}" if spare else ""
+    return ", but ".join(filter(None, (lacks, holds)))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read(path: Path) -> Weights:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.pipeline.cli.conftest import Command, newest, without_times
+from tests.pipeline.cli.conftest import Command, Done, newest, without_times
 
 SPECIALISTS = ("0-1", "2-3")
 
@@ -139,6 +139,25 @@ def test_wrong_setting_is_told_before_any_work(
     done = command("run", "tiny.yaml", *settings(**sections))
     assert done.code == 2
     assert told in done.err
+
+
+@pytest.mark.parametrize("words", [("validate",), ("plan",), ("run", "--until", "given")])
+def test_subset_out_of_the_order_of_outputs_is_refused_where_nothing_else_tells_it(
+    teachers: Path, command: Command, words: tuple[str, ...]
+) -> None:
+    def done(subset: list[int | str], weights: str) -> Done:
+        specialists = {"from": [{"subset": subset, "weights": weights}]}
+        return command(words[0], "tiny.yaml", *settings(specialists=specialists), *words[1:])
+
+    assert done(["3", 2], "2-3.safetensors").code == 0  # its JSON says which output is which
+    (teachers / "2-3.json").unlink()
+    refused = done(["3", 2], "2-3.safetensors")
+    assert refused.code == 2
+    rule = "must list classes in the order of the class set, for that must be the order of the network's outputs"
+    hint = "write [2, 3], and put the outputs in this order, too, where they are not"
+    assert f"specialists.from[0].subset: {rule}; got [3, 2]; {hint}" in refused.err
+    assert "specialists.from[0].subset: must list classes in the order" in done([1, 0], "python:tests.waiting:make").err
+    assert done([2, "3"], "2-3.safetensors").code == 0
 
 
 @pytest.mark.parametrize("words", [("validate",), ("plan",)])

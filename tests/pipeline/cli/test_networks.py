@@ -23,6 +23,9 @@ from torch import nn
 def make(*, classes, channels, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, classes))
 
+def softened(**sizes):
+    return nn.Sequential(make(**sizes), nn.Softmax(dim=1))
+
 def wrong(*, classes, channels, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 """
@@ -200,6 +203,7 @@ def lacking(*, classes, channels, image_size): return {}["depth"]
         ("nothing", "project_nets:nothing must return a torch module; got int"),
         ("lacking", "must be made for 4 classes and images of 8 x 8 x 1; got: KeyError: 'depth'"),
         ("wrong", "network must return logits, torch.float32 (2, 4); got torch.float32 (2, 2)"),
+        ("softened", "network must return logits; got probabilities, rows that sum to 1; leave the softmax at its end"),
     ],
 )
 def test_validate_makes_networks_of_the_users(
@@ -236,8 +240,8 @@ def test_validate_reads_weights_from_files(project: Path, command: Command) -> N
     assert done.code == 2
     lines = done.err.splitlines()
     assert [line.split("=")[0] for line in lines] == ["--set generalist.model", "--set student.model"]
-    told = "other.safetensors must hold weights of the network: "
-    assert all(told in line and "must be there, and" in line for line in lines)
+    told = "other.safetensors must hold weights of the network; got none of features.0.weight, "
+    assert all(told in line for line in lines)
 
 
 def test_validate_reads_weights_of_teachers_that_are_there(own: Path, command: Command) -> None:
@@ -250,7 +254,7 @@ def test_validate_reads_weights_of_teachers_that_are_there(own: Path, command: C
     done = command("validate", "tiny.yaml", "--set=generalist={from: mine.safetensors}")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "generalist.from: " in done.err
-    assert "mine.safetensors must hold weights of the network: " in done.err
+    assert "mine.safetensors must hold weights of the network that mine.json names, cnn; got none of" in done.err
 
 
 def test_validate_tells_of_a_module_that_cannot_be_imported(project: Path, command: Command, nets: Path) -> None:

@@ -305,8 +305,58 @@ def test_weights_of_another_network_are_refused_with_all_faults(tmp_path):
 
 def test_weights_of_quite_another_network_are_listed_in_part(tmp_path):
     save_file(build("resnet14").state_dict(), tmp_path / "net.safetensors")
-    with pytest.raises(LearningError, match=r"and \d+ more faults$"):
-        models.load_weights(cnn(), tmp_path / "net.safetensors")
+    file = tmp_path / "net.safetensors"
+    with pytest.raises(LearningError) as caught:
+        models.load_weights(cnn(), file, of="the network that is meant", hint="; name another")
+    lacking = "none of features.4.weight, features.5.weight, features.5.bias and 7 more"
+    held = "features.3.0.body.0.weight, features.3.0.body.1.bias, features.3.0.body.1.num_batches_tracked and 81 more"
+    told = f"{file} must hold weights of the network that is meant; got {lacking}, but {held}; name another"
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("file", "network", "told"),
+    [
+        ([], [nn.Linear(1, 1)] * 5, "got none of 0.weight, 0.bias, 1.weight and 7 more"),
+        ([nn.Linear(1, 1)] * 5, [], "got 0.bias, 0.weight, 1.bias and 7 more, which the network has not"),
+    ],
+)
+def test_file_of_fewer_or_of_more_layers_is_told_by_these(tmp_path, file, network, told):
+    torch.save(nn.Sequential(*file).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(LearningError, match=f"{told}$"):
+        models.load_weights(nn.Sequential(*network), tmp_path / "net.pth", whole=True)
+
+
+class Answer(nn.Module):
+    """Says the same of every image; in evaluation alone what is said then."""
+
+    def __init__(self, said, in_evaluation=None):
+        super().__init__()
+        self.said, self.in_evaluation = said, said if in_evaluation is None else in_evaluation
+
+    def forward(self, images):
+        return torch.tensor([self.said if self.training else self.in_evaluation] * len(images))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Answer([0.2, 0.8, 0.0]),
+        Answer([0.2, 0.8005, 0.0]),
+        Answer([1.0, 2.0, 3.0], in_evaluation=[0.2, 0.8, 0.0]),
+        nn.Sequential(nn.Flatten(), nn.LazyLinear(3), nn.Softmax(dim=1)),
+    ],
+)
+def test_network_that_returns_probabilities_is_refused(network):
+    told = "network must return logits; got probabilities, rows that sum to 1; leave the softmax at its end out"
+    with pytest.raises(LearningError, match=f"^{told}$"):
+        models.check(network, torch.rand(2, 3, 8, 8), 3)
+
+
+@pytest.mark.parametrize("said", [[0.0, 0.0, 0.0], [0.2, 0.9, -0.1], [0.2, 0.81, 0.0], [-0.7, -1.6, -1.2]])
+def test_logits_are_not_taken_for_probabilities(said):
+    models.check(Answer(said), torch.rand(2, 3, 8, 8), 3)
+    models.check(nn.Sequential(Answer(said), nn.LogSoftmax(dim=1)), torch.rand(2, 3, 8, 8), 3)
 
 
 OF_TORCH = r"must hold tensors and nothing else that torch.save wrote, or be named .safetensors and be of that format"
