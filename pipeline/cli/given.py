@@ -8,7 +8,7 @@ from pipeline.graph import Graph
 from pipeline.recipe import key_of, task_seed
 from pipeline.stage import Artifact, Facts, Work
 from pipeline.store import Store
-from stages.given_data import backgrounds, trained_on
+from stages import given_data
 from stages.parameters import resolved
 from stages.tasks import given_teachers
 
@@ -27,13 +27,12 @@ def warnings_of(composition: Composition, graph: Graph, *, load: bool = False) -
     if not there or class_names is None:
         return []
     teachers = given_teachers(resolved(composition.config), class_names)
-    said = {name: there[place]["description"] or {} for place, name in teachers.items()}
-    seen = {name: description.get("trained_on") for name, description in said.items()}
+    seen = {one.name: (there[place]["description"] or {}).get("trained_on") for place, one in teachers.items()}
     here = _trained_on(composition, graph, load=load) if any(seen.values()) else {}
     if here is None:
         return []
-    found = backgrounds(seen, here, holds_out=composition.config.data.holdout > 0)
-    return [one["warning"] for one in found if one["warning"] is not None]
+    holds_out = composition.config.data.holdout > 0
+    return given_data.warnings_of(given_data.backgrounds(list(teachers.values()), seen, here, holds_out=holds_out))
 
 
 def _class_names(composition: Composition, graph: Graph) -> Sequence[str] | None:
@@ -57,7 +56,7 @@ def _trained_on(composition: Composition, graph: Graph, *, load: bool) -> Facts 
         from stages import data  # noqa: PLC0415  # brings numpy, and what reads data
 
         dataset = data.load(**task.arguments, work=Work(seed=task_seed(task, composition.config.seed)))
-    found = trained_on(dataset)
+    found = given_data.trained_on(dataset)
     store.remember(place, found)
     return found
 

@@ -111,7 +111,8 @@ def _settings(settings: Mapping[str, Any]) -> str:
 def _verdict(results: Mapping[str, Any]) -> list[Text]:
     """Return what the run was worth, as the report says it."""
     found = words.verdict(results["differences"], results.get("imported", ()))
-    lines = [found.reason, *words.remarks(results), words.over_what(len(results["seeds"]))]
+    doubts = words.of_given(results.get("given", ()))
+    lines = [found.reason, *words.remarks(results), *doubts, words.over_what(len(results["seeds"]))]
     return [Text(found.headline, style="bold"), *map(cell, lines)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.errors import Location
+from pipeline.stage import Unrecorded
 from stages.learning import model_names
 from stages.parameters.fields import Epochs, LearningRate, Sampling, Section, Size, Subset, Subsets, unique
 from stages.parameters.training import ModelParameters, TrainingParameters
@@ -21,11 +22,18 @@ def _trained(value: str) -> str:
 Trained = Annotated[str, AfterValidator(_trained), Field(min_length=1)]
 
 
+# It says what to think of figures, and changes none.
+Attested = Annotated[Literal["training"] | None, Unrecorded((None, "training"))]
+
+
 class GivenSpecialist(Section):
     """A specialist that is trained already."""
 
-    subset: Subset = Field(description="Its classes, by id or name; its outputs are these, ascending, and the dustbin.")
+    subset: Subset = Field(
+        description="Its classes, by id or name, in the order of the class set; its outputs are these, and the dustbin."
+    )
     weights: Trained = Field(description="As generalist.from.")
+    trained_on: Attested = Field(default=None, description="As generalist.trained_on.")
     prior_correction: float | None = Field(
         default=None,
         description="What is added to its dustbin's logit, where its own classes were shown more often than they are "
@@ -41,7 +49,14 @@ class TeacherParameters(TrainingParameters):
         alias="from",
         description="A trained network, used as it is: what the other keys say of a training counts for nothing. A "
         "file of safetensors or torch.save, whose network is what FILE.json beside it says, as runs write it, or "
-        "generalist.model; or python:MODULE:FACTORY, a function that returns it.",
+        "generalist.model, shown pixels less the data's mean, by their standard deviation; or python:MODULE:FACTORY, a "
+        "function that returns it, shown pixels from 0 to 1.",
+    )
+    trained_on: Attested = Field(
+        default=None,
+        description="What you say of the network under `from`, where nothing beside its file does: training, that it "
+        "has seen nothing that this run holds out or tests on. No command warns of it then; results have it as "
+        "attested.",
     )
     model: ModelParameters = Field(default=ModelParameters(), description="The network of all teachers.")
     sampling: Sampling = Field(
@@ -49,6 +64,14 @@ class TeacherParameters(TrainingParameters):
         description="How often an epoch shows each class: as the data have it, or all equally often; then the classes' "
         "shares in the data are put back into the trained network's biases. Each epoch is judged with them.",
     )
+
+    @field_validator("trained_on")
+    @classmethod
+    def _said_of_what_is_there(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Return what is said of a network that is trained already, where there is one."""
+        if value is not None and info.data.get("given", "") is None:
+            raise ValueError(f"must be left out without generalist.from, of whose network it is; got {value}")
+        return value
 
 
 _CLUSTERINGS = {

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.stage import Artifact, Json, RunSummary
 from stages.candidates import REFIT
+from stages.given_data import Teacher
 from stages.rebuilding import with_code
-from stages.report.results import compose_results, given_teachers, student_description
+from stages.report.results import compose_results, known_of, student_description
 
 
 def write(  # noqa: PLR0913  # all that a run has made
@@ -26,6 +27,7 @@ def write(  # noqa: PLR0913  # all that a run has made
     imports: Sequence[Artifact] = (),
     folds: Sequence[Artifact] = (),
     confusion: Artifact | None = None,
+    given: Sequence[Teacher] = (),
 ) -> dict[str, bytes]:
     """Write what a run leaves behind.
 
@@ -46,6 +48,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         imports: What was imported as one more teacher.
         folds: What stage `fold` returned of each fold, where there are any, for the training curves.
         confusion: What was measured of them together.
+        given: The teachers that were there already.
 
     Returns:
         Contents by file name.
@@ -63,7 +66,7 @@ def write(  # noqa: PLR0913  # all that a run has made
         dropped=dropped,
         imports=imports,
         confusion=confusion,
-        given=given_teachers(generalist, specialists, dataset),
+        given=known_of(given, [generalist, *specialists], dataset),
     )
     by_variant = dict(zip(evaluation.facts["variants"], students, strict=True))
     left = {"student": students[0]} | ({REFIT: by_variant[REFIT]} if REFIT in by_variant else {})

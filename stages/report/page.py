@@ -70,6 +70,7 @@ def write_page(
         verdict=words.verdict(results["differences"], results.get("imported", ())),
         remarks=words.remarks(results),
         doubts=[one for one in results.get("given", ()) if one["warning"]],
+        of_given=words.of_given(results.get("given", ())),
         over_what=words.over_what(len(results["seeds"])),
         models=_models(results, nets),
         has_top5=len(names) > N_TOP,  # of no more classes, the true one is always among them

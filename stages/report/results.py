@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pipeline.errors import StageError
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, RunSummary
-from stages.given_data import Background, backgrounds, trained_on
+from stages.given_data import Background, Teacher, backgrounds, trained_on
 from stages.tables import COMBINED, encoding_of
 from stages.tasks import subset_name
 
@@ -69,19 +69,19 @@ def compose_results(
     }
 
 
-def given_teachers(generalist: Artifact, specialists: Sequence[Artifact], dataset: Artifact) -> list[Background]:
+def known_of(given: Sequence[Teacher], nets: Sequence[Artifact], dataset: Artifact) -> list[Background]:
     """Return what is known of the training of those teachers that were given.
 
     Args:
-        generalist: The generalist.
-        specialists: The specialists.
+        given: The teachers.
+        nets: The generalist, and the specialists; of those that failed nothing is told.
         dataset: The training half of the data set; its arrays are read where something is known of a teacher.
     """
-    teachers = {"generalist": generalist} | {net.facts["name"]: net for net in specialists}
-    given = {name: net.facts for name, net in teachers.items() if net.facts.get("state") == "given"}
-    seen = {name: facts.get("trained_on") for name, facts in given.items()}
+    facts = {net.facts.get("name", "generalist"): net.facts for net in nets}
+    there = [teacher for teacher in given if teacher.name in facts]
+    seen = {teacher.name: facts[teacher.name].get("trained_on") for teacher in there}
     here = trained_on(dataset) if any(seen.values()) else {}
-    return backgrounds(seen, here, holds_out=dataset.facts["holdout"] > 0)
+    return backgrounds(there, seen, here, holds_out=dataset.facts["holdout"] > 0)
 
 
 def student_description(dataset: Artifact, student: Artifact, weights: bytes, name: str = "student") -> dict[str, Json]:

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from pipeline.amounts import duration
 from pipeline.counted import counted
 from pipeline.labels import fitted, listed
+from stages.given_data import Background, warnings_of
 
 Difference = Mapping[str, Any]
 
@@ -102,7 +103,6 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         too_wide(differences, len(results["seeds"])),
         of_teachers(results),
         beside(imported),
-        of_given(results.get("given", ()), holds_out=results["data"]["holdout"] > 0),
     )
     return [line for line in said if line]
 
@@ -249,34 +249,13 @@ def beside(imported: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-_TRAINED_ON = {
-    "other_holdout": "trained without holding out the same",
-    "other_data": "trained on other data",
-    "unknown": "trained on what nothing says",
-}
-"""What a given teacher was trained on that may know what it is measured by."""
-
-
-def of_given(given: Sequence[Mapping[str, Any]], *, holds_out: bool) -> str:
-    """Return which given teachers may know what they are measured by; nothing where none does.
+def of_given(given: Sequence[Background]) -> list[str]:
+    """Return what is to be warned of about given teachers, as sentences.
 
     Args:
         given: As results.json holds it.
-        holds_out: Whether the run holds anything out.
     """
-    doubted = [one for one in given if one["warning"]]
-    if not doubted:
-        return ""
-    who = ", ".join(f"{one['teacher']} ({_TRAINED_ON[one['trained_on']]})" for one in doubted)
-    tested = any(one["trained_on"] != "other_holdout" for one in doubted)
-    where = " and ".join(
-        part for part, is_so in (("on the holdout", holds_out), ("on the test split", tested)) if is_so
-    )
-    return (
-        f"Given teachers may know examples that they are measured by here: {who}. Figures {where} may look better than"
-        " they are."
-        " What to do about each, `given` in results.json says."
-    )
+    return [f"{warning[0].upper()}{warning[1:]}." for warning in warnings_of(given)]
 
 
 def told(difference: Difference) -> str:

@@ -17,7 +17,7 @@ from stages.tasks.shared import (
     where_any,
     without_path,
 )
-from stages.tasks.teachers import calibrations, fold
+from stages.tasks.teachers import calibrations, fold, given_teachers
 
 
 def student(parameters: Parameters, known: Known) -> list[Task]:
@@ -124,6 +124,7 @@ def report(parameters: Parameters, known: Known) -> list[Task]:
             settings={
                 "dropped": list(found_subsets(known).keys() - subsets_of(known).keys()),
                 "modules": known["models"].get("modules", {}),
+                "given": list(given_teachers(parameters, known["data[train]"]["class_names"]).values()),
             },
         )
     ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.errors import Location, MisfitError
 from pipeline.stage import Task
 from stages import given_files, manual
+from stages.given_data import Teacher
 from stages.given_files import Given
 from stages.learning import model_files
 from stages.learning.model_names import library_of
@@ -192,10 +193,16 @@ def _taken(stage: str, identity: str, name: str, *, title: str = "") -> Task:
     return Task(stage, identity, inputs={"given": f"given[{name}]"}, function="stages.given:use", title=title)
 
 
-def given_teachers(parameters: Parameters, class_names: Sequence[str]) -> dict[Location, str]:
-    """Return what the teachers that are there are called, by where the config names them."""
-    named = dict(zip(given_files.places(parameters), _given_subsets(parameters, class_names), strict=True))
-    return ({given_files.GENERALIST: "generalist"} if parameters.generalist.given is not None else {}) | named
+def given_teachers(parameters: Parameters, class_names: Sequence[str]) -> dict[Location, Teacher]:
+    """Return the teachers that are there, by where the config names them."""
+    found = {
+        place: Teacher(name, [class_names[c] for c in manual.class_ids(one.subset, class_names)], bool(one.trained_on))
+        for place, (name, one) in zip(
+            given_files.places(parameters), _given_subsets(parameters, class_names).items(), strict=True
+        )
+    }
+    generalist = Teacher("generalist", is_attested=bool(parameters.generalist.trained_on))
+    return ({given_files.GENERALIST: generalist} if parameters.generalist.given is not None else {}) | found
 
 
 def _given_subsets(parameters: Parameters, class_names: Sequence[str]) -> dict[str, GivenSpecialist]:

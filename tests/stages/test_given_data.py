@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 from pipeline.stage import Artifact
-from stages.given_data import backgrounds, trained_on
+from stages.given_data import Teacher, backgrounds, trained_on, warnings_of
 
 HERE = {"examples": "a", "held_out": "b"}
 OTHER_HOLDOUT = {"examples": "a", "held_out": "c"}
 OTHER_DATA = {"examples": "c", "held_out": "b"}
 
 
+GENERALIST, SPECIALIST = Teacher("generalist"), Teacher("2-3", ("cat", "dog"))
+
+
 def told(teacher, seen, *, holds_out=True):
-    (found,) = backgrounds({teacher: seen}, HERE, holds_out=holds_out)
-    assert found["teacher"] == teacher
+    (found,) = backgrounds([teacher], {teacher.name: seen}, HERE, holds_out=holds_out)
+    assert found["teacher"] == teacher.name
     return found["trained_on"], found["warning"]
 
 
@@ -30,7 +33,7 @@ def test_what_is_seen_is_told_by_labels_images_and_holdout(dataset):
     assert (other["examples"], other["held_out"] == seen["held_out"]) == (seen["examples"], False)
 
 
-@pytest.mark.parametrize("teacher", ["generalist", "2-3"])
+@pytest.mark.parametrize("teacher", [GENERALIST, SPECIALIST])
 @pytest.mark.parametrize("holds_out", [True, False])
 def test_nothing_is_said_of_a_teacher_that_was_trained_on_the_same(teacher, holds_out):
     assert told(teacher, HERE, holds_out=holds_out) == ("these", None)
@@ -38,31 +41,23 @@ def test_nothing_is_said_of_a_teacher_that_was_trained_on_the_same(teacher, hold
 
 
 def test_generalist_that_may_know_the_holdout_is_told_of():
-    relation, warning = told("generalist", OTHER_HOLDOUT)
+    relation, warning = told(GENERALIST, OTHER_HOLDOUT)
     assert relation == "other_holdout"
     assert warning == (
-        "the given generalist was trained on these data without holding out what this run does, so it may know"
-        " examples that this run holds out. What is measured on the holdout may look better than it is: the confusion,"
-        " the subsets that are found by it, and, where the config asks for them, calibration, best epochs and the"
-        " choice of a sweep. Figures on the test split stand. Take the seed and the data.holdout that it was trained"
-        " with, if it had one, or leave generalist.from out"
+        "the given generalist was trained on these data without holding out what this run does: figures on the holdout"
+        " (confusion, calibration, best epochs, sweeps) may look better than they are; those on the test split stand."
+        " Take its seed and data.holdout"
     )
 
 
 def test_specialist_confuses_nothing_that_is_measured():
-    _, warning = told("2-3", OTHER_HOLDOUT)
-    assert warning.startswith(
-        "the given specialist 2-3 was trained on these data without holding out what this run does, so"
-    )
-    assert (
-        "better than it is: where the config asks for them, calibration, best epochs and the choice of a sweep."
-        in warning
-    )
-    assert warning.endswith("or leave it out of specialists.from")
+    _, warning = told(SPECIALIST, OTHER_HOLDOUT)
+    assert warning.startswith("the given specialist for cat, dog was trained on these data without holding out what")
+    assert "on the holdout (calibration, best epochs, sweeps) may look" in warning
 
 
 def test_other_holdout_matters_to_nobody_who_holds_nothing_out():
-    assert told("2-3", OTHER_HOLDOUT, holds_out=False) == ("other_holdout", None)
+    assert told(SPECIALIST, OTHER_HOLDOUT, holds_out=False) == ("other_holdout", None)
 
 
 @pytest.mark.parametrize(
@@ -71,20 +66,48 @@ def test_other_holdout_matters_to_nobody_who_holds_nothing_out():
         (
             OTHER_DATA,
             "other_data",
-            "the given specialist 2-3 was trained on other data than these, or on these in another",
+            "the given specialist for cat, dog was trained on other data than these, or on these in another order",
         ),
-        (None, "unknown", "nothing says what the given specialist 2-3 was trained on, as the JSON does that `export`"),
+        (None, "unknown", "nothing says what the given specialist for cat, dog was trained on"),
     ],
 )
 def test_of_other_data_it_is_said_that_nothing_is_known(seen, relation, known):
-    found, warning = told("2-3", seen)
+    after = "figures on these look better than they are. If on none, say so: `trained_on: training` beside `weights`"
+    found, warning = told(SPECIALIST, seen)
     assert found == relation
-    assert warning.startswith(known)
-    assert "so it is not known whether it knows examples that this run holds out or tests on. If it does" in warning
-    _, warning = told("2-3", seen, holds_out=False)
-    assert "knows examples that this run tests on. If it does, what is measured on the test split looks" in warning
+    assert warning == f"{known}: if on examples that this run holds out or tests on, {after}"
+    assert told(SPECIALIST, seen, holds_out=False)[1] == f"{known}: if on examples that this run tests on, {after}"
 
 
-def test_nothing_has_to_be_known_of_the_data_where_nothing_is_of_the_teachers():
-    found = backgrounds({"generalist": None, "2-3": None}, {}, holds_out=True)
-    assert [one["trained_on"] for one in found] == ["unknown", "unknown"]
+@pytest.mark.parametrize(
+    ("seen", "relation"),
+    [(None, "attested"), (OTHER_DATA, "attested"), (OTHER_HOLDOUT, "other_holdout"), (HERE, "these")],
+)
+def test_owner_answers_for_what_nothing_else_tells(seen, relation):
+    found, warning = told(GENERALIST._replace(is_attested=True), seen)
+    assert (found, warning is None) == (relation, relation != "other_holdout")
+
+
+def test_one_warning_is_for_all_teachers_of_which_the_same_is_known():
+    others = [Teacher(f"{n}", (f"class {n}", "a name longer than there is room for", "x")) for n in range(20, 24)]
+    teachers = [GENERALIST, SPECIALIST, Teacher("4", ("cow", "pig")), *others, Teacher("5", ("a", "b"), True)]
+    seen = dict.fromkeys(teacher.name for teacher in teachers) | {"4": OTHER_HOLDOUT}
+    found = backgrounds(teachers, seen, HERE, holds_out=True)
+    assert [one["trained_on"] for one in found] == [
+        "unknown", "unknown", "other_holdout", *["unknown"] * 4, "attested",
+    ]  # fmt: skip
+    first, second = warnings_of(found)
+    assert first.startswith(
+        "nothing says what the given generalist and specialists for cat, dog; class 20 and 2 more; "
+    )
+    assert "; 2 others were trained on: if" in first
+    assert first.endswith("`trained_on: training` beside `from` and `weights`")
+    assert second.startswith("the given specialist for cow, pig was trained on these data without")
+
+
+def test_warning_of_three_teachers_is_short_enough_to_be_read():
+    teachers = [GENERALIST, Teacher("0-3-4", ("bolt", "pin", "spring")), Teacher("1-2-5", ("gasket", "nut", "washer"))]
+    found = backgrounds(teachers, dict.fromkeys(teacher.name for teacher in teachers), {}, holds_out=True)
+    (warning,) = warnings_of(found)
+    assert len(warning) < 300
+    assert "the given generalist and specialists for bolt, pin, spring; gasket, nut, washer were" in warning

@@ -1,6 +1,7 @@
 """Runs with teachers that are there already: exported by another run, used as they are, refused by name."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,14 @@ def test_all_that_does_not_fit_is_told_before_any_work(teachers: Path, command: 
             "specialists.from: must be given with method manual, or with none named; got method confusion",
         ),
         (
+            {"generalist": {"trained_on": "training"}},
+            "generalist.trained_on: must be left out without generalist.from, of whose network it is; got training",
+        ),
+        (
+            {"generalist": {"from": "generalist.safetensors", "trained_on": "traning"}},
+            "generalist.trained_on: must be 'training'; got 'traning'; did you mean 'training'?",
+        ),
+        (
             {"specialists": {"from": [{"subset": [0, 9], "weights": "2-3.safetensors"}]}},
             "specialists.from[0].subset[1]: must be a class id within 0..3; got 9",
         ),
@@ -236,8 +245,8 @@ def test_runs_with_other_weights_at_the_same_place_are_no_seeds_of_one(teachers:
     assert found["seeds"] == []
 
 
-OTHER_HOLDOUT = "the given generalist was trained on these data without holding out what this run does, so it may know"
-UNKNOWN = "nothing says what the given generalist was trained on, as the JSON does that `export` writes beside weights"
+OTHER_HOLDOUT = "the given generalist was trained on these data without holding out what this run does: figures on the"
+UNKNOWN = "nothing says what the given generalist was trained on: if on examples that this run holds out or tests on"
 
 
 def test_generalist_that_may_know_the_holdout_is_told_of_by_every_command_every_time(
@@ -260,9 +269,9 @@ def test_generalist_that_may_know_the_holdout_is_told_of_by_every_command_every_
         run = newest(teachers / "runs")
         planned = json.loads((run / "plan.json").read_text())["warnings"]
         assert (known["warning"] in planned) == is_reused  # before the data are kept it is not known yet
-        assert known["warning"] in (run / "report.html").read_text()
+        assert f"T{known['warning'][1:]}." in (run / "report.html").read_text()
     assert json.loads(command("plan", "tiny.yaml", *other, "--json").out)["warnings"] == [known["warning"]]
-    assert "Given teachers may know examples" in " ".join(command("run", "tiny.yaml", *other).out.split())
+    assert f"T{known['warning'][1:]}." in " ".join(command("run", "tiny.yaml", *other).out.split())
 
 
 def test_that_nothing_is_known_of_a_generalist_is_told_without_reading_the_data(
@@ -273,4 +282,48 @@ def test_that_nothing_is_known_of_a_generalist_is_told_without_reading_the_data(
     (teachers / "generalist.json").write_text(json.dumps(said))
     options = settings(generalist={"from": "generalist.safetensors"})
     for look in ("validate", "plan"):
-        assert f"warning: {UNKNOWN}, so it is not known" in command(look, "tiny.yaml", *options).out
+        assert f"warning: {UNKNOWN}, figures on these" in command(look, "tiny.yaml", *options).out
+
+
+def test_one_warning_of_all_teachers_is_answered_by_their_owner(teachers: Path, command: Command) -> None:
+    for name in ("generalist", *SPECIALISTS):
+        said = json.loads((teachers / f"{name}.json").read_text())
+        del said["trained_on"]
+        (teachers / f"{name}.json").write_text(json.dumps(said))
+
+    def options(**answers: str) -> list[str]:
+        subsets = [{"subset": name.split("-"), "weights": f"{name}.safetensors", **answers} for name in SPECIALISTS]
+        return settings(generalist={"from": "generalist.safetensors", **answers}, specialists={"from": subsets})
+
+    done = command("run", "tiny.yaml", *options())
+    assert done.code == 0, done.err
+    told = "warning: nothing says what the given generalist and specialists for 0, 1; 2, 3 were trained on: if on"
+    assert (done.out.count("warning: nothing says"), told in done.out) == (1, True)
+    assert {one["trained_on"] for one in results(teachers)["given"]} == {"unknown"}
+    answered = options(trained_on="training")
+    planned = json.loads(command("plan", "tiny.yaml", *answered, "--json").out)
+    assert [step["id"] for step in planned["steps"] if step["action"] == "run"] == ["report"]  # no key is another
+    assert planned["warnings"] == []
+    done = command("run", "tiny.yaml", *answered)
+    assert (done.code, done.out.count("warning: ")) == (0, 0)
+    assert [(one["trained_on"], one["warning"]) for one in results(teachers)["given"]] == [("attested", None)] * 3
+
+
+def test_run_tells_how_good_given_teachers_are_before_students_learn_from_them(
+    teachers: Path, command: Command
+) -> None:
+    arrays = load_file(teachers / "2-3.safetensors")
+    head = next(name.removesuffix(".bias") for name in arrays if name.endswith("head.bias"))
+    swapped = {name: np.ascontiguousarray(arrays[name][[1, 0, 2]]) for name in (f"{head}.weight", f"{head}.bias")}
+    save_file(arrays | swapped, teachers / "swapped.safetensors")
+    specialists = {"from": [{"subset": [2, 3], "weights": "swapped.safetensors"}]}
+    model = json.loads((teachers / "generalist.json").read_text())["model"]
+    generalist = {"from": "generalist.safetensors", "model": model}
+    done = command("run", "tiny.yaml", *settings(generalist=generalist, specialists=specialists), "--until", "given")
+    assert done.code == 0, done.err
+    assert re.search(r"given\[generalist\]: done in \S+ s, accuracy [01]\.\d{3}\n", done.out)
+    assert re.search(r"given\[2-3\]: done in \S+ s, accuracy 0\.\d{3}\n", done.out)
+    told = (
+        r"warning: given\[2-3\]: swapped\.safetensors must do better than guessing; got \d+\.\d% on the holdout among"
+    )
+    assert re.search(told, done.out)

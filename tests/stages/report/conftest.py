@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.stage import Artifact, RunSummary, TaskSummary
 from stages import report
+from stages.given_data import Teacher
 
 TASKS = [
     TaskSummary("data[train]", "a" * 64, "b" * 64, (), 0.1, 1000, "2026-01-01T00:00:00+00:00"),
@@ -40,6 +41,9 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
         """Of `seen`, by teacher, is what given ones were trained on; all others were trained here."""
         told = {name: {"state": "given"} | ({"trained_on": on} if on else {}) for name, on in (seen or {}).items()}
 
+        names_of = {"0-1": ("class 0", "class 1"), "2-3": ("class 2", "class 3")}
+        teachers = {name: Teacher(name, names_of.get(name, ())) for name in told}
+
         def net(name, found):
             return Artifact(found.arrays, {**found.facts, **told.get(name, {})})
 
@@ -63,6 +67,7 @@ def write(dataset, test_half, generalist_net, specialist_nets, tables, students)
             sweep=sweep,
             imports=imports,
             dropped=dropped,
+            given=[teachers[name] for name in seen or ()],
         )
 
     return write

@@ -171,4 +171,5 @@ def test_results_say_what_given_teachers_were_trained_on(write, evaluation, data
         ("2-3", "unknown"),
     ]
     assert [one["warning"] is None for one in given] == [False, True, False]
+    assert given[2]["warning"].startswith("nothing says what the given specialist for class 2, class 3 was trained on")
     assert all(set(one) == {"teacher", "trained_on", "warning"} for one in given)
