@@ -3,20 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json, Work
-from stages import network
+from stages import given_accuracy, network
 from stages.given_data import trained_on
-from stages.learning import metrics, model_files, models, training, views
+from stages.learning import model_files, models, views
 from stages.learning.errors import LearningError
 from stages.parameters import ModelParameters
-from stages.shown import Pixels
 from stages.tasks import subset_name
-
-_JUDGED = 1000
-"""Examples of the holdout that tell how good a network is, to one or two in a hundred: a CPU may have to show them."""
 
 
 def load(
@@ -45,8 +39,7 @@ def load(
         prior_correction: Of a specialist, what is added to its dustbin's logit; None for what the description says, or
             nothing.
         is_start: Whether specialists start from it, and so from its last layer.
-        work: Its threads; its progress is told the `accuracy`, of a specialist that on examples of its own classes with
-            no other to choose, and it is warned where that is no more than guessing.
+        work: Its threads; it is told what `given_accuracy.tell` says.
 
     Returns:
         The network as stage `generalist` or `specialist` returns it, but without a history; facts also hold the
@@ -77,7 +70,8 @@ def load(
         correction = (description or {}).get("prior_correction", 0.0) if prior_correction is None else prior_correction
         facts |= {"name": subset_name(subset), "subset": list(subset), "prior_correction": correction}
     found = Artifact(net.arrays, {**net.facts, **facts})
-    _tell_accuracy(found, dataset, Path(weights).name, work)
+    is_bare = description is None and not weights.startswith("python:")
+    given_accuracy.tell(found, dataset, name=Path(weights).name, is_bare=is_bare, work=work)
     return found
 
 
@@ -117,26 +111,6 @@ def _seen(facts: Facts, dataset: Artifact, origins: Sequence[Facts]) -> Json:
     # An imported table tells nothing of the network behind it.
     foreign = [origin for origin in origins if origin.get("state") == "given" or "network" not in origin]
     return here if all(origin.get("trained_on") == here for origin in foreign) else None
-
-
-def _tell_accuracy(net: Artifact, dataset: Artifact, name: str, work: Work) -> None:
-    """Tell how good a network is: whoever gave a wrong one learns of it before any student is trained by it."""
-    labels, subset = dataset.arrays["labels"], net.facts.get("subset")
-    classes = range(len(dataset.facts["class_names"])) if subset is None else subset
-    held_out = np.flatnonzero(dataset.arrays["holdout"] & np.isin(labels, classes))
-    if not len(held_out):
-        return
-    examples = held_out[np.linspace(0, len(held_out) - 1, min(len(held_out), _JUDGED)).astype(np.int64)]
-    training.use_threads(work.threads)
-    logits = network.predict(net, Pixels.of(dataset).show(examples), warn=work.warn).numpy(force=True)
-    accuracy = metrics.conditional_accuracy(logits[:, : len(classes)], labels[examples], classes)
-    work.progress({"accuracy": accuracy})
-    shares = np.unique(labels[examples], return_counts=True)[1] / len(examples)
-    if len(shares) > 1 and accuracy <= shares.max():
-        of = "" if subset is None else " among its own classes"
-        got = f"got {accuracy:.1%} on the holdout{of}, where the commonest is {shares.max():.1%}"
-        what_to_do = "see whether its outputs are in the order of the classes, and what pixels it expects"
-        work.warn(f"{name} must do better than guessing; {got}; {what_to_do}")
 
 
 def _check_content(weights: str, content: str) -> None:
