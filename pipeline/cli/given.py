@@ -45,7 +45,8 @@ def _class_names(composition: Composition, graph: Graph) -> Sequence[str] | None
 def _trained_on(composition: Composition, graph: Graph, *, load: bool) -> Facts | None:
     """Return what tells which examples the run trains on; remembered, so that the data are read once for it."""
     task, store = graph.tasks[_DATA], composition.store
-    place = f"trained on {key_of(graph.recipe(task))}"
+    kept = graph.results.get(_DATA)
+    place = f"trained on {kept.digest if kept else key_of(graph.recipe(task))}"  # --force may give a key other data
     known: Facts | None = store.recall(place)
     if known is not None:
         return known
