@@ -18,6 +18,7 @@ from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
 from stages.report.results import OF_SPECIALISTS
+from stages.report.verdict import verdict
 from stages.tables import told
 
 
@@ -110,7 +111,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _verdict(results: Mapping[str, Any]) -> list[Text]:
     """Return what the run was worth, as the report says it."""
-    found = words.verdict(results["differences"], results.get("imported", ()))
+    found = verdict(results["differences"], results.get("imported", ()))
     lines = [found.reason, *words.remarks(results), words.over_what(len(results["seeds"]))]
     return [Text(found.headline, style="bold"), *map(cell, lines)]
 

@@ -13,6 +13,7 @@ from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary, prepared_fo
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
 from stages.report.timeline import timeline
+from stages.report.verdict import verdict
 from stages.tables import told
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def write_page(
     return render(
         "page.html.jinja",
         results=results,
-        verdict=words.verdict(results["differences"], results.get("imported", ())),
+        verdict=verdict(results["differences"], results.get("imported", ())),
         remarks=words.remarks(results),
         doubts=[one for one in results.get("given", ()) if one["warning"]],
         over_what=words.over_what(len(results["seeds"])),
