@@ -69,17 +69,17 @@ def of_teachers(results: Mapping[str, Any]) -> str:
     """
     found = results["ensemble"]["lead"]
     accuracy, nll = direction(found), -direction(found["nll"])
-    who, than = "The teachers together", "than the generalist alone"
+    who, than = "The ensemble", "than the generalist alone"
     right, probs = _MORE[accuracy], _BETTER[nll]
     if accuracy and nll:
         join = "and" if accuracy == nll else "but"
-        return f"{who} are {right} {than}, {join} their probabilities are {probs}: {certainty(found)}"
+        return f"{who} is {right} {than}, {join} its probabilities are {probs}: {certainty(found)}"
     if accuracy:
-        return f"{who} are {right} {than}; whether their probabilities are better is not certain: {certainty(found)}"
+        return f"{who} is {right} {than}; whether its probabilities are better is not certain: {certainty(found)}"
     if nll:
-        unsure = "whether they are right more often is not certain"
-        return f"{who} have {probs} probabilities {than}; {unsure}: {certainty(found)}"
-    return f"That the teachers together are better {than} is not shown: {certainty(found)}"
+        unsure = "whether it is right more often is not certain"
+        return f"{who} has {probs} probabilities {than}; {unsure}: {certainty(found)}"
+    return f"That the ensemble is better {than} is not shown: {certainty(found)}"
 
 
 _MORE = {1: "more often right", 0: "", -1: "less often right"}

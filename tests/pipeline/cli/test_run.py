@@ -232,6 +232,10 @@ def test_sweep_chooses_on_the_holdout_and_evaluates_all_seeds_of_that(finished: 
     assert set(found["students"]["distilled"]["seeds"]) == {"0", "1"}
     assert "(best accuracy on the holdout, of 4)" in " ".join(done.out.split())
     assert "The intervals are over 2 seeds of the students" in " ".join(done.out.split())
+    assert "\nstudents: mean ± standard deviation over 2 seeds\n" in done.out
+    chosen = found["sweep"]["chosen"]["distilled"]["temperature"]
+    edge = "smallest" if chosen == 1 else "largest"
+    assert f"; temperature {chosen:g} is the {edge} that was tried: a " in " ".join(done.out.split())
     # Two active classes are what the specialists were scored for before; the students of seed 0 on labels are the same.
     assert {"targets[0-1/0.0]", "combined[0.0]", "student[hard/0]"} <= set(found["reused"])
     tables = command("targets", "list", "--store", "store", "--json")
