@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.config_words import shortened
-from pipeline.errors import Location, did_you_mean, dotted
+from pipeline.errors import Location, dotted, file_meant
+from pipeline.runs import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,8 +126,11 @@ def _unreadable(path: Path, error: OSError) -> str:
     """Return what to say of a file that cannot be read."""
     reason = (error.strerror or str(error)).lower()
     hint = ""
+    if isinstance(error, IsADirectoryError):
+        hint = f"; did you mean '{path / CONFIG}'?" if (path / CONFIG).is_file() else "; name a file in it"
+        reason = "a directory"
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        hint = did_you_mean(path.name, sorted(other.name for other in path.parent.glob("*.y*ml")))
+        hint = file_meant(path.name, sorted(other.name for other in path.parent.glob("*.y*ml")))
     return f"must be a file that can be read; got: {reason}{hint}"
 
 

@@ -92,6 +92,21 @@ def _told(found: "Labelled", taken: Size) -> Iterator[str]:
         yield f"left out, for no image of a class's folder: {_some(found.left_out, 'file', 'files')}"
 
 
+def _check_place(source: str, root: Path, of_run: Path) -> None:
+    """Check that a set is not asked for from elsewhere, while it is where the run's own was looked for."""
+    kind, _, name = source.partition(":")
+    if kind in _ON_DISK and not (root / name).exists() and (of_run / name).exists():
+        place = of_run / name if root == Path() else (of_run / name).absolute()
+        raise ConfigError(
+            f"--data: {source} must be {_ON_DISK[kind]}; got none at {(root / name).absolute()}; did you mean"
+            f" '{kind}:{place}'?"
+        )
+
+
+_ON_DISK = {"npz": "a file", "folder": "a folder"}
+"""What a source of these kinds is, whose path starts from a root."""
+
+
 def _some(names: Sequence[str], one: str, many: str) -> str:
     """Return how many there are, and the first of them."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -101,6 +116,7 @@ def _some(names: Sequence[str], one: str, many: str) -> str:
 def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> "Labelled":
     from stages.labelled import Part, Wanted, load  # noqa: PLC0415  # brings numpy
 
+    _check_place(source, root, Path(run.config.data.root))
     channels = generalist.facts["network"]["channels"]
     wanted = Wanted(run.facts("data[train]")["class_names"], _taken(generalist), channels)
     return load(source, root, cast("Part | None", part), wanted)

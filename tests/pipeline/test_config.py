@@ -313,7 +313,7 @@ def test_load_suggests_the_name_of_a_missing_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "is a directory"),
+        ("", "a directory; name a file in it"),
         ("none/run.yaml", "no such file or directory"),
         ("n" * 300, "file name too long"),
     ],
@@ -321,6 +321,12 @@ def test_load_suggests_the_name_of_a_missing_file(tmp_path):
 def test_load_says_why_a_file_cannot_be_read(tmp_path, name, reason):
     with pytest.raises(ConfigError, match=f": must be a file that can be read; got: {reason}$"):
         load(tmp_path / name, Top)
+
+
+def test_load_suggests_the_config_in_the_folder_of_a_run(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=rf"got: a directory; did you mean '{tmp_path / 'config.yaml'}'\?$"):
+        load(tmp_path, Top)
 
 
 def test_load_puts_overrides_in(tmp_path):
