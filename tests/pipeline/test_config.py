@@ -63,7 +63,7 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
     ("text", "fault"),
     [
         # Keys.
-        ("seed: 1\n", "run.yaml:1: name: must be given; got nothing"),
+        ("seed: 1\n", "run.yaml: name: must be given; got nothing"),
         (
             "name: a\nsede: 1\n",
             "run.yaml:2: sede: must be a key of its section; got 'sede'; did you mean 'seed'?",
@@ -189,6 +189,8 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
         ("name: !foo a", "run.yaml:1: name: must have no tag; got !foo"),
         ("!!omap\n- a: 1", "run.yaml:1: must have no tag; got !!omap"),
         ("name: &a\n- *a", "run.yaml:1: name[0]: must not contain itself"),
+        (b"PK\x03\x04\0\xe9", "run.yaml: must be a config, text in YAML; got a file that is no text: name the config"),
+        ("name: a".encode("utf-16"), "run.yaml:1: must be UTF-8 text; got the byte 0xff; save the file as UTF-8"),
         (b"name: a\nseed: \xe9", "run.yaml:2: must be UTF-8 text; got the byte 0xe9; save the file as UTF-8"),
         (
             "name: a\nstudent:\n\tepochs: 3",
@@ -250,7 +252,7 @@ def test_load_names_the_fault(tmp_path, text, fault):
 def test_load_lists_all_faults_in_the_order_of_the_file_and_then_of_the_overrides(tmp_path):
     text = "seed: x\nstudent:\n  rate: 2\n  epochs: 0\n  epochs: 1\nnaem: a\nseed: 3\n"
     assert faults(tmp_path, text, ["student.flip=2", "seed", "student.net.width=0"]) == [
-        "run.yaml:1: name: must be given; got nothing",
+        "run.yaml: name: must be given; got nothing",
         "run.yaml:3: student.rate: must be less than 1; got 2",
         "run.yaml:5: student.epochs: must be given once; got it at run.yaml:4 already",
         "run.yaml:6: naem: must be a key of its section; got 'naem'; did you mean 'name'?",
@@ -431,7 +433,7 @@ def test_load_does_not_check_where_nothing_fits(tmp_path):
         raise AssertionError
 
     assert faults(tmp_path, "seed: none", checks=check) == [
-        "run.yaml:1: name: must be given; got nothing",
+        "run.yaml: name: must be given; got nothing",
         "run.yaml:1: seed: must be an integer; got 'none'",
     ]
 

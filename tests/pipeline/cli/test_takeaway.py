@@ -97,6 +97,7 @@ def test_export_leaves_nothing_behind_when_it_cannot(finished: Path, command: Co
     done = command("export", "tiny", "--format", "torch-export", "--to", "tiny.yaml/student.pt2")
     assert done.code == 1
     assert "tiny.yaml/student.pt2: must be writable; got " in done.err
+    assert done.err.endswith(": name another file by --to\n")
     (finished / "folder.safetensors").mkdir()
     for form in ("torch-export", "safetensors"):
         done = command("export", "tiny", "--format", form, "--to", "folder.safetensors")
