@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.config_words import shortened
-from pipeline.errors import Location, did_you_mean, dotted
+from pipeline.errors import Location, dotted, file_meant
+from pipeline.runs import CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ REMEDIES = {
     "special characters are not allowed": "remove it, or write it as an escape in double quotes",
 }
 REMEDY = "check indentation, brackets and quotes there"
+
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How a text begins that an editor has saved in UTF-16, where half of the bytes are zero."""
 
 
 class Place(NamedTuple):
@@ -67,17 +72,20 @@ class Source:
             there is a fault that says so.
         places: The place of every value by its location; the empty location is the whole.
         faults: Faults of the text itself.
+        file: The place of the file without a line, for what it says nothing of; None for an override.
     """
 
     values: Any
     places: dict[Location, Place]
     faults: list[Fault] = field(default_factory=list)
+    file: Place | None = None
 
     def place(self, location: Location) -> Place:
-        """Return where a value was written, or the section around it where it was not."""
-        while location not in self.places:
-            location = location[:-1]
-        return self.places[location]
+        """Return where a value was written, or the section around it where it was not: of the file's own no line."""
+        found = location
+        while found not in self.places:
+            found = found[:-1]
+        return self.file if location and not found and self.file else self.places[found]
 
 
 def read(path: Path, overrides: Sequence[str]) -> Source:
@@ -106,9 +114,13 @@ def _read_file(path: Path) -> Source:
     try:
         data = path.read_bytes()
         source = _parse(data.decode("utf-8-sig"), line, ())
+        source.file = whole
     except OSError as error:
         return Source(None, {(): whole}, [Fault(whole, "", _unreadable(path, error))])
     except UnicodeDecodeError as error:
+        if b"\0" in data and not data.startswith(_UTF_16):
+            message = "must be a config, text in YAML; got a file that is no text: name the config"
+            return Source(None, {(): whole}, [Fault(whole, "", message)])
         place = line(data.count(b"\n", 0, error.start) + 1)
         message = f"must be UTF-8 text; got the byte 0x{data[error.start]:02x}; save the file as UTF-8"
         return Source(None, {(): place}, [Fault(place, "", message)])
@@ -125,8 +137,11 @@ def _unreadable(path: Path, error: OSError) -> str:
     """Return what to say of a file that cannot be read."""
     reason = (error.strerror or str(error)).lower()
     hint = ""
+    if isinstance(error, IsADirectoryError):
+        hint = f"; did you mean '{path / CONFIG}'?" if (path / CONFIG).is_file() else "; name a file in it"
+        reason = "a directory"
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        hint = did_you_mean(path.name, sorted(other.name for other in path.parent.glob("*.y*ml")))
+        hint = file_meant(path.name, sorted(other.name for other in path.parent.glob("*.y*ml")))
     return f"must be a file that can be read; got: {reason}{hint}"
 
 

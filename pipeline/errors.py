@@ -11,18 +11,23 @@
 
 A store that cannot be opened is a ConfigError to the commands: whoever named it has to name another one, or mend it.
 
-Messages read `<what> must <rule>; got <value>; did you mean <x>?`. What words them, `first_line` and `did_you_mean`, is
-in stages/learning/errors.py once more: learning imports nothing of ours, and nothing here may import a stage.
+Messages read `<what> must <rule>; got <value>; did you mean <x>?`. What words them, `first_line`, `did_you_mean` and
+`file_meant`, is in stages/learning/errors.py once more: learning imports nothing of ours, and nothing here may import a
+stage.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 Location = tuple[str | int, ...]
 """Where a value is in a config: keys, and positions in lists."""
 
 Fault = tuple[Location, str]
 """Where something is wrong in a config, and what must hold there."""
+
+NEAR = 0.65
+"""Share of two words that must match: of three letters one may be wrong, or two in the wrong order."""
 
 
 class PipelineError(Exception):
@@ -101,6 +106,15 @@ def first_line(error: Exception) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string where none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def file_meant(name: str, others: Iterable[str]) -> str:
+    """Return the same for the name of a file: of those with its ending the closest, or the same with another ending."""
+    stem, ending = Path(name).stem, Path(name).suffix
+    near = [other for other in others if Path(other).suffix == ending or Path(other).stem == stem]
+    close = difflib.get_close_matches(stem, [Path(other).stem for other in near], n=1, cutoff=NEAR)
+    meant = difflib.get_close_matches(name, [other for other in near if Path(other).stem in close], n=1, cutoff=0)
+    return f"; did you mean '{meant[0]}'?" if meant else ""

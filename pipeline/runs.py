@@ -21,6 +21,8 @@ PLAN = "plan.json"
 EVENTS = "events.jsonl"
 RESULTS = "results.json"
 LOGS = "logs"
+OTHER_RUNS = "set `runs` to another folder"
+"""What to do where a run cannot be kept."""
 _BEGUN = ("task_progress", "task_finished", "task_failed", "task_dropped", "task_written")
 """Events that tell of a task which this run has done, or begun."""
 _SHOWN = 5
@@ -40,18 +42,26 @@ class RunFolder:
         Raises:
             StoreError: The folder cannot be made; says where, and why.
         """
-        with _told(base):
+        try:
             base.mkdir(parents=True, exist_ok=True)
             return cls(_make_stamped(base, name))
+        except OSError as error:
+            rule = "must be a folder that can be written to"
+            raise StoreError(f"{rule}; got {error.strerror} at {base}: set `runs` to another folder") from error
 
-    def write(self, name: str, content: str | bytes) -> None:
+    def write(self, name: str, content: str | bytes, *, otherwise: str = OTHER_RUNS) -> None:
         """Write a file whole or not at all: no reader sees a part of it.
+
+        Args:
+            name: Of the file.
+            content: Of the file.
+            otherwise: What to do where it cannot be written.
 
         Raises:
             StoreError: It cannot be written; says where, and why.
         """
         target = self.path / name
-        with _told(target):
+        with _told(target, otherwise):
             write_whole(target, content.encode() if isinstance(content, str) else content)
 
     def keep_tracebacks(self, event: Mapping[str, Json]) -> None:
@@ -194,11 +204,11 @@ def _no_such_run(base: Path, run: str, folders: Sequence[str], lacking: str) -> 
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, otherwise: str = OTHER_RUNS) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{path}: must be writable; got {error.strerror}: set `runs` to another folder") from error
+        raise StoreError(f"{path}: must be writable; got {error.strerror}: {otherwise}") from error
 
 
 def _make_stamped(base: Path, name: str) -> Path:

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.labels import fitted, listed
 from pipeline.stage import Artifact
 from stages.learning import checks, origins, pictures
 from stages.learning.errors import LearningError
@@ -21,6 +23,9 @@ Arrays = Mapping[str, NDArray[Any]]
 Part = Literal["train", "test", "all"]
 Size = tuple[int, int]
 """Height and width."""
+
+_LETTERS, _LIST = 17, 60
+"""Columns of a class's name, and of a list of them, in a message."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,11 @@ def _class_ids(source: str, raw: Arrays, labels: NDArray[Any], known: Sequence[s
     strange = [name for name in names.values() if name not in known]
     if strange:
         shown = ", ".join(repr(name) for name in strange[:5]) + (f" and {len(strange) - 5} more" * (len(strange) > 5))
+        own = fitted(known, _LETTERS)
+        among = listed([own[name] for name in known], lambda text: cell_len(text) <= _LIST)
         hint = did_you_mean(strange[0], known)
-        raise ConfigError(f"--data: classes of {source} must be among those of the run; got {shown}{hint}")
+        if "class_names" not in raw:
+            hint = "; name the classes in its class_names, in the order of their numbers"
+        raise ConfigError(f"--data: classes of {source} must be among those of the run ({among}); got {shown}{hint}")
     ids = np.array([known.index(names[int(c)]) for c in present], dtype=np.int64)
     return ids[np.searchsorted(present, labels)]

@@ -20,7 +20,49 @@ def test_first_line_of_an_error_is_told_alike(error: Exception, told: str) -> No
     assert errors.first_line(error) == of_learning.first_line(error) == told
 
 
-@pytest.mark.parametrize(("word", "hint"), [("epoch", "; did you mean 'epochs'?"), ("zzz", "")])
-def test_what_may_be_meant_is_told_alike(word: str, hint: str) -> None:
-    known = ("batch_size", "epochs")
-    assert errors.did_you_mean(word, known) == of_learning.did_you_mean(word, iter(known)) == hint
+KEYS = ("alpha", "batch_size", "epochs", "learning_rate", "model", "name", "seed", "temperature", "weight_decay")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("epoch", "epochs"),
+        ("temperatur", "temperature"),
+        ("learning_rat", "learning_rate"),
+        ("batchsize", "batch_size"),
+        ("alfa", "alpha"),
+        ("naem", "name"),
+        ("sede", "seed"),
+        ("soft_weight", None),
+        ("weights", None),
+        ("zzz", None),
+    ],
+)
+def test_what_may_be_meant_is_told_alike(word: str, meant: str | None) -> None:
+    hint = f"; did you mean '{meant}'?" if meant else ""
+    assert errors.did_you_mean(word, KEYS) == of_learning.did_you_mean(word, iter(KEYS)) == hint
+
+
+FILES = ("sweep.yaml", "tab.yaml", "mynets.py", "new.npz", "long.pt", "images", "set.npz", "set.yaml", "part.yml")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("sweeep.yaml", "sweep.yaml"),
+        ("sweep.yml", "sweep.yaml"),
+        ("set.npy", "set.npz"),
+        ("sat.npz", "set.npz"),
+        ("imgs", "images"),
+        ("part.yaml", "part.yml"),
+        ("nope.yaml", None),
+        ("raw.yaml", None),
+        ("nope.npz", None),
+        ("nope.pt", None),
+        ("mynet.npz", None),
+        ("zzz", None),
+    ],
+)
+def test_which_file_may_be_meant_is_told_alike(name: str, meant: str | None) -> None:
+    hint = f"; did you mean '{meant}'?" if meant else ""
+    assert errors.file_meant(name, FILES) == of_learning.file_meant(name, iter(FILES)) == hint

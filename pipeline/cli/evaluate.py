@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import models_table, print_json, say, warn
+from pipeline.cli.tables import models_table, print_json, say, spread_note, warn
 from pipeline.counted import counted
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
@@ -62,7 +62,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
         print_json(facts | {"measured_on": measured_on})
         return
     # The name of a set may be longer than a column has room for.
-    Console().print(models_table(facts, "on the given set" if source else "on the test split"))
+    Console().print(models_table(facts, "on the given set" if source else "on the test split"), *spread_note(facts))
     of_what = f" of {source}" if source else ""
     say(f"{run.name}: {facts['data']['examples']:,} examples{of_what}; times measured on {measured_on['device']}")
 
@@ -92,6 +92,21 @@ def _told(found: "Labelled", taken: Size) -> Iterator[str]:
         yield f"left out, for no image of a class's folder: {_some(found.left_out, 'file', 'files')}"
 
 
+def _check_place(source: str, root: Path, of_run: Path) -> None:
+    """Check that a set is not asked for from elsewhere, while it is where the run's own was looked for."""
+    kind, _, name = source.partition(":")
+    if kind in _ON_DISK and not (root / name).exists() and (of_run / name).exists():
+        place = of_run / name if root == Path() else (of_run / name).absolute()
+        raise ConfigError(
+            f"--data: {source} must be {_ON_DISK[kind]}; got none at {(root / name).absolute()}; did you mean"
+            f" '{kind}:{place}'?"
+        )
+
+
+_ON_DISK = {"npz": "a file", "folder": "a folder"}
+"""What a source of these kinds is, whose path starts from a root."""
+
+
 def _some(names: Sequence[str], one: str, many: str) -> str:
     """Return how many there are, and the first of them."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -101,6 +116,7 @@ def _some(names: Sequence[str], one: str, many: str) -> str:
 def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> "Labelled":
     from stages.labelled import Part, Wanted, load  # noqa: PLC0415  # brings numpy
 
+    _check_place(source, root, Path(run.config.data.root))
     channels = generalist.facts["network"]["channels"]
     wanted = Wanted(run.facts("data[train]")["class_names"], _taken(generalist), channels)
     return load(source, root, cast("Part | None", part), wanted)

@@ -156,7 +156,7 @@ def _write(file: Path, content: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content)
     except OSError as error:
-        raise StoreError(f"{file}: must be writable; got {error.strerror}") from error
+        raise StoreError(f"{file}: must be writable; got {error.strerror}: name another file by --to") from error
 
 
 def _examples(run: KeptRun) -> tuple[Any, str]:

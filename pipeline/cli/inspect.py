@@ -38,11 +38,14 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
         print_json({"folder": str(folder.path), **asdict(state)})
         return
     part = kept.part_of(state) if state.status == "done" else ""
-    say(f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}")
+    lost = kept.lost_files(folder, state)
+    say(
+        f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}{lost and f', but {lost}'}"
+    )
     console.print(render(state, time.time(), width=console.width, faults=False, everything=True))
     for fault in faults_of(state):
         say(fault)
     if state.status == "interrupted":
-        say("what is done is kept: the command that began it goes on from there")
+        say(f"what is done is kept: {kept.going_on(folder, state)}")
     if part:
         say("what is done is kept: the same command without --until or --only goes on from there")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -213,6 +214,8 @@ class KeptRun:
     def _unreached(self, name: str) -> ConfigError:
         state = self.folder.state()
         part = part_of(state)
+        if lost := lost_files(self.folder, state):
+            return ConfigError(f"{self.name} must have what it had at its {name}; got one that is done, but {lost}")
         if state.status == "running":
             got, advice = "one that still goes on", "wait for it, or name another"
         elif part:
@@ -220,7 +223,7 @@ class KeptRun:
             advice = "run its config without --until or --only, and name that run, or another"
         else:
             got = f"one that {_ENDED.get(state.status, 'has not')}"
-            advice = "the command that began it goes on from there, as a new run: name that, or another"
+            advice = f"{going_on(self.folder, state)}, as a new run: name that, or another"
         return ConfigError(f"{self.name} must have reached its {name}; got {got}: {advice}")
 
     def _recorded_place(self) -> str:
@@ -243,6 +246,26 @@ def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENT
         ConfigError: There is no such run.
     """
     return KeptRun(runs.find(base, run, having=RESULTS, lacking=lacking, option=option), place)
+
+
+def going_on(folder: RunFolder, state: RunState) -> str:
+    """Return which command goes on with a run that has not reached what it was asked for.
+
+    The resolved config asks for the same results as what was written, and its changes by `--set`, did.
+    """
+    part, config = part_of(state), folder.path / CONFIG
+    if not config.is_file():
+        return "the command that began it goes on from there"
+    again = f"python -m pipeline run {shlex.quote(str(config))}{f' --until {part}' if part else ''}"
+    return f"the command that began it, or `{again}` in the same folder, goes on from there"
+
+
+def lost_files(folder: RunFolder, state: RunState) -> str:
+    """Return what a run that reached its end has lost of its files since, and what to do; nothing where none is."""
+    if state.status != "done" or part_of(state) or (folder.path / RESULTS).is_file():
+        return ""
+    again = f"python -m pipeline report {shlex.quote(str(folder.path))}"
+    return f"its {RESULTS} is no longer there: `{again}` writes its files again"
 
 
 def part_of(state: RunState) -> str:

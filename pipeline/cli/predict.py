@@ -80,7 +80,7 @@ def predict(
     elif seen:
         _print(seen)
         say(f"by the {'ensemble' if ensemble else 'student'} of {run.name}")
-    if told := scaled([found.size for found in seen], model.image_size):
+    if told := scaled([found.size for found in seen], model.image_size, [found.image for found in seen]):
         warn(told)
     if faults:
         raise StageError("\n".join(faults))

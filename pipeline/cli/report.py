@@ -13,14 +13,18 @@ def report(run: KeptRun) -> None:
 
     Raises:
         ConfigError: The run has not reached its end.
-        StoreError: Its results are no longer in the store.
+        StoreError: Its results are no longer in the store, or its folder cannot be written to.
     """
     task = run.task("report")
     stage = next(stage for stage in STAGES if stage.name == task.stage)
     files = imported(stage.function)(**run.inputs(task), **task.arguments, run=summary(run))
     for name, content in files.items():
-        run.folder.write(name, content)
+        run.folder.write(name, content, otherwise=_OTHERWISE)
     say(f"report: {run.folder.path / 'report.html'}")
+
+
+_OTHERWISE = "let the run's folder be written to, or name a writable copy of it"
+"""What to do about a run whose files cannot be written again: `runs` of a config has no say in it."""
 
 
 def summary(run: KeptRun) -> RunSummary:

@@ -6,19 +6,32 @@ from collections.abc import Sequence
 Size = tuple[int, int]
 """Height and width."""
 _SHOWN = 3
-"""How many other sizes are named."""
+"""How many other sizes, and images, are named."""
 
 
-def scaled(sizes: Sequence[Size], taken: Size) -> str:
-    """Return how many images were not of the size that the network takes, and of which they were."""
+def scaled(sizes: Sequence[Size], taken: Size, names: Sequence[str] = ()) -> str:
+    """Return how many images were not of the size that the network takes, and of which they were.
+
+    Args:
+        sizes: Of each image.
+        taken: What the network takes.
+        names: Of the images, where each has one; not told where all were scaled.
+    """
     others = Counter(size for size in sizes if size != taken)
     if not others:
         return ""
-    named = [_pixels(size) for size, _ in others.most_common(_SHOWN)]
-    more = f" and {len(others) - len(named)} more" if len(others) > len(named) else ""
-    number = f"{others.total()} of {len(sizes)} images {'was' if others.total() == 1 else 'were'}"
+    n = others.total()
+    which = [name for name, size in zip(names, sizes, strict=False) if size != taken] if n < len(sizes) else []
+    told = f" ({_first(which)})" if which else ""
     rule = f"scaled to the network's {_pixels(taken)} pixels, and cut to its shape"
-    return f"{number} {rule}; got {', '.join(named)}{more} (width x height)"
+    got = _first([_pixels(size) for size, _ in others.most_common()])
+    return f"{n} of {len(sizes)} images{told} {'was' if n == 1 else 'were'} {rule}; got {got} (width x height)"
+
+
+def _first(named: Sequence[str]) -> str:
+    """Return the first of what is named, and how many more there are."""
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return f"{', '.join(named[:_SHOWN])}{more}"
 
 
 def _pixels(size: Size) -> str:

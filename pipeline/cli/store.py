@@ -143,7 +143,7 @@ def du(location: str, *, as_json: bool) -> None:
     console.print(_runs_table(found))
     console.print()
     # Of a table a run and `targets list` count the rows alone.
-    say("of a result counts each of its files: arrays with their headers, and the facts beside them")
+    say("counted are all files of a result: its arrays, with their headers, and the facts beside them")
     say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
     say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
     say(f"checkpoints of trainings in progress: {found.checkpoints:,} bytes")

@@ -18,6 +18,8 @@ from pipeline.stage import stage_of
 from pipeline.visible import visible, visible_lines
 from stages.report import words
 from stages.report.results import OF_SPECIALISTS
+from stages.report.swept import at_edges
+from stages.report.verdict import verdict
 from stages.tables import told
 
 
@@ -25,12 +27,14 @@ def results_table(results: Mapping[str, Any]) -> Group:
     """Return what a run came to: the models side by side, the subsets, the times."""
     return Group(
         models_table(results, "on the test split"),
+        *spread_note(results),
         Text(""),
         *_verdict(results),
         *_differences(results),
         Text(""),
         *_sweep(results),
         _subsets(results),
+        Text(_OF_SUBSETS),
         Text(""),
         _costs(results),
     )
@@ -70,6 +74,12 @@ def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: 
     return table
 
 
+def spread_note(results: Mapping[str, Any]) -> list[Text]:
+    """Return what the figures of students are that have a deviation; nothing where there is one seed."""
+    n = len(results["seeds"])
+    return [Text(f"students: mean ± standard deviation over {n} seeds")] if n > 1 else []
+
+
 def _accuracy(model: Mapping[str, Any]) -> str:
     return words.percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100)
 
@@ -92,11 +102,12 @@ def _sweep(results: Mapping[str, Any]) -> list[Text]:
     """Return what a sweep chose, where there was one."""
     if "sweep" not in results:
         return []
-    sweep = results["sweep"]
+    sweep, n_classes = results["sweep"], len(results["data"]["classes"])
     lines = [
         Text(
             f"{words.model_name(variant)}: {_settings(settings)}"
             f" (best {sweep['measure']} on the holdout, of {len(sweep['grid'][variant])})"
+            + "".join(f"; {told}" for told in at_edges(sweep, variant, n_classes))
         )
         for variant, settings in sweep["chosen"].items()
         if settings
@@ -110,7 +121,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 def _verdict(results: Mapping[str, Any]) -> list[Text]:
     """Return what the run was worth, as the report says it."""
-    found = words.verdict(results["differences"], results.get("imported", ()))
+    found = verdict(results["differences"], results.get("imported", ()))
     doubts = words.of_given(results.get("given", ()))
     lines = [found.reason, *words.remarks(results), *doubts, words.over_what(len(results["seeds"]))]
     return [Text(found.headline, style="bold"), *map(cell, lines)]
@@ -135,6 +146,13 @@ def _subsets(results: Mapping[str, Any]) -> Table:
         shown = measured if specialist["state"] != "dropped" else ["dropped", "", ""]
         table.add_row(cell(f"{words.short_name(i)}: {own}"), *shown)
     return table
+
+
+_OF_SUBSETS = (
+    "accuracies: on test examples of the specialist's classes, among these alone; dustbin recall: of all other test"
+    " examples, the share that it leaves to its dustbin"
+)
+"""What the figures of a specialist are."""
 
 
 def _costs(results: Mapping[str, Any]) -> Group:

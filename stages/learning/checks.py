@@ -20,9 +20,19 @@ MAX_LISTED = 20
 
 def missing(names: Sequence[str], halves: Sequence[str] = ("train", "test")) -> list[str]:
     """Return a fault for each array of the halves that is not among the names."""
-    spare = [name for name in names if name not in REQUIRED + OPTIONAL]
     lacking = [name for name in REQUIRED if name[2:] in halves and name not in names]
-    return [f"{name} must be there{did_you_mean(name, spare)}" for name in lacking]
+    return [
+        f"{name} must be there; got {_shown(sorted(names)) or 'none'}{_array_meant(name, names)}" for name in lacking
+    ]
+
+
+def _array_meant(lacking: str, names: Sequence[str]) -> str:
+    """Return which array is likely the one that is lacking: of the test half, one that others call validation."""
+    kind, half = lacking.split("_")
+    others = [f"{kind}_{name}" for name in ("val", "valid", "validation", "eval", "dev")] if half == "test" else []
+    found = [name for name in others if name in names]
+    spare = [name for name in names if name not in REQUIRED + OPTIONAL]
+    return f"; did you mean '{found[0]}'?" if found else did_you_mean(lacking, spare)
 
 
 def faults_of(arrays: Mapping[str, AnyArray]) -> list[str]:
@@ -106,7 +116,7 @@ def _dtype_fault(name: str, images: AnyArray) -> str:
 def _label_faults(name: str, labels: AnyArray) -> list[str]:
     faults: list[str] = []
     if labels.dtype.kind not in "iu":
-        faults.append(f"{name} must be integers, one an example; got {labels.dtype}")
+        faults.append(f"{name} must be integers, one an example; got {labels.dtype}{_integers_meant(name, labels)}")
     if labels.ndim != 1:
         hint = ""
         if labels.ndim == 2:
@@ -115,6 +125,15 @@ def _label_faults(name: str, labels: AnyArray) -> list[str]:
     elif labels.size == 0:
         faults.append(f"{name} must hold at least one label; got none")
     return faults
+
+
+def _integers_meant(name: str, labels: AnyArray) -> str:
+    """Return how labels that are no integers become some."""
+    if labels.dtype.kind == "f" and bool(np.all(labels == np.floor(labels))):
+        return f"; did you mean {name}.astype(int)?"
+    if labels.dtype.kind in "US":
+        return ": number the classes from 0, and put their names, in that order, into class_names"
+    return ": number the classes from 0"
 
 
 def _name_faults(arrays: Mapping[str, AnyArray]) -> list[str]:

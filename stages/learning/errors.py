@@ -5,12 +5,16 @@
     RuntimeError
     └── TrainingError   a training went wrong while it ran
 
-Messages read `<what> must <rule>; got <value>; did you mean <x>?`. `first_line` and `did_you_mean` are those of
-pipeline/errors.py, written once more: learning imports nothing of ours.
+Messages read `<what> must <rule>; got <value>; did you mean <x>?`. `first_line`, `did_you_mean` and
+`file_meant` are those of pipeline/errors.py, written once more: learning imports nothing of ours.
 """
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
+
+NEAR = 0.65
+"""Share of two words that must match: of three letters one may be wrong, or two in the wrong order."""
 
 
 class LearningError(ValueError):
@@ -22,9 +26,18 @@ class TrainingError(RuntimeError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    """Return `"; did you mean 'x'?"` for the closest known word, or an empty string where none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def file_meant(name: str, others: Iterable[str]) -> str:
+    """Return the same for the name of a file: of those with its ending the closest, or the same with another ending."""
+    stem, ending = Path(name).stem, Path(name).suffix
+    near = [other for other in others if Path(other).suffix == ending or Path(other).stem == stem]
+    close = difflib.get_close_matches(stem, [Path(other).stem for other in near], n=1, cutoff=NEAR)
+    meant = difflib.get_close_matches(name, [other for other in near if Path(other).stem in close], n=1, cutoff=0)
+    return f"; did you mean '{meant[0]}'?" if meant else ""
 
 
 def in_a_line(error: LearningError) -> str:

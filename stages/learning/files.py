@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stages.learning.errors import did_you_mean
+from stages.learning.errors import file_meant
 
 
 def stamp(path: Path) -> dict[str, Any]:
@@ -30,5 +30,5 @@ def nearest(path: Path, name: str, is_wanted: Callable[[Path], bool]) -> str:
     """
     if is_wanted(Path(name)):
         return f"; did you mean {Path(name).absolute()}, with '.' as the root?"
-    neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, neighbours)
+    neighbours = path.parent.iterdir() if path.parent.is_dir() else ()
+    return file_meant(path.name, [entry.name for entry in neighbours if is_wanted(entry)])

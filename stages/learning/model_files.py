@@ -10,7 +10,7 @@ from typing import Any
 
 from stages.learning import code as source
 from stages.learning import files
-from stages.learning.errors import LearningError, did_you_mean
+from stages.learning.errors import LearningError, file_meant
 
 WEIGHTS = (".safetensors", ".pth", ".pt", ".bin")
 """Endings of files of weights: of safetensors, and of torch.save."""
@@ -86,5 +86,5 @@ def _files(name: str, weights: Path | None) -> Iterator[Path]:
         raise LearningError(f"weights must be a file that ends in one of {', '.join(WEIGHTS)}; got {weights}")
     if not weights.is_file():
         neighbours = [entry.name for entry in weights.parent.iterdir()] if weights.parent.is_dir() else []
-        raise LearningError(f"weights must be a file; got none at {weights}{did_you_mean(weights.name, neighbours)}")
+        raise LearningError(f"weights must be a file; got none at {weights}{file_meant(weights.name, neighbours)}")
     yield weights

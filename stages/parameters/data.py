@@ -203,5 +203,5 @@ class DataParameters(Section):
         kind = "torchvision" if info.field_name == "download" else "folder"
         source = info.data.get("source")
         if value and source is not None and not source.startswith(f"{kind}:"):
-            raise ValueError(f"must be left out but with a source of {kind}; got {value} with {source}")
+            raise ValueError(f"must be given only with a source of {kind}; got {value} with {source}")
         return value

@@ -66,7 +66,7 @@ class ModelParameters(Section):
         name = info.data.get("name")
         kinds = ("cnn", "mlp") if info.field_name == "width" else ("mlp",)
         if value and name is not None and name not in kinds:
-            raise ValueError(f"must be left out but with a model of {' or '.join(kinds)}; got {value} with {name}")
+            raise ValueError(f"must be given only with a model of {' or '.join(kinds)}; got {value} with {name}")
         if info.field_name == "width" and name == "cnn" and value and value > MAX_CHANNELS:
             raise ValueError(f"must be at most {MAX_CHANNELS} with a model of cnn; got {value}")
         if info.field_name == "hidden" and value and info.data.get("width"):

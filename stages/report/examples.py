@@ -93,15 +93,15 @@ def _example(
         _outcome(*(said.argmax() == label for said in full.values())),
         [*(names[c] for c in classes), DUSTBIN],
         classes.index(label),
-        [whole["generalist"], *of_specialists, whole["combined"], whole["student"]],
+        [whole["generalist"], *of_specialists, whole["ensemble"], whole["student"]],
         len(active) - len(told),
     )
 
 
-_FULL = {"generalist": "generalist", "combined": "ensemble", "student": "student-distilled"}
+_FULL = {"generalist": "generalist", "ensemble": "ensemble", "student": "student-distilled"}
 _FULL_TOLD = {
     "generalist": "the generalist alone",
-    "combined": "the generalist and the active specialists, combined",
+    "ensemble": "the generalist and the active specialists, combined",
     "student": "the distilled student",
 }
 

@@ -12,7 +12,9 @@ from pipeline.labels import fitted
 from pipeline.stage import Artifact, Facts, RunSummary, TaskSummary, prepared_for
 from stages.learning import metrics
 from stages.report import by_class, confusion, examples, figures, words
+from stages.report.swept import at_edges
 from stages.report.timeline import timeline
+from stages.report.verdict import verdict
 from stages.tables import told
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def write_page(
     return render(
         "page.html.jinja",
         results=results,
-        verdict=words.verdict(results["differences"], results.get("imported", ())),
+        verdict=verdict(results["differences"], results.get("imported", ())),
         remarks=words.remarks(results),
         doubts=[one for one in results.get("given", ()) if one["warning"]],
         of_given=words.of_given(results.get("given", ())),
@@ -75,6 +77,7 @@ def write_page(
         models=_models(results, nets),
         has_top5=len(names) > N_TOP,  # of no more classes, the true one is always among them
         grid=_grid(results.get("sweep", {}).get("grid", {})),
+        edges=_edges(results),
         differences=_differences(results["differences"]),
         matrix=confusion.matrix(counts, names, classes),
         hover=confusion.hover_data(counts, names, classes),
@@ -154,13 +157,19 @@ def _models(results: Mapping[str, Any], specialists: Sequence[Facts]) -> list[di
     return [
         *({"name": words.model_name(variant), "main": variant == "distilled"} | model for variant, model in rows),
         {"name": "generalist", "main": False} | results["generalist"],
-        {"name": f"generalist and {counted(len(specialists), 'specialist')}", "main": False} | ensemble,
+        {"name": "ensemble", "main": False} | ensemble,
     ]
 
 
 def _grid(grid: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """Return the settings that a sweep tried, with the `deviation` over seeds where there are several."""
     return {variant: [{**point, **_deviation(point["seeds"])} for point in points] for variant, points in grid.items()}
+
+
+def _edges(results: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return by variant which of the chosen settings are at the edge of what was tried."""
+    sweep, n_classes = results.get("sweep", {"chosen": {}}), len(results["data"]["classes"])
+    return {variant: at_edges(sweep, variant, n_classes) for variant in sweep["chosen"]}
 
 
 def _deviation(seeds: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -214,7 +223,7 @@ def _reliabilities(results: Mapping[str, Any], evaluation: Artifact) -> list[Mar
     labels = evaluation.arrays["labels"]
     models = {
         "generalist": ("generalist", results["generalist"]),
-        "generalist and specialists": ("ensemble", results["ensemble"]),
+        "ensemble": ("ensemble", results["ensemble"]),
         **{words.model_name(name): (f"student-{name}", model) for name, model in results["students"].items()},
     }
     return [

@@ -6,7 +6,6 @@ Shares become percent, differences points of accuracy. What models are called is
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.cells import cell_len
@@ -19,79 +18,8 @@ from stages.given_data import Background, warnings_of
 Difference = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the specialists did to the student.
-
-    Attributes:
-        answer: `yes`, `no` or `open`.
-        headline: One sentence.
-        reason: What it rests on, with its uncertainty.
-    """
-
-    answer: str
-    headline: str
-    reason: str
-
-
-def verdict(differences: Mapping[str, Difference], imported: Sequence[Mapping[str, Any]] = ()) -> Verdict:
-    """Return what the difference to the student without specialists says, accuracy first, then NLL.
-
-    Where labels alone certainly teach the same student better, nothing was gained, whatever that difference is.
-
-    Args:
-        differences: As results.json holds them: distilled minus each control.
-        imported: As results.json holds it: what taught the student beside the specialists.
-    """
-    who = "specialists and the imported tables" if imported else "specialists"
-    found = _against_generalist(differences, who)
-    if found.answer == "yes" and "hard" in differences and differences["hard"]["high"] < 0:
-        headline = f"The {who} earned nothing: labels alone teach the same student better."
-        return Verdict("no", headline, f"{found.headline} {found.reason}")
-    return found
-
-
-def _against_generalist(differences: Mapping[str, Difference], who: str) -> Verdict:
-    if "generalist" not in differences:
-        return Verdict(
-            "open",
-            f"What the {who} did to the student cannot be said.",
-            "Nothing was trained to compare with: list `generalist` under `controls`, the same student taught by the"
-            " generalist alone.",
-        )
-    found = differences["generalist"]
-    compared = f"the same student taught by the generalist alone: {told(found)}"
-    if found["low"] > 0:
-        return Verdict(
-            "yes",
-            f"The {who} made the student better.",
-            f"It is more often right than {compared}. Whether another use of their cost would do more, such as training"
-            " the generalist for longer, is not measured here.",
-        )
-    if found["high"] < 0:
-        return Verdict("no", f"The {who} did harm.", f"The student is less often right than {compared}.")
-    nll = found["nll"]
-    if nll["high"] < 0:
-        return Verdict(
-            "yes",
-            f"The {who} made the student's probabilities better; whether it is right more often is not certain.",
-            f"Against {compared}, which may be chance; {told_nll(nll)}, which is more than chance.",
-        )
-    if nll["low"] > 0:
-        return Verdict(
-            "no",
-            f"The {who} made the student's probabilities worse; whether it is right more often is not certain.",
-            f"Against {compared}, which may be chance; {told_nll(nll)}, which is more than chance.",
-        )
-    return Verdict(
-        "open",
-        f"This run does not show that the {who} made the student better.",
-        f"Against {compared}; {told_nll(nll)}. Both intervals include zero: the difference may be chance.",
-    )
-
-
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Return what belongs beside the verdict whatever it is: the other two comparisons that say what a run was worth.
+    """Return what belongs beside the verdict whatever it is: what failed, what is uncertain, what the teachers came to.
 
     Args:
         results: What results.json holds.
@@ -99,7 +27,6 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     differences, imported = results["differences"], results.get("imported", ())
     said = (
         without(results["specialists"], results["data"]["classes"]),
-        labels_alone(differences),
         too_wide(differences, len(results["seeds"])),
         of_teachers(results),
         beside(imported),
@@ -134,33 +61,6 @@ def short_list(names: Sequence[str]) -> str:
     return listed(names, lambda text: cell_len(text) <= LIST)
 
 
-def labels_alone(differences: Mapping[str, Difference]) -> str:
-    """Return how the student differs from the same one that no teacher taught.
-
-    Args:
-        differences: As results.json holds them: distilled minus each control.
-    """
-    if "hard" not in differences:
-        return (
-            "What labels alone would have taught the same student is not known: list `hard` under `controls`, and it is"
-            " trained beside it."
-        )
-    found = differences["hard"]
-    figures = f"distilled minus that, {_certainty(found)}"
-    accuracy, nll = _direction(found), _direction(found["nll"])
-    if accuracy < 0:
-        return f"Labels alone taught the same student better: {figures} The soft targets did harm here."
-    if accuracy > 0:
-        return f"Labels alone taught the same student worse: {figures}"
-    if nll:
-        return (
-            f"Labels alone taught the same student {_BETTER[nll]} probabilities; whether it is right more often is not"
-            f" certain: {figures}"
-        )
-    outcome = {1: "worse", 0: "as well", -1: "better"}[(found["mean"] > 0) - (found["mean"] < 0)]
-    return f"In this run labels alone taught the same student {outcome}: {figures}"
-
-
 def of_teachers(results: Mapping[str, Any]) -> str:
     """Return whether the ensemble is better than the generalist alone, which the specialists are trained for.
 
@@ -168,18 +68,18 @@ def of_teachers(results: Mapping[str, Any]) -> str:
         results: What results.json holds.
     """
     found = results["ensemble"]["lead"]
-    accuracy, nll = _direction(found), -_direction(found["nll"])
-    who, than = "The teachers together", "than the generalist alone"
+    accuracy, nll = direction(found), -direction(found["nll"])
+    who, than = "The ensemble", "than the generalist alone"
     right, probs = _MORE[accuracy], _BETTER[nll]
     if accuracy and nll:
         join = "and" if accuracy == nll else "but"
-        return f"{who} are {right} {than}, {join} their probabilities are {probs}: {_certainty(found)}"
+        return f"{who} is {right} {than}, {join} its probabilities are {probs}: {certainty(found)}"
     if accuracy:
-        return f"{who} are {right} {than}; whether their probabilities are better is not certain: {_certainty(found)}"
+        return f"{who} is {right} {than}; whether its probabilities are better is not certain: {certainty(found)}"
     if nll:
-        unsure = "whether they are right more often is not certain"
-        return f"{who} have {probs} probabilities {than}; {unsure}: {_certainty(found)}"
-    return f"That the teachers together are better {than} is not shown: {_certainty(found)}"
+        unsure = "whether it is right more often is not certain"
+        return f"{who} has {probs} probabilities {than}; {unsure}: {certainty(found)}"
+    return f"That the ensemble is better {than} is not shown: {certainty(found)}"
 
 
 _MORE = {1: "more often right", 0: "", -1: "less often right"}
@@ -187,7 +87,7 @@ _BETTER = {1: "better", 0: "", -1: "worse"}
 """How a certain lead in accuracy is told, and one in NLL."""
 
 
-def _direction(found: Mapping[str, Any]) -> int:
+def direction(found: Mapping[str, Any]) -> int:
     """Return 1 for a difference that is certainly above zero, -1 for one that is below, 0 where it may be chance."""
     return int(found["low"] > 0) - int(found["high"] < 0)
 
@@ -218,13 +118,14 @@ WIDE = 0.2
 
 
 def too_wide(differences: Mapping[str, Difference], n_seeds: int) -> str:
-    """Return that the intervals say little for want of seeds; nothing where there is one, or they are narrow.
+    """Return that intervals around zero say little for want of seeds; nothing where there is one, or they are narrow.
 
     Args:
         differences: As results.json holds them.
         n_seeds: What they are over.
     """
-    widest = max((found["high"] - found["low"] for found in differences.values()), default=0.0)
+    uncertain = [found for found in differences.values() if not direction(found)]
+    widest = max((found["high"] - found["low"] for found in uncertain), default=0.0)
     if n_seeds == 1 or widest < WIDE:
         return ""
     return (
@@ -268,7 +169,7 @@ def told_nll(difference: Difference) -> str:
     return f"NLL {nats(difference['mean'])} (95 % interval {_ends(difference, nats)})"
 
 
-def _certainty(difference: Difference) -> str:
+def certainty(difference: Difference) -> str:
     """Return a difference in accuracy and in NLL, and of each whether it may be chance."""
     nll = difference["nll"]
     maybe = [found["low"] <= 0 <= found["high"] for found in (difference, nll)]

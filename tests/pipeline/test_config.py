@@ -63,7 +63,7 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
     ("text", "fault"),
     [
         # Keys.
-        ("seed: 1\n", "run.yaml:1: name: must be given; got nothing"),
+        ("seed: 1\n", "run.yaml: name: must be given; got nothing"),
         (
             "name: a\nsede: 1\n",
             "run.yaml:2: sede: must be a key of its section; got 'sede'; did you mean 'seed'?",
@@ -189,6 +189,8 @@ KNOWN = "batch, epochs, flip, from, limit, net, nets, note, rate, shares, sizes"
         ("name: !foo a", "run.yaml:1: name: must have no tag; got !foo"),
         ("!!omap\n- a: 1", "run.yaml:1: must have no tag; got !!omap"),
         ("name: &a\n- *a", "run.yaml:1: name[0]: must not contain itself"),
+        (b"PK\x03\x04\0\xe9", "run.yaml: must be a config, text in YAML; got a file that is no text: name the config"),
+        ("name: a".encode("utf-16"), "run.yaml:1: must be UTF-8 text; got the byte 0xff; save the file as UTF-8"),
         (b"name: a\nseed: \xe9", "run.yaml:2: must be UTF-8 text; got the byte 0xe9; save the file as UTF-8"),
         (
             "name: a\nstudent:\n\tepochs: 3",
@@ -250,7 +252,7 @@ def test_load_names_the_fault(tmp_path, text, fault):
 def test_load_lists_all_faults_in_the_order_of_the_file_and_then_of_the_overrides(tmp_path):
     text = "seed: x\nstudent:\n  rate: 2\n  epochs: 0\n  epochs: 1\nnaem: a\nseed: 3\n"
     assert faults(tmp_path, text, ["student.flip=2", "seed", "student.net.width=0"]) == [
-        "run.yaml:1: name: must be given; got nothing",
+        "run.yaml: name: must be given; got nothing",
         "run.yaml:3: student.rate: must be less than 1; got 2",
         "run.yaml:5: student.epochs: must be given once; got it at run.yaml:4 already",
         "run.yaml:6: naem: must be a key of its section; got 'naem'; did you mean 'name'?",
@@ -313,7 +315,7 @@ def test_load_suggests_the_name_of_a_missing_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("", "is a directory"),
+        ("", "a directory; name a file in it"),
         ("none/run.yaml", "no such file or directory"),
         ("n" * 300, "file name too long"),
     ],
@@ -321,6 +323,12 @@ def test_load_suggests_the_name_of_a_missing_file(tmp_path):
 def test_load_says_why_a_file_cannot_be_read(tmp_path, name, reason):
     with pytest.raises(ConfigError, match=f": must be a file that can be read; got: {reason}$"):
         load(tmp_path / name, Top)
+
+
+def test_load_suggests_the_config_in_the_folder_of_a_run(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=rf"got: a directory; did you mean '{tmp_path / 'config.yaml'}'\?$"):
+        load(tmp_path, Top)
 
 
 def test_load_puts_overrides_in(tmp_path):
@@ -425,7 +433,7 @@ def test_load_does_not_check_where_nothing_fits(tmp_path):
         raise AssertionError
 
     assert faults(tmp_path, "seed: none", checks=check) == [
-        "run.yaml:1: name: must be given; got nothing",
+        "run.yaml: name: must be given; got nothing",
         "run.yaml:1: seed: must be an integer; got 'none'",
     ]
 

@@ -57,7 +57,9 @@ def test_write_says_where_it_could_not(tmp_path: Path) -> None:
 
 def test_create_says_that_the_base_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"file: must be writable; got File exists: set `runs` to another folder"):
+    with pytest.raises(
+        StoreError, match=r"^must be a folder .*; got File exists at .*/file: set `runs` to another folder$"
+    ):
         RunFolder.create(tmp_path / "file", "digits")
 
 

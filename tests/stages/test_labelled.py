@@ -119,6 +119,18 @@ def test_strange_classes_are_refused_by_name(tmp_path):
         load("npz:other.npz", tmp_path, None, WANTED)
 
 
+def test_numbers_are_refused_as_names_of_classes_with_what_to_do(tmp_path):
+    images = RNG.integers(0, 255, (3, 6, 6), dtype=np.uint8)
+    np.savez(tmp_path / "other.npz", x_test=images, y_test=np.array([1, 1, 0]))
+    with pytest.raises(ConfigError) as caught:
+        load("npz:other.npz", tmp_path, None, WANTED)
+    known = ", ".join(WANTED.class_names)
+    assert str(caught.value) == (
+        f"--data: classes of npz:other.npz must be among those of the run ({known}); got '0', '1'; name the classes in"
+        " its class_names, in the order of their numbers"
+    )
+
+
 def test_what_cannot_be_read_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"--data: npz:nowhere\.npz must be a file"):
         load("npz:nowhere.npz", tmp_path, None, WANTED)
@@ -140,7 +152,7 @@ def test_half_that_is_not_asked_for_may_be_absent_or_wrong(tmp_path):
     np.savez(tmp_path / "half.npz", **arrays)
     assert load("npz:half.npz", tmp_path, None, WANTED).artifact.arrays["labels"].tolist() == [0, 0, 2]
     for part in ("train", "all"):
-        with pytest.raises(ConfigError, match=r"\n  x_train must be there\n  y_train must be there$"):
+        with pytest.raises(ConfigError, match=r"\n  x_train must be there; got .*\n  y_train must be there; got .*$"):
             load("npz:half.npz", tmp_path, part, WANTED)
     np.savez(tmp_path / "half.npz", **arrays, x_train=images / 255, y_train=np.zeros(9))
     assert len(load("npz:half.npz", tmp_path, "test", WANTED).artifact.arrays["labels"]) == 3

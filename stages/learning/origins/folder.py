@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stages.learning import checks, files
 from stages.learning.errors import LearningError
 from stages.learning.origins.decode import broken, decode, headers_of, in_threads
-from stages.learning.origins.origin import Half, Options, Origin, Raw
+from stages.learning.origins.origin import HALVES, Half, Options, Origin, Raw
 from stages.learning.origins.tree import File, Tree, scan
 from stages.learning.pictures import Header
 from stages.learning.split import split_by_name
@@ -43,7 +43,7 @@ def find(name: str, root: Path, options: Options) -> Origin:
         hint = files.nearest(base, name, Path.is_dir)
         raise LearningError(f"folder:{name} must be a folder; got none at {base}{hint}")
     tree = scan(base)
-    faults = tree.faults + _share_faults(tree, options.test)
+    faults = tree.faults + _share_faults(tree, options.test, name, base)
     if faults:
         checks.report(f"folder:{name}", faults + (_file_faults(tree, options) if len(tree.files) <= LOOKED_AT else []))
     listing = [(os.fsdecode(file.name), file.size, file.mtime_ns) for file in tree.files]
@@ -55,13 +55,22 @@ def find(name: str, root: Path, options: Options) -> Origin:
     )
 
 
-def _share_faults(tree: Tree, test: float | None) -> list[str]:
-    """Return what is wrong with the share that is tested."""
+def _share_faults(tree: Tree, test: float | None, name: str, base: Path) -> list[str]:
+    """Return what is wrong with the share that is tested; a half of a set is likely not what was meant."""
     if len(tree.halves) == 2 and test is not None:
         return [f"data.test must be null where there are folders train and test; got {test}"]
     if len(tree.halves) == 1 and test is None:
-        return ["train and test must be folders, or data.test the share of each class that is tested; got neither"]
+        return [
+            "train and test must be folders, or data.test the share of each class that is tested; got neither"
+            + _whole(name, base)
+        ]
     return []
+
+
+def _whole(name: str, base: Path) -> str:
+    """Return the folder that this is one half of, if it is."""
+    is_half = base.name in HALVES and all((base.parent / half).is_dir() for half in HALVES)
+    return f"; did you mean 'folder:{Path(name).parent}'?" if is_half else ""
 
 
 def _digest(images: Sequence[File]) -> str:

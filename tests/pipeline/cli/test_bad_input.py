@@ -105,7 +105,7 @@ WRONG_DATA: dict[str, tuple[int, Change, str]] = {
     "class of one": (1, leave_one, "y_train must hold at least 2 examples of a class, so that one can be held out"),
     "objects": (1, with_objects, "x_train must be a whole array of plain values"),
     "one class": (2, with_one_class, "data.source: must have 3 classes or more"),
-    "no images": (2, without_images, "x_train must be there; did you mean 'x_tain'?"),
+    "no images": (2, without_images, "did you mean 'x_tain'?"),
 }
 
 
@@ -146,8 +146,8 @@ def test_faults_of_the_data_are_listed_below_where_the_source_is_named(project: 
     assert done.code == 2
     assert done.err.splitlines() == [
         "tiny.yaml:4: data.source: tiny.npz must be a data set of images and labels:",
-        "  x_test must be there",
-        "  y_test must be there",
+        "  x_test must be there; got x_train, y_train",
+        "  y_test must be there; got x_train, y_train",
     ]
 
 

@@ -212,7 +212,28 @@ def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: C
     events.write_text("".join([*before, json.dumps(ended) + "\n"]))
     lines = command("status").out.splitlines()
     assert lines[0].endswith(": interrupted")
-    assert lines[-1] == "what is done is kept: the command that began it goes on from there"
+    again = f"python -m pipeline run runs/{newest(finished / 'runs').name}/config.yaml"
+    assert lines[-1] == (
+        f"what is done is kept: the command that began it, or `{again}` in the same folder, goes on from there"
+    )
+    assert command(*again.split()[3:]).code == 0
+    assert set(json.loads((newest(finished / "runs") / "results.json").read_text())["reused"]) >= {"evaluate"}
+
+
+def test_status_of_a_run_that_has_lost_its_results_says_what_predict_says(finished: Path, command: Command) -> None:
+    run = newest(finished / "runs")
+    (run / "results.json").unlink()
+    again = f"`python -m pipeline report runs/{run.name}` writes its files again"
+    lost = f"done, but its results.json is no longer there: {again}"
+    assert command("status", "tiny").out.splitlines()[0] == f"runs/{run.name}: {lost}"
+    Image.new("L", (8, 8)).save(finished / "a.png")
+    assert (
+        command("predict", "tiny", "a.png").err
+        == f"{run.name} must have what it had at its end; got one that is {lost}\n"
+    )
+    assert command("report", f"runs/{run.name}").code == 0
+    assert command("predict", "tiny", "a.png").code == 0
+    assert command("status", "tiny").out.splitlines()[0] == f"runs/{run.name}: done"
 
 
 @pytest.mark.parametrize("option", ["--until", "--only"])
@@ -228,8 +249,8 @@ def test_status_of_a_part_says_as_far_as_what_was_asked_for(finished: Path, comm
     ("status", "told"),
     [
         ("running", "got one that still goes on: wait for it, or name another"),
-        ("failed", "got one that failed before that: the command that began it goes on from there, as a new run: "),
-        ("interrupted", "got one that was interrupted before that: the command that began it goes on from there, "),
+        ("failed", "got one that failed before that: the command that began it, or `python -m pipeline run "),
+        ("interrupted", "got one that was interrupted before that: the command that began it, or `python -m pipe"),
     ],
 )
 def test_report_of_a_run_without_an_end_says_why_and_what_to_do(

@@ -32,6 +32,16 @@ def test_summary_is_that_of_the_run(finished: Path) -> None:
     assert "source: npz:tiny.npz" in found.config
 
 
+def test_report_that_cannot_be_written_says_what_to_do(finished: Path, command: Command) -> None:
+    page = newest(finished / "runs") / "report.html"
+    page.unlink()
+    page.mkdir()
+    done = command("report", "tiny")
+    assert done.code == 1
+    assert done.err.startswith(f"runs/{page.parent.name}/report.html: must be writable; got ")
+    assert done.err.endswith(": let the run's folder be written to, or name a writable copy of it\n")
+
+
 def test_report_of_a_reused_run_says_what_was_reused(finished: Path, command: Command) -> None:
     command("run", "tiny.yaml", "--set", "student.epochs=2")
     results = newest(finished / "runs") / "results.json"

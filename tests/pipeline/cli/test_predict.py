@@ -46,7 +46,8 @@ def told(done: Done) -> dict[str, list[str]]:
 def test_predict_looks_at_files_and_folders(finished: Path, images: Path, command: Command) -> None:
     done = command("predict", "tiny", "images", "images/a.png", "--top", "2")
     told = (
-        "1 of 3 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)\n"
+        "1 of 3 images (images/below/B.PNG) was scaled to the network's 8 x 8 pixels, and cut to its shape;"
+        " got 30 x 20 (width x height)\n"
     )
     assert (done.code, done.err) == (0, told)
     *lines, last = (line.split() for line in done.out.splitlines())
@@ -118,7 +119,8 @@ def test_predict_tells_which_images_were_scaled(finished: Path, images: Path, co
     assert scaled["a.png"] == (own, None)
     assert scaled["2000.jpg"] == ({"width": 2000, "height": 8}, own)
     assert done.err == (
-        "5 of 6 images were scaled to the network's 8 x 8 pixels, and cut to its shape; "
+        "5 of 6 images (images/10.jpg, images/2000.jpg, images/9.jpg and 2 more) were scaled to the network's 8 x 8"
+        " pixels, and cut to its shape; "
         "got 9 x 8, 10 x 8, 2000 x 8 and 1 more (width x height)\n"
     )
     assert command("predict", "tiny", "images/a.png").err == ""
@@ -131,7 +133,10 @@ def test_predict_tells_of_what_cannot_be_read_and_does_the_rest(finished: Path, 
     assert done.code == 1
     assert told(done).keys() == {"images/a.png", "images/below/B.PNG"}
     assert done.err.splitlines() == [
-        "1 of 2 images was scaled to the network's 8 x 8 pixels, and cut to its shape; got 30 x 20 (width x height)",
+        (
+            "1 of 2 images (images/below/B.PNG) was scaled to the network's 8 x 8 pixels, and cut to its shape;"
+            " got 30 x 20 (width x height)"
+        ),
         "images/broken.png must be a picture in a format that Pillow reads; got something else",
         "images/deep.png must be of a mode in 1, L, LA, P, RGB, RGBA, RGBX, CMYK, YCbCr; got I;16",
     ]

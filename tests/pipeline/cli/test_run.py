@@ -51,7 +51,7 @@ def test_run_prints_its_progress_its_results_and_where_they_are(project: Path, c
     page = html.unescape((project / "runs" / run / "report.html").read_text()).replace("\N{NO-BREAK SPACE}", " ")
     page = re.sub("</?code>", "`", page)
     box = re.findall(r"<(?:strong|p)[^>]*>(.*?)</", page.partition('class="verdict')[2].partition("</div>")[0])
-    assert len(box) >= 5
+    assert len(box) == 4
     for sentence in box:
         assert " ".join(sentence.split()) in told
     assert "bytes, dense; every class of a row is kept, for targets.bytes_per_row sets no limit" in told
@@ -232,6 +232,10 @@ def test_sweep_chooses_on_the_holdout_and_evaluates_all_seeds_of_that(finished: 
     assert set(found["students"]["distilled"]["seeds"]) == {"0", "1"}
     assert "(best accuracy on the holdout, of 4)" in " ".join(done.out.split())
     assert "The intervals are over 2 seeds of the students" in " ".join(done.out.split())
+    assert "\nstudents: mean ± standard deviation over 2 seeds\n" in done.out
+    chosen = found["sweep"]["chosen"]["distilled"]["temperature"]
+    edge = "smallest" if chosen == 1 else "largest"
+    assert f"; temperature {chosen:g} is the {edge} that was tried: a " in " ".join(done.out.split())
     # Two active classes are what the specialists were scored for before; the students of seed 0 on labels are the same.
     assert {"targets[0-1/0.0]", "combined[0.0]", "student[hard/0]"} <= set(found["reused"])
     tables = command("targets", "list", "--store", "store", "--json")

@@ -70,6 +70,14 @@ def test_evaluate_says_what_is_wrong(
     assert told in done.err
 
 
+def test_evaluate_finds_the_set_beside_that_of_the_run(finished: Path, command: Command) -> None:
+    (finished / "tiny.npz").rename(finished / "data.npz")
+    done = command("evaluate", "tiny", "--data", "npz:data.npz", "--root", "elsewhere")
+    assert done.code == 2
+    got = f"got none at {finished / 'elsewhere' / 'data.npz'}"
+    assert f"must be a file; {got}; did you mean 'npz:{finished / 'data.npz'}'?" in done.err
+
+
 def test_export_writes_a_file_that_says_what_the_student_says(finished: Path, command: Command) -> None:
     done = command("export", "tiny", "--format", "torch-export")
     file = newest(finished / "runs") / "student.pt2"
@@ -89,6 +97,7 @@ def test_export_leaves_nothing_behind_when_it_cannot(finished: Path, command: Co
     done = command("export", "tiny", "--format", "torch-export", "--to", "tiny.yaml/student.pt2")
     assert done.code == 1
     assert "tiny.yaml/student.pt2: must be writable; got " in done.err
+    assert done.err.endswith(": name another file by --to\n")
     (finished / "folder.safetensors").mkdir()
     for form in ("torch-export", "safetensors"):
         done = command("export", "tiny", "--format", form, "--to", "folder.safetensors")

@@ -198,6 +198,12 @@ def test_layouts_that_cannot_be_divided_are_refused(tmp_path, halves, options, e
         sources.stamp(source, ".", options=options)
 
 
+def test_whole_set_is_suggested_in_place_of_its_half(tmp_path):
+    write(tmp_path)
+    with pytest.raises(LearningError, match=rf"got neither; did you mean 'folder:{tmp_path}'\?$"):
+        sources.stamp(f"folder:{tmp_path / 'train'}", ".")
+
+
 def test_classes_of_the_test_half_alone_are_refused(tmp_path):
     source = write(tmp_path)
     (tmp_path / "test" / "dog").rename(tmp_path / "test" / "dogs")

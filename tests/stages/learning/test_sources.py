@@ -94,7 +94,16 @@ def test_load_keeps_colours_and_takes_an_absolute_path(tmp_path):
             {"x_train": np.array([1, None])},
             "x_train must be a whole array of plain values, numbers or text; got Python objects$",
         ),
-        ({"y_train": np.zeros(8)}, "y_train must be integers, one an example; got float64"),
+        (
+            {"y_train": np.zeros(8)},
+            r"y_train must be integers, one an example; got float64; did you mean y_train.astype\(int\)\?$",
+        ),
+        ({"y_train": np.full(8, 0.5)}, "must be integers, one an example; got float64: number the classes from 0$"),
+        ({"y_train": np.full(8, np.nan)}, "must be integers, one an example; got float64: number the classes from 0$"),
+        (
+            {"y_train": np.array(["cat", "doggy"] * 4)},
+            "got <U5: number the classes from 0, and put their names, in that order, into class_names$",
+        ),
         ({"y_train": np.zeros((8, 1), int)}, r"got \(8, 1\); did you mean y_train.ravel\(\)\?"),
         ({"y_train": np.eye(8, dtype=int)}, r"got \(8, 8\); did you mean y_train.argmax\(axis=1\)\?"),
         ({"y_train": np.zeros((8, 1, 1), int)}, r"y_train must have the shape \(n,\); got \(8, 1, 1\)$"),
@@ -145,7 +154,16 @@ def test_array_with_an_archive_after_it_is_refused(tmp_path):
 def test_load_lists_all_faults_at_once(tmp_path):
     faults = faults_of(tmp_path, x_train=None, X_Train=GOOD["x_train"], y_train=np.zeros(8), x_test=np.zeros((3, 4, 5)))
     assert [fault.split()[0] for fault in faults] == ["x_train", "y_train", "x_test", "y_test"]
-    assert faults[0] == "x_train must be there; did you mean 'X_Train'?"
+    assert faults[0] == "x_train must be there; got X_Train, x_test, y_test, y_train; did you mean 'X_Train'?"
+
+
+def test_load_names_the_arrays_of_an_archive_that_calls_its_test_half_otherwise(tmp_path):
+    changes = {"x_test": None, "y_test": None, "x_val": GOOD["x_test"], "y_val": GOOD["y_test"]}
+    got = "got x_train, x_val, y_train, y_val"
+    assert faults_of(tmp_path, **changes) == [
+        f"x_test must be there; {got}; did you mean 'x_val'?",
+        f"y_test must be there; {got}; did you mean 'y_val'?",
+    ]
 
 
 def test_load_refuses_another_content_than_was_planned(tmp_path):

@@ -62,19 +62,19 @@ from stages.parameters import (
         ),
         (
             "{source: 'npz:x', size: 32}",
-            "data.size: must be left out but with a source of folder; got 32 with npz:x",
+            "data.size: must be given only with a source of folder; got 32 with npz:x",
         ),
         (
             "{source: 'folder:x', download: true}",
-            "data.download: must be left out but with a source of torchvision; got True with folder:x",
+            "data.download: must be given only with a source of torchvision; got True with folder:x",
         ),
         (
             "{source: 'npz:x'}\nstudent: {model: {name: resnet20, width: 4}}",
-            "student.model.width: must be left out but with a model of cnn or mlp; got 4 with resnet20",
+            "student.model.width: must be given only with a model of cnn or mlp; got 4 with resnet20",
         ),
         (
             "{source: 'npz:x'}\nstudent: {model: {name: cnn, dropout: 0.5}}",
-            "student.model.dropout: must be left out but with a model of mlp; got 0.5 with cnn",
+            "student.model.dropout: must be given only with a model of mlp; got 0.5 with cnn",
         ),
         (
             "{source: 'npz:x'}\nstudent: {model: {name: mlp, width: 4, hidden: [4]}}",
