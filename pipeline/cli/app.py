@@ -24,7 +24,6 @@ from pipeline.cli.options import (
     Until,
 )
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.visible import visible_lines
 
 _INSTALLED = "specialist-distillation"
 """The command that installing the package leaves beside Python."""
@@ -55,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         _check_completion(sys.argv[1:] if arguments is None else arguments, Path(sys.argv[0]).name)
         app(arguments)
     except PipelineError as error:
-        print(visible_lines(str(error)), file=sys.stderr)  # noqa: T201
+        from pipeline.cli.tables import warn  # noqa: PLC0415
+
+        warn(str(error))
         return error.exit_code
     except SystemExit as end:  # typer has told what is wrong with the command line, if anything is
         return int(end.code or 0)

@@ -1,6 +1,5 @@
 """`plan` and `run --dry-run`: shows what a run would do about every task, why, and what it will take."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pipeline.cli.last_run import Since
 from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import DATA, Selection
-from pipeline.cli.tables import edge, print_json, say
+from pipeline.cli.tables import edge, print_json, say, tell
 from pipeline.counted import in_words
 from pipeline.forecast import Estimate, Forecast
 from pipeline.labels import fitted
@@ -36,6 +35,9 @@ AMOUNTS = (12, 9, 9)
 _WHOLE = NAME + NEEDS + ACTION + 2 + sum(AMOUNTS)
 """Columns of a line that says everything, and of one that leaves out what a task needs, and its memory."""
 _LEAST = _WHOLE - NEEDS - AMOUNTS[1]
+
+INDENT = 4
+"""Columns before the reasons of a task."""
 
 CHANGED = 3
 """So many settings are named that have changed since the last run."""
@@ -135,8 +137,7 @@ def _print_steps(console: Console, widths: "_Widths", planned: Planned, name: st
     if len(reasons) > 3:
         reasons = [*reasons[:2], f"and {len(reasons) - 2} reasons more"]
     for reason in reasons:
-        told = textwrap.fill(visible(reason), max(40, console.width), initial_indent="    ", subsequent_indent="    ")
-        console.print(Text(told, style="dim"))
+        tell(console, visible(reason), indent=INDENT, style="dim")
 
 
 def _reserved(needs: Mapping[str, float]) -> str:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -204,7 +206,7 @@ def cell(text: str) -> Text:
 
 def warn(line: str) -> None:
     """Print a line beside what a script reads."""
-    Console(stderr=True).print(visible_lines(line), markup=False, highlight=False, soft_wrap=True)
+    tell(Console(stderr=True), line)
 
 
 def print_json(data: Any) -> None:
@@ -218,5 +220,33 @@ def print_json(data: Any) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line as it is: names in it may look like markup, and paths must not be broken."""
-    Console().print(visible_lines(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+    """Print a line."""
+    tell(Console(), line)
+
+
+def tell(console: Console, line: str, *, indent: int = 0, style: str = "") -> None:
+    """Print a line as it is: names in it may look like markup, and paths must not be broken.
+
+    Args:
+        console: A terminal, in which the line is wrapped between words, or anything else, in which it stays one line.
+        line: Or several.
+        indent: Columns before it.
+        style: How it is shown.
+    """
+    for whole in visible_lines(line).split("\n"):
+        for row in wrapped(whole, console.width - indent) if console.is_terminal else [whole]:
+            console.print(Text(" " * indent + row, style), soft_wrap=True)
+
+
+def wrapped(line: str, columns: int) -> list[str]:
+    """Return a line in rows of so many columns, broken between words alone: one that is longer has a row of its own."""
+    rows = [""]  # rich would break such a word, and what is copied from two rows is no path
+    for word in _WORD.findall(line):
+        if rows[-1] and cell_len(rows[-1] + word) > columns:
+            rows.append(word.lstrip())
+        else:
+            rows[-1] += word
+    return rows
+
+
+_WORD = re.compile(r"\s*\S+")
