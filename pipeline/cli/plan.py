@@ -1,5 +1,6 @@
 """`plan` and `run --dry-run`: shows what a run would do about every task, why, and what it will take."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pipeline.cli.selection import DATA, Selection
 from pipeline.cli.tables import edge, print_json, say, tell
 from pipeline.counted import in_words
 from pipeline.forecast import Estimate, Forecast
-from pipeline.labels import fitted
+from pipeline.labels import ELLIPSIS, fitted
 from pipeline.planner import Step
 from pipeline.progress_words import says_more, takes
 from pipeline.visible import visible
@@ -74,8 +75,9 @@ def _print(planned: Planned, composition: Composition) -> None:
     console = Console()
     rows = [(_name(planned, steps), steps) for steps in _folded(planned.steps)]
     width = edge(console)
-    widths = _Widths(width, _name_width(width, max((cell_len(name) for name, _ in rows), default=0)))
-    short = fitted((name for name, _ in rows), widths.name)
+    needs = [len(_reserved(planned.needs(steps[0]))) for _, steps in rows if steps[0].action != "reuse"]
+    widths = _Widths.that_fit(width, max((cell_len(name) for name, _ in rows), default=0), max(needs, default=0))
+    short = _shortened({name: steps[0] for name, steps in rows}, widths.name)
     headings = _columns(widths, "task, and why", "", "needs", "time", "memory", "writes")
     console.print(Text(headings, style="bold"), soft_wrap=True)
     for name, steps in rows:
@@ -126,6 +128,34 @@ def _name(planned: Planned, steps: Sequence[Step]) -> str:
     return f"{name} {visible(first.title)}" if says_more(first.title, first.id) else name
 
 
+def _shortened(rows: Mapping[str, Step], columns: int) -> dict[str, str]:
+    """Return names in so many columns at most, by the whole one: where one is too long, none tells its classes' ids."""
+    told = {name: name for name in rows}
+    titled = {name: step for name, step in rows.items() if step.title}
+    if any(cell_len(name) > columns for name in titled):
+        told |= {name: _by_classes(step, columns) for name, step in titled.items()}
+    alike = Counter(told.values())
+    told |= {name: _called(step) for name, step in titled.items() if alike[told[name]] > 1}
+    short = fitted(told.values(), columns)
+    return {name: short[text] for name, text in told.items()}
+
+
+def _called(step: Step) -> str:
+    """Return what a task is called by its classes alone."""
+    return f"{step.stage}: {visible(step.title)}"
+
+
+def _by_classes(step: Step, columns: int) -> str:
+    """Return what a task is called by its classes; of many by the first, as far as whole names fit.
+
+    How many more there are is not told: a name may have commas of its own.
+    """
+    whole, more = _called(step), f", {ELLIPSIS}"
+    ends = [comma.start() for comma in re.finditer(", ", whole)]
+    fitting = [whole[:end] for end in ends if cell_len(whole[:end] + more) <= columns]
+    return whole if cell_len(whole) <= columns or not fitting else fitting[-1] + more
+
+
 def _print_steps(console: Console, widths: "_Widths", planned: Planned, name: str, steps: Sequence[Step]) -> None:
     first, estimates = steps[0], [planned.estimate(step) for step in steps]
     amounts = [_reserved(planned.needs(first)), *_amounts(estimates)] if first.action != "reuse" else []
@@ -146,10 +176,25 @@ def _reserved(needs: Mapping[str, float]) -> str:
 
 @dataclass(frozen=True)
 class _Widths:
-    """Columns of a whole line, and those of them that a task's name gets."""
+    """Columns of a whole line, and those of them that a task's name gets, and what it needs."""
 
     line: int
     name: int
+    needs: int
+
+    @classmethod
+    def that_fit(cls, line: int, name: int, needs: int) -> "_Widths":
+        """Return the columns of names: of a wide line what the longest takes, otherwise what the others leave.
+
+        Args:
+            line: Columns that there are.
+            name: Those of the longest name.
+            needs: Those of the longest that is said of what a task takes of a node; unused ones are for names.
+        """
+        if line < _WHOLE:
+            return cls(line, max(12, min(NAME, NAME + line - _LEAST)), 0)
+        needs = max(len("needs"), min(needs, NEEDS))
+        return cls(line, max(NAME, min(name, NAME + line - _WHOLE + NEEDS - needs)), needs)
 
 
 def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
@@ -159,16 +204,9 @@ def _columns(widths: _Widths, name: str, action: str, *amounts: str) -> str:
     if widths.line < _WHOLE:
         needs, cells = "", [cell for place, cell in enumerate(cells) if place != MEMORY]
     else:
-        needs = f"{needs:{NEEDS}}"
+        needs = f"{needs:{widths.needs}}"
     told = "".join(cells)
     return f"{set_cell_size(name, widths.name)} {action:{ACTION}} {needs}{told}".rstrip()
-
-
-def _name_width(width: int, longest: int) -> int:
-    """Return the columns of a task's name: on a wide terminal what the longest takes, otherwise what others leave."""
-    if width >= _WHOLE:
-        return max(NAME, min(longest, NAME + width - _WHOLE))
-    return max(12, min(NAME, NAME + width - _LEAST))
 
 
 def _amounts(estimates: Sequence[Estimate | None]) -> list[str]:

@@ -93,7 +93,7 @@ def test_plan_and_status_shorten_long_names_where_there_is_an_edge(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     heading, *lines = command("plan", "tiny.yaml", "--force", "specialist").out.splitlines()
-    planned = [line for line in lines if line.startswith("specialist[")]
+    planned = [line for line in lines if line.startswith("specialist: ")]
     assert {cell_len(line) for line in planned} == {cell_len(heading)} == {80}
     assert len({line.partition(" run ")[0] for line in planned}) == 2
     told = [line for line in command("status", "tiny").out.splitlines() if line.startswith("  ")]

@@ -253,6 +253,38 @@ def test_plan_of_named_classes_names_them(project: Path, command: Command) -> No
     assert "specialist[0-1] cat, dog " in command("plan", "tiny.yaml").out
 
 
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (60, {"specialist: gasket, …", "specialist: hex nut, …"}),
+        (80, {"specialist: gasket, conical springs", "specialist: hex nut, lock washer"}),
+        (110, {"specialist[0-1] gasket, conical springs", "specialist[2-3] hex nut, lock washer"}),
+    ],
+)
+def test_plan_leaves_out_ids_of_classes_before_their_names(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch, columns: int, names: set[str]
+) -> None:
+    classes = ["gasket", "conical springs", "hex nut", "lock washer"]
+    np.savez(project / "tiny.npz", class_names=np.array(classes), **make_arrays())
+    assert command("run", "tiny.yaml", "--until", "subsets").code == 0
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = command("plan", "tiny.yaml").out.splitlines()
+    assert {line.partition(" run ")[0].rstrip() for line in lines if line.startswith("specialist")} == names
+
+
+def test_plan_tells_specialists_apart_whose_first_classes_are_the_same(
+    project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = ["gasket", "conical spring", "hexagonal nut", "washer"]
+    np.savez(project / "tiny.npz", class_names=np.array(classes), **make_arrays())
+    subsets = "specialists={method: manual, subsets: [[0, 1], [0, 2]]}"
+    assert command("run", "tiny.yaml", "--until", "subsets", "--set", subsets).code == 0
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = command("plan", "tiny.yaml", "--set", subsets).out.splitlines()
+    told = [line for line in lines if line.startswith("specialist")]
+    assert [line[:28].rstrip() for line in told] == ["specialist: g…onical spring", "specialist: g…hexagonal nut"]
+
+
 def test_plan_into_a_pipe_cuts_no_name(project: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{word} {'o' * 12}" for word in ("cat", "dog", "car", "truck")]
     np.savez(project / "tiny.npz", class_names=np.array(names), **make_arrays())
