@@ -192,10 +192,10 @@ def table_of(*headings: str) -> Table:
 
 def edge(console: Console) -> int:
     """Return the columns that names must fit into; a file or a pipe has no edge: there every name is whole."""
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else _UNLIMITED
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else UNLIMITED
 
 
-_UNLIMITED = 10_000
+UNLIMITED = 10_000
 """Columns of what has no edge."""
 
 

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipeline.cli.store import opened
-from pipeline.cli.tables import cell, print_json, say
+from pipeline.cli.tables import UNLIMITED, cell, edge, print_json, say, tell
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
 from stages import tables
@@ -30,19 +30,36 @@ def list_tables(location: str, *, as_json: bool) -> None:
     """
     store = opened(location)
     found = [_summary(store, shared) for shared in tables.all_tables(store)]
-    console = Console()
     if as_json:
         print_json(found)
         return
-    grid = _grid("table", *_NUMBERS, "encoding")
-    for summary in found:
-        if "fault" not in summary:
-            numbers = (f"{summary[name]:,}" for name in _NUMBERS)
-            grid.add_row(_with_runs(summary), *numbers, Text(summary["encoding"]["name"]))
-    console.print(grid if found else Text(f"{location}: no finished run has made a table"))
+    if not found:
+        say(f"{location}: no finished run has made a table")
+    if whole := [summary for summary in found if "fault" not in summary]:
+        _print(whole)
     for summary in found:
         if "fault" in summary:
             say(f"{summary['key']}: {summary['fault']}")
+
+
+def _print(summaries: Sequence[Mapping[str, Any]]) -> None:
+    """Print tables as rows; where these do not fit, as lines, for a key that is cut or broken finds nothing."""
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for heading in ("table", *_NUMBERS, "encoding"):
+        grid.add_column(heading, justify="right" if heading in _NUMBERS else "left", no_wrap=True)
+    for summary in summaries:
+        key = Text("\n".join([summary["key"], *(f"  {line}" for line in _other_runs(summary))]))
+        grid.add_row(key, *(f"{summary[name]:,}" for name in _NUMBERS), Text(summary["encoding"]["name"]))
+    console = Console()
+    wide = Console(width=edge(console))
+    if wide.measure(grid, options=wide.options.update(max_width=UNLIMITED)).maximum <= wide.width:
+        wide.print(grid)
+        return
+    for summary in summaries:
+        numbers = ", ".join(f"{summary[name]:,} {name}" for name in _NUMBERS)
+        say(summary["key"])
+        for line in (f"{numbers}, {summary['encoding']['name']}", *_other_runs(summary)):
+            tell(console, line, indent=2)
 
 
 def show(location: str, key: str, *, as_json: bool) -> None:
@@ -106,13 +123,11 @@ def _summary(store: Store, shared: Sequence[tables.Table]) -> dict[str, Any]:
     return known | {name: description[name] for name in names} | {"outputs": outputs}
 
 
-def _with_runs(summary: Mapping[str, Any]) -> Text:
-    """Return a table's key, and below it the other runs that it is of."""
+def _other_runs(summary: Mapping[str, Any]) -> list[str]:
+    """Return which other runs a table is of."""
     _, *others = summary["runs"]
-    lines = [f"  also of {name}" for name in others[:_SHOWN]]
-    if len(others) > _SHOWN:
-        lines.append(f"  and of {len(others) - _SHOWN} more")
-    return Text("\n".join([summary["key"], *lines]))
+    lines = [f"also of {name}" for name in others[:_SHOWN]]
+    return lines + ([f"and of {len(others) - _SHOWN} more"] if len(others) > _SHOWN else [])
 
 
 def _told(description: Mapping[str, Any]) -> dict[str, str]:
@@ -137,11 +152,3 @@ def _told(description: Mapping[str, Any]) -> dict[str, str]:
 def _digests(description: Mapping[str, Any]) -> dict[str, str]:
     data = description["provenance"]["data"]
     return {label: data[name] for name, label in _DATA_DIGESTS.items() if name in data}
-
-
-def _grid(*headings: str) -> Grid:
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        # A key that is cut short finds nothing.
-        grid.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
-    return grid

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -297,6 +298,25 @@ def test_list_shows_a_table_of_several_runs_once(keep, capsys):
     commands.show(kept.location, f"{later[0]}:generalist", as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert f"all its runs {', '.join(runs[:2])}" in shown
+
+
+@pytest.mark.parametrize("columns", [20, 60, 100])
+def test_list_breaks_no_key(keep, capsys, monkeypatch, columns):
+    kept = keep()
+    store = Store.open(kept.location)
+    other = "tiny-and-of-a-name-that-is-long-20260201-000000-000"
+    store.record_run(other, store.runs()[0].keys)
+    commands.list_tables(kept.location, as_json=False)
+    in_rows = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    commands.list_tables(kept.location, as_json=False)
+    told = capsys.readouterr().out
+    keys = [f"{other}:{teacher}" for teacher in TEACHERS]
+    assert [line.split()[0] for line in told.splitlines() if line.startswith(other)] == keys
+    assert f"  also of {RUN}" in told
+    assert re.search(r"^table +rows +outputs +bytes +encoding *\n", in_rows)
+    assert (told == in_rows) == (columns == 100)
+    assert (re.search(r":combined\n  [\d,]+ rows, 5 outputs, [\d,]+ bytes, dense\n", told) is None) == (columns == 100)
 
 
 def test_list_shows_a_table_that_is_no_longer_whole_beside_the_others(keep, capsys):
