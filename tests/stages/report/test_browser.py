@@ -37,6 +37,8 @@ const seen = {
   zoomed: document.querySelector(".matrix").getBoundingClientRect().width > before,
   names: names.length,
   too_long: names.filter((one) => one.getBBox().x + one.getBBox().width > room).map((one) => one.textContent),
+  cut: [...document.querySelectorAll(".scroll > table")].filter((one) => one.scrollWidth > one.parentNode.clientWidth)
+    .map((one) => one.closest(".example") ? "example" : one.tHead.textContent.trim()),
   letters: 12 * timeline.getBoundingClientRect().width / timeline.viewBox.baseVal.width,
   dot: over(".dot"),
   cell: over(".matrix .hit"),
@@ -116,6 +118,8 @@ def test_page_opens_without_an_error_and_shows_its_figures(look, page, width):
     assert re.fullmatch(r"class \d taken for class \d: \d+ of 20", seen["cell"])
     assert seen["nothing"] == ""
     assert seen["letters"] >= 11
+    assert "example" not in seen["cut"]
+    assert width < 1300 or not seen["cut"]
 
 
 def test_names_end_where_the_drawing_begins(look, write, measure, test_half):
