@@ -138,7 +138,7 @@ STAGES = (
         "evaluate",
         "stages.evaluate:evaluate",
         tasks="stages.tasks:evaluate",
-        version=8,
+        version=9,
         decided_by=("subsets", "sweep"),
         packages=("torch", "numpy"),
         gpu=1.0,

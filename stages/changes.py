@@ -13,6 +13,7 @@ def shown_examples(generalist: Scores, ensemble: Scores, labels: Labels, n: int 
 
     In turn the one put right whose label gained most, and the one made wrong whose label lost most, as long as there
     are any; then those whose label's probability moved most though the answer stayed as right or wrong as it was.
+    Within each of the three, classes take turns: one that moved much in every example would be all that is shown.
 
     Args:
         generalist: Log-probabilities (examples, classes).
@@ -27,12 +28,22 @@ def shown_examples(generalist: Scores, ensemble: Scores, labels: Labels, n: int 
     moved = metrics.label_log_probs(ensemble, labels) - metrics.label_log_probs(generalist, labels)
     by_size = np.argsort(-np.abs(moved), kind="stable")
     by_size = by_size[moved[by_size] != 0]
-    right, wrong = by_size[~before[by_size] & after[by_size]], by_size[before[by_size] & ~after[by_size]]
-    others = by_size[before[by_size] == after[by_size]]
+    right, wrong, others = (
+        _by_turns(by_size[kind[by_size]], labels) for kind in (~before & after, before & ~after, before == after)
+    )
     n_pairs = min(len(right), len(wrong))
     pairs = np.stack([right[:n_pairs], wrong[:n_pairs]], axis=1).ravel()
     chosen: NDArray[np.int64] = np.concatenate([pairs, right[n_pairs:], wrong[n_pairs:], others])[:n]
     return chosen
+
+
+def _by_turns(examples: NDArray[np.int64], labels: Labels) -> NDArray[np.int64]:
+    """Return examples so that the first of every class come first, then the second of each, otherwise as they were."""
+    own = labels[examples]
+    order = np.argsort(own, kind="stable")
+    turns = np.empty_like(examples)
+    turns[order] = np.arange(len(own)) - np.searchsorted(own[order], own[order])
+    return examples[np.argsort(turns, kind="stable")]
 
 
 def counts(generalist: Scores, ensemble: Scores, labels: Labels) -> dict[str, int]:

@@ -33,8 +33,8 @@ FAVOURED = ("confusion", "covariance")
 """Methods that find subsets by the very predictions whose share of the confusion is shown."""
 FEW_LETTERS = 8
 """Columns of a class's name where a list of them stands beside a figure."""
-N_TOP = 5
-"""Classes that `top5` counts."""
+FEWEST_FOR_TOP5 = 7
+"""Classes that `top5` is shown of: of five it is always all, and of six it only lacks what a model likes least."""
 HOLDOUT = "the holdout"
 FOLDS = "the fold that it was not trained on"
 
@@ -75,7 +75,7 @@ def write_page(
         of_given=words.of_given(results.get("given", ())),
         over_what=words.over_what(len(results["seeds"])),
         models=_models(results, nets),
-        has_top5=len(names) > N_TOP,  # of no more classes, the true one is always among them
+        has_top5=len(names) >= FEWEST_FOR_TOP5,
         grid=_grid(results.get("sweep", {}).get("grid", {})),
         edges=_edges(results),
         differences=_differences(results["differences"]),

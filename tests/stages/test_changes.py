@@ -16,6 +16,16 @@ def test_examples_put_right_and_made_wrong_take_turns_and_the_rest_follows():
     assert changes.shown_examples(BEFORE, AFTER, LABELS, 2).tolist() == [1, 2]
 
 
+def test_classes_take_turns():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    before, after = (
+        np.log(np.where(labels[:, None] == np.arange(3), probs, (1 - probs) / 2))
+        for probs in (np.full((6, 1), 0.2), np.array([[0.9], [0.8], [0.7], [0.6], [0.5], [0.4]]))
+    )
+    assert changes.shown_examples(before, after, labels).tolist() == [0, 3, 5, 1, 4, 2]
+    assert changes.shown_examples(before, after, labels, 3).tolist() == [0, 3, 5]
+
+
 def test_nothing_is_shown_where_nothing_moved():
     assert changes.shown_examples(BEFORE, BEFORE, LABELS).tolist() == []
     assert changes.counts(BEFORE, BEFORE, LABELS) == {"right": 0, "wrong": 0, "another": 0}
@@ -39,6 +49,10 @@ def test_what_changed_most_is_shown_first(seed):
     assert (counts["right"], counts["wrong"]) == (right.sum(), wrong.sum())
     assert len(shown) == 12
     assert (right | wrong)[shown].sum() == min(12, (right | wrong).sum())
+    for kind in (right, wrong):
+        of_kind = labels[shown[kind[shown]]].tolist()
+        n = len(set(labels[kind]))
+        assert len(of_kind[:n]) == len(set(of_kind[:n]))
     if right.sum() and wrong.sum():
         assert right[shown[0]]
         assert wrong[shown[1]]

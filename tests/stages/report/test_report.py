@@ -153,6 +153,7 @@ def test_sweep_and_seeds_are_in_results_and_on_the_page(write, measure, students
     assert f"± {deviation:.2f}" in page
     assert "over 2 seeds of the students" in page
     assert "<p>temperature 4 is the largest that was tried: a larger one may be better.</p>" in page
+    assert "Seed 3; the students were trained with each of the seeds 0, 4.</p>" in page
 
 
 def test_imported_teachers_are_named_and_share_the_verdict(write, evaluation, results):
