@@ -220,5 +220,5 @@ def _label(name: str, task: TaskState) -> str:
     """Return what tells a task from its stage's others: its identity, and what people call it where that says more."""
     identity = name.partition("[")[2].removesuffix("]")
     if not words.says_more(task.title, name):
-        return visible(identity)
+        return visible(words.spelled(identity))
     return visible(task.title if len(identity) > LABEL // 2 else f"{identity} {task.title}")

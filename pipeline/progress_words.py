@@ -1,5 +1,6 @@
 """What is said of a task in every table."""
 
+import re
 from collections.abc import Sequence
 
 from pipeline.amounts import rough_duration
@@ -61,3 +62,16 @@ def takes(
 def says_more(title: str, name: str) -> bool:
     """Return whether a task's title says more than its name: classes may be named by their ids."""
     return title not in {"", name.partition("[")[2].removesuffix("]").replace("-", ", ")}
+
+
+_SHARD = re.compile(r"(?:^|(?<=/))(\d+)\.(\d+)$")
+"""Ends the identity of what is done shard by shard: the view, and which part of its rows."""
+
+
+def spelled(identity: str) -> str:
+    """Return what sets a task apart as people read it: `0-1, view 0, part 1` for `0-1/0.0`."""
+    shard = _SHARD.search(identity)
+    if shard is None:
+        return identity
+    teacher = identity[: shard.start()].removesuffix("/")
+    return ", ".join(filter(None, (teacher, f"view {shard[1]}", f"part {int(shard[2]) + 1}")))

@@ -245,6 +245,23 @@ def test_render_fits_a_terminal_of_80_columns(length: int) -> None:
     assert "cat" in text
 
 
+@pytest.mark.parametrize(
+    ("identity", "shown"),
+    [
+        ("0.0", "view 0, part 1"),
+        ("generalist/1.2", "generalist, view 1, part 3"),
+        ("active=2/0.0", "active=2, view 0, part 1"),
+        ("distilled/temperature=2.0", "distilled/temperature=2.0"),
+        ("hard/0", "hard/0"),
+    ],
+)
+def test_shards_are_spelled_out(identity: str, shown: str) -> None:
+    tasks = [f"b[{identity}]", "b[other]"]
+    running = ("task_progress", {"task": tasks[0], "state": "running"})
+    text = text_of(state_of([NAMED[0], ("tasks_known", {"tasks": tasks}), running]), 104.0)
+    assert f"\n  {shown}  " in text
+
+
 def sweeping(width: int) -> list[str]:
     """Return the rows of a sweep's tasks, which begin alike."""
     names = [f"b[distilled/temperature={t:g},alpha=0.7,learning_rate=0.05]" for t in (2, 4)]
