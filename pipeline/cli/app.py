@@ -102,8 +102,11 @@ def common(
 ) -> None:
     """Train a generalist and specialists on Ray, combine their soft targets, and distil one small student.
 
-    Exit codes: 0 done, 1 a stage failed or something is damaged, 2 the config or the command is wrong, 130
-    interrupted.
+    Exit codes:
+      0  done
+      1  a stage failed, or something is damaged
+      2  the config or the command is wrong
+    130  interrupted
 
     `specialist-distillation` is the same program; for Tab to complete it: specialist-distillation --install-completion
 

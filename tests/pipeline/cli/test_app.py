@@ -51,6 +51,14 @@ def test_usage_marks_once_what_is_optional_or_repeated(command: Command, words: 
     assert "...}" not in usage
 
 
+def test_help_has_a_line_for_each_exit_code(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = command("--help").out.splitlines()
+    start = lines.index(next(line for line in lines if line.strip() == "Exit codes:"))
+    assert [line.split(maxsplit=1)[0] for line in lines[start + 1 : start + 5]] == ["0", "1", "2", "130"]
+    assert not lines[start + 5].strip()
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
 def test_help_and_version_import_nothing_that_takes_long(arguments: list[str]) -> None:
     heavy = ("torch", "numpy", "ray", "jinja2")
