@@ -29,7 +29,7 @@ class Specialist:
     Attributes:
         predict: Returns logits as they were trained, (rows, |S| + 1), dustbin last.
         subset: Class ids in the order of the outputs, int64 (|S|,).
-        prior_correction: What is added to the dustbin's logit, in nats, from `dustbin.prior_correction`.
+        prior_correction: What is added to the dustbin's logit, in nats, from `enrichment.prior_correction`.
         temperature: What the corrected logits are divided by, from `calibration.fit_temperature`.
     """
 

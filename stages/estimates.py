@@ -6,6 +6,7 @@ Times are not known here: tasks of one kind are alike, so that what an earlier o
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pipeline.recipe import canonical, plain, sha256
 from pipeline.stage import Effort, Task
@@ -90,9 +91,15 @@ def _sizes(parameters: Parameters, known: Known) -> _Sizes:
         train["holdout"],
         known.get("data[test]", {}).get("test", 0),
         math.prod(train["image_shape"]),
-        contents.NUMBER_BYTES + max(len(canonical(name)) for name in class_names),
+        contents.NUMBER_BYTES + _longest(tuple(class_names)),
         {name: len(classes) for name, classes in subsets.items()},
     )
+
+
+@lru_cache(maxsize=4)
+def _longest(names: tuple[str, ...]) -> int:
+    """Return the bytes of the longest name among facts: once, and not for each of the tasks of a run."""
+    return max(len(canonical(name)) for name in names)
 
 
 def _data(task: Task, parameters: Parameters, sizes: _Sizes) -> Effort:

@@ -41,11 +41,11 @@ def tell(net: Artifact, dataset: Artifact, *, name: str, is_bare: bool, work: Wo
     others = _right(_of_pixels_as_they_are(net), dataset, classes, examples, work) if is_bare else right
     shares = np.unique(labels[examples], return_counts=True)[1] / len(examples)
     if others.mean() > shares.max() and _is_better(others, right):
-        rule = "expect normalised pixels, for nothing beside it says what it does"
+        rule = "expect normalised pixels, for nothing beside it says what it expects"
         got = f"{right.mean():.1%} right {where} with these and {others.mean():.1%} with pixels from 0 to 1"
         work.warn(f"{name} must {rule}; got {got}; give a function that returns the network, python:MODULE:FACTORY")
     elif len(shares) > 1 and right.mean() <= shares.max():
-        got = f"{right.mean():.1%} {where}, where the commonest is {shares.max():.1%}"
+        got = f"{right.mean():.1%} {where}, where the commonest class is {shares.max():.1%}"
         hint = "see whether its outputs are in the order of the classes, and what pixels it expects"
         work.warn(f"{name} must do better than guessing; got {got}; {hint}")
 

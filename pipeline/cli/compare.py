@@ -1,10 +1,9 @@
 """`compare`: which settings of runs differ, and what that did to their models."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,10 +22,10 @@ from stages.report import words
 if TYPE_CHECKING:
     from stages.side_by_side import Difference, OverSeeds, Scored
 
-NEUTRAL = re.compile(
-    r"(name|store|runs|ray|checkpoint_seconds|logging|data\.(root|download|memory_budget)|\w+\.cuda_graph)(\.|$)"
-)
-"""Begins the paths of settings that can change no result; what lies at a place, the data's digest tells."""
+PLACES = ("name", "store", "runs", "ray", "checkpoint_seconds", "logging")
+"""Settings that can change no result: where runs and results are, and what does the work."""
+NEUTRAL = ("cuda_graph", "download", "memory_budget", "root", "trained_on")
+"""Last parts of the paths of others. What lies at a place, the digest of the data tells."""
 DATA, TEST = "(data)", "(test split)"
 """Stand among the settings for the digests of the data themselves, which a setting's path does not tell."""
 DROPPED = "(specialists dropped)"
@@ -108,7 +107,7 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
         for run, one in zip(runs, made, strict=True)
     ]
     results = [
-        scored(run.name, int(one["seed"]), _setting(one), one[TEST], run.artifact("evaluate"))
+        scored(run.name, int(one["seed"]), _setting(run, one), one[TEST], run.artifact("evaluate"))
         for run, one in zip(runs, settings, strict=True)
     ]
     unpaired = ""
@@ -162,9 +161,18 @@ def _letter(number: int) -> str:
     return chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
 
 
-def _setting(settings: Mapping[str, str]) -> str:
-    """Return all that can change a result but the seed."""
-    return repr(sorted(item for item in settings.items() if item[0] != "seed" and not NEUTRAL.match(item[0])))
+def _setting(run: KeptRun, settings: Mapping[str, str]) -> str:
+    """Return all that can change a result but the seed, from a run and its settings beside what it has made."""
+    deciding = {name: value for name, value in run.settings.items() if name not in (*PLACES, "seed")}
+    beside = {path: value for path, value in settings.items() if path.startswith("(")}
+    return repr(sorted((leaves(_without_neutral(deciding)) | beside).items()))
+
+
+def _without_neutral(value: Any) -> Any:
+    """Return a section, a list of sections or a value without the settings in it that change no result."""
+    if isinstance(value, Mapping):
+        return {name: _without_neutral(item) for name, item in value.items() if name not in NEUTRAL}
+    return [_without_neutral(item) for item in value] if isinstance(value, list) else value
 
 
 def differing(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pipeline.cli.compose import Composition
 from pipeline.errors import DamagedError
 from pipeline.graph import Graph
-from pipeline.recipe import key_of, task_seed
-from pipeline.stage import Artifact, Facts, Work
+from pipeline.recipe import task_seed
+from pipeline.stage import Facts, Work
 from pipeline.store import Store
 from stages import given_data
 from stages.parameters import resolved
@@ -43,28 +43,31 @@ def _class_names(composition: Composition, graph: Graph) -> Sequence[str] | None
 
 
 def _trained_on(composition: Composition, graph: Graph, *, load: bool) -> Facts | None:
-    """Return what tells which examples the run trains on; remembered, so that the data are read once for it."""
-    task, store = graph.tasks[_DATA], composition.store
+    """Return what tells which examples the run trains on; None where the data are neither kept nor to be loaded."""
+    found = _trained_on_kept(composition.store, graph)
+    if found is not None or not load:
+        return found
+    from stages import data  # noqa: PLC0415  # brings numpy, and what reads data
+
+    task = graph.tasks[_DATA]
+    return given_data.trained_on(data.load(**task.arguments, work=Work(seed=task_seed(task, composition.config.seed))))
+
+
+def _trained_on_kept(store: Store, graph: Graph) -> Facts | None:
+    """Return that of the data in the store; remembered, so that they are read once for it.
+
+    None where they are not there, or damaged, which the store has told.
+    """
     kept = graph.results.get(_DATA)
-    place = f"trained on {kept.digest if kept else key_of(graph.recipe(task))}"  # --force may give a key other data
+    if kept is None:
+        return None
+    place = f"trained on {kept.digest}"  # not its key: with --force it may be of other data
     known: Facts | None = store.recall(place)
     if known is not None:
         return known
-    dataset = _kept(store, graph)
-    if dataset is None and not load:
-        return None
-    if dataset is None:
-        from stages import data  # noqa: PLC0415  # brings numpy, and what reads data
-
-        dataset = data.load(**task.arguments, work=Work(seed=task_seed(task, composition.config.seed)))
-    found = given_data.trained_on(dataset)
-    store.remember(place, found)
-    return found
-
-
-def _kept(store: Store, graph: Graph) -> Artifact | None:
-    """Return the training half from the store; None where it is not there, or damaged, which the store has told."""
     try:
-        return store.load(graph.results[_DATA]) if _DATA in graph.results else None
+        found = given_data.trained_on(store.load(kept))
     except DamagedError:
         return None
+    store.remember(place, found)
+    return found

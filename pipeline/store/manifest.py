@@ -64,7 +64,7 @@ class Manifest:
             StoreError: It is another.
         """
         if digest not in {None, self.digest}:
-            rule, got = "be what that run made or reused", "another, which was made in its place since (--force)"
+            rule, got = "be what that run made or reused", "another, which was made in its place since"
             raise StoreError(f"{what} must {rule}; got {got}: do the run again")
 
     def sealed(self) -> bytes:

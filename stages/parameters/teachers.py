@@ -49,14 +49,14 @@ class TeacherParameters(TrainingParameters):
         alias="from",
         description="A trained network, used as it is: what the other keys say of a training counts for nothing. A "
         "file of safetensors or torch.save, whose network is what FILE.json beside it says, as runs write it, or "
-        "generalist.model, shown pixels less the data's mean, by their standard deviation; or python:MODULE:FACTORY, a "
-        "function that returns it, shown pixels from 0 to 1.",
+        "generalist.model, shown pixels less the data's mean, divided by their standard deviation; or "
+        "python:MODULE:FACTORY, a function that returns it, shown pixels from 0 to 1.",
     )
     trained_on: Attested = Field(
         default=None,
-        description="What you say of the network under `from`, where nothing beside its file does: training, that it "
-        "has seen nothing that this run holds out or tests on. No command warns of it then; results have it as "
-        "attested.",
+        description="What you know of the network under `from`, where its file does not tell it, or tells of other "
+        "data: `training` says that it was trained on nothing that this run holds out or tests on. No command warns of "
+        "it then; results have it as attested.",
     )
     model: ModelParameters = Field(default=ModelParameters(), description="The network of all teachers.")
     sampling: Sampling = Field(

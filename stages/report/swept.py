@@ -12,7 +12,10 @@ def at_edges(sweep: Mapping[str, Any], variant: str, n_classes: int) -> list[str
         variant: Of the student.
         n_classes: Of the run.
     """
-    chosen, tried = sweep["chosen"][variant], [point["settings"] for point in sweep["grid"][variant]]
+    chosen, points = sweep["chosen"][variant], sweep["grid"][variant]
+    if len({(point["accuracy"], point["nll"]) for point in points}) == 1:
+        return []  # what was tried means nothing, as the temperature does where alpha is 0
+    tried = [point["settings"] for point in points]
     # Without soft targets what they are made of means nothing.
     telling = [name for name in chosen if chosen.get("alpha") != 0 or name not in _OF_SOFT_TARGETS]
     ends = _ENDS | {"active_classes": (1, n_classes)}

@@ -70,6 +70,7 @@ def _share_faults(tree: Tree, test: float | None, name: str, base: Path) -> list
 def _whole(name: str, base: Path) -> str:
     """Return the folder that this is one half of, if it is."""
     is_half = base.name in HALVES and all((base.parent / half).is_dir() for half in HALVES)
+    is_half = is_half and name != str(Path(name).parent)  # as `.` is, whose parent it does not name
     return f"; did you mean 'folder:{Path(name).parent}'?" if is_half else ""
 
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.cli import main
-from pipeline.cli.compare import differing
+from pipeline.cli.compare import NEUTRAL, differing
 from pipeline.config import leaves
+from pipeline.stage import Unrecorded
+from stages.parameters import StudentParameters
+from stages.parameters.teachers import GivenSpecialist, TeacherParameters
 from tests.pipeline.cli.conftest import Command, make_arrays, make_project
 
 LONGER = ("--set", "student.epochs=2")
@@ -91,6 +94,15 @@ def test_settings_that_change_no_result_make_no_other_run(three_runs: Path, comm
     assert command("run", "tiny.yaml", *(word for one in changes for word in ("--set", one))).code == 0
     (group,) = json.loads(command("compare", "first", "again", "--json").out)["seeds"]
     assert len(group["runs"]) == 2
+
+
+def test_settings_that_no_recipe_holds_make_no_other_run() -> None:
+    sections = (TeacherParameters, GivenSpecialist, StudentParameters)
+    fields = [item for section in sections for item in section.model_fields.items()]
+    unrecorded = {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, Unrecorded)}
+    found = {name for name, mark in unrecorded.items() if len(mark.values) > 1}  # one value is the neutral one
+    assert found == {"cuda_graph", "trained_on"}
+    assert found <= set(NEUTRAL)
 
 
 def test_compare_pairs_students_by_their_seeds_and_names_those_that_it_compares(

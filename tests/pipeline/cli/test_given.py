@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from pipeline.store import Store
 from tests.pipeline.cli.conftest import Command, Done, newest, without_times
 
 SPECIALISTS = ("0-1", "2-3")
@@ -272,6 +273,23 @@ def test_generalist_that_may_know_the_holdout_is_told_of_by_every_command_every_
         assert f"T{known['warning'][1:]}." in (run / "report.html").read_text()
     assert json.loads(command("plan", "tiny.yaml", *other, "--json").out)["warnings"] == [known["warning"]]
     assert f"T{known['warning'][1:]}." in " ".join(command("run", "tiny.yaml", *other).out.split())
+
+
+def test_other_data_of_a_factory_that_is_read_again_are_told_of(
+    teachers: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (teachers / "own_given.py").write_text("import numpy\n\ndef load():\n    return dict(numpy.load('own.npz'))\n")
+    monkeypatch.syspath_prepend(str(teachers))
+    arrays = dict(np.load(teachers / "tiny.npz"))
+    np.savez(teachers / "own.npz", **arrays)
+    Store.open("another")  # where it could be remembered
+    look = ("plan", "tiny.yaml", *settings(generalist={"from": "generalist.safetensors"}))
+    changes = ("--set", "data.source=python:own_given:load")
+    same = command(*look, *changes)
+    assert (same.code, same.out.count("warning: the given")) == (0, 0)
+    np.savez(teachers / "own.npz", **arrays | {"x_train": arrays["x_train"][::-1]})
+    again = command(*look, *changes, "--force", "data")
+    assert (again.code, again.out.count("warning: the given generalist was trained on other data")) == (0, 1)
 
 
 def test_that_nothing_is_known_of_a_generalist_is_told_without_reading_the_data(

@@ -198,6 +198,12 @@ def test_layouts_that_cannot_be_divided_are_refused(tmp_path, halves, options, e
         sources.stamp(source, ".", options=options)
 
 
+def test_half_that_is_named_by_no_name_has_no_parent_to_suggest(tmp_path):
+    write(tmp_path)
+    with pytest.raises(LearningError, match=r"got neither$"):
+        sources.stamp("folder:.", tmp_path / "train")
+
+
 def test_whole_set_is_suggested_in_place_of_its_half(tmp_path):
     write(tmp_path)
     with pytest.raises(LearningError, match=rf"got neither; did you mean 'folder:{tmp_path}'\?$"):

@@ -9,9 +9,12 @@ from stages.report import swept
 from stages.report.swept import at_edges
 
 
-def sweep(chosen, **tried):
-    points = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
-    return {"chosen": {"distilled": chosen}, "grid": {"distilled": [{"settings": point} for point in points]}}
+def sweep(chosen, *, differ=1.0, **tried):
+    points = [
+        {"settings": dict(zip(tried, values, strict=True)), "accuracy": 0.9, "nll": differ * number}
+        for number, values in enumerate(itertools.product(*tried.values()))
+    ]
+    return {"chosen": {"distilled": chosen}, "grid": {"distilled": points}}
 
 
 SMALLEST, LARGEST = (
@@ -41,6 +44,10 @@ SMALLEST, LARGEST = (
 )  # fmt: skip
 def test_choice_at_the_edge_of_what_was_tried_is_told_where_there_is_room_beyond(chosen, tried, told):
     assert at_edges(sweep(chosen, **tried), "distilled", 5) == told
+
+
+def test_choice_among_students_that_are_the_same_is_at_no_edge():
+    assert at_edges(sweep({"temperature": 2}, temperature=[2, 4], differ=0.0), "distilled", 5) == []
 
 
 @pytest.mark.parametrize(("name", "kind"), [("temperature", Temperature), ("alpha", Share), ("learning_rate", Rate)])
