@@ -52,6 +52,11 @@ def listed(names: Sequence[str], fits: Callable[[str], bool], more: str = " and 
     return f"{len(names)} classes"
 
 
+def listed_within(names: Sequence[str], columns: int) -> str:
+    """Return names as a list in so many columns at most, as `listed` does."""
+    return listed(names, lambda text: cell_len(text) <= columns)
+
+
 def common_start(texts: Sequence[Sequence[str]]) -> int:
     """Return how many letters all of some texts begin with alike."""
     return sum(1 for _ in takewhile(lambda some: len(set(some)) == 1, zip(*texts, strict=False)))

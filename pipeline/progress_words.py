@@ -69,9 +69,9 @@ _SHARD = re.compile(r"(?:^|(?<=/))(\d+)\.(\d+)$")
 
 
 def spelled(identity: str) -> str:
-    """Return what sets a task apart as people read it: `0-1, view 0, part 1` for `0-1/0.0`."""
+    """Return what sets a task apart as people read it: `0-1, view 0, part 2` for `0-1/0.2`: both counted from 0."""
     shard = _SHARD.search(identity)
     if shard is None:
         return identity
     teacher = identity[: shard.start()].removesuffix("/")
-    return ", ".join(filter(None, (teacher, f"view {shard[1]}", f"part {int(shard[2]) + 1}")))
+    return ", ".join(filter(None, (teacher, f"view {shard[1]}", f"part {shard[2]}")))

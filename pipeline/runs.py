@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.counted import first_of
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.events import RunState, read_events
 from pipeline.stage import Json, Making
@@ -47,7 +48,7 @@ class RunFolder:
             return cls(_make_stamped(base, name))
         except OSError as error:
             rule = "must be a folder that can be written to"
-            raise StoreError(f"{rule}; got {error.strerror} at {base}: set `runs` to another folder") from error
+            raise StoreError(f"{rule}; got {error.strerror} at {base}: {OTHER_RUNS}") from error
 
     def write(self, name: str, content: str | bytes, *, otherwise: str = OTHER_RUNS) -> None:
         """Write a file whole or not at all: no reader sees a part of it.
@@ -198,9 +199,8 @@ def _no_such_run(base: Path, run: str, folders: Sequence[str], lacking: str) -> 
     """Return what is wrong with the name of a run, and which there are."""
     got = f"'{run}', a folder without {lacking}" if run and Path(run).is_dir() else f"'{run}'"
     named = list(dict.fromkeys(map(config_name, folders)))
-    known = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
     hint = did_you_mean(run, [*named, *folders]) if got == f"'{run}'" else ""
-    return f"the run must be one of those in {base} ({known}), or a folder of one; got {got}{hint}"
+    return f"the run must be one of those in {base} ({first_of(named, _SHOWN)}), or a folder of one; got {got}{hint}"
 
 
 @contextmanager

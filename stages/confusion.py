@@ -50,6 +50,6 @@ def gather(*, dataset: Artifact, folds: Sequence[Artifact], work: Work) -> Artif
 def _measured(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Artifact:
     probs = np.exp(log_probs)
     return Artifact(
-        contents.confusion(probs=probs, labels=labels, confusion=subsets.soft_confusion(probs, labels)),
+        contents.confusion(probs=probs, labels=labels, class_means=subsets.soft_confusion(probs, labels)),
         {"accuracy": metrics.accuracy(log_probs, labels), "nll": metrics.nll(log_probs, labels)},
     )

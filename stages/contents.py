@@ -36,9 +36,9 @@ def bounds(arrays: int, facts: int = 0) -> tuple[int, int]:
     return arrays, arrays + facts + ABOUT_BYTES
 
 
-def half(*, images: T, labels: T, holdout: T | None = None, fold: T | None = None) -> dict[str, T]:
+def half(*, images: T, labels: T, holdout: T | None = None, folds: T | None = None) -> dict[str, T]:
     """Return what a half of a data set holds: of the test half images and labels alone."""
-    found = {"images": images, "labels": labels, "holdout": holdout, "fold": fold}
+    found = {"images": images, "labels": labels, "holdout": holdout, "fold": folds}
     return {name: one for name, one in found.items() if one is not None}
 
 
@@ -46,7 +46,7 @@ def half_bytes(n: int, image_bytes: int, *, is_test: bool, has_folds: bool) -> i
     """Return the bytes of a half of n examples."""
     held_out = None if is_test else _FLAG_BYTES * n
     dealt = ID_BYTES * n if has_folds else None
-    return sum(half(images=image_bytes * n, labels=ID_BYTES * n, holdout=held_out, fold=dealt).values())
+    return sum(half(images=image_bytes * n, labels=ID_BYTES * n, holdout=held_out, folds=dealt).values())
 
 
 def fold(*, examples: T, log_probs: T) -> dict[str, T]:
@@ -61,14 +61,14 @@ def fold_bounds(n: int, classes: int, epochs: int) -> tuple[int, int]:
     return least, bounds(most, history)[1]
 
 
-def confusion(*, probs: T, labels: T, confusion: T) -> dict[str, T]:
+def confusion(*, probs: T, labels: T, class_means: T) -> dict[str, T]:
     """Return what is predicted of all that is held out, and the mean of it for each class."""
-    return {"probs": probs, "labels": labels, "confusion": confusion}
+    return {"probs": probs, "labels": labels, "confusion": class_means}
 
 
 def confusion_bytes(n: int, classes: int) -> int:
     """Return the bytes of that of n examples; the means are float64."""
-    held = confusion(probs=_scores_bytes(n, classes), labels=ID_BYTES * n, confusion=8 * classes**2)
+    held = confusion(probs=_scores_bytes(n, classes), labels=ID_BYTES * n, class_means=8 * classes**2)
     return sum(held.values())
 
 

@@ -96,7 +96,7 @@ def _dealt_out(data: sources.Examples, folds: int, seed: int) -> Artifact:
         raise StageError(f"data.folds must be at most {n}, the number of training examples; got {folds}")
     whole = _divided(data.images, data.labels, np.zeros(n, dtype=np.bool_), _shared_facts(data))
     dealt = sources.split_folds(data.labels, folds, seed)
-    return Artifact(contents.half(**whole.arrays, fold=dealt), {**whole.facts, "folds": folds})
+    return Artifact(contents.half(**whole.arrays, folds=dealt), {**whole.facts, "folds": folds})
 
 
 def _divided(

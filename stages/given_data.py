@@ -7,10 +7,8 @@ much good of it. That is no fault of the run, and nothing in its figures shows i
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypedDict
 
-from rich.cells import cell_len
-
 from pipeline.counted import counted
-from pipeline.labels import fitted, listed
+from pipeline.labels import fitted, listed_within
 from pipeline.recipe import sha256
 from pipeline.stage import Artifact, Facts, Json
 
@@ -135,16 +133,12 @@ def _who(teachers: Sequence[Teacher]) -> str:
     whose = ["the given generalist"] if len(specialists) < len(teachers) else []
     if specialists:
         short = fitted((name for classes in specialists for name in classes), _LETTERS)
-        lists = [_listed([short[name] for name in classes]) for classes in specialists[:_SHOWN]]
+        lists = [listed_within([short[name] for name in classes], _LIST) for classes in specialists[:_SHOWN]]
         lists += [counted(len(specialists) - _SHOWN, "other")] if len(specialists) > _SHOWN else []
         article = "" if whose else "the given "
         several = "s" if len(specialists) > 1 else ""
         whose.append(f"{article}specialist{several} for {'; '.join(lists)}")
     return " and ".join(whose)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return listed(names, lambda text: cell_len(text) <= _LIST)
 
 
 def _answer(teachers: Sequence[Teacher]) -> str:

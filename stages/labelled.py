@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.cells import cell_len
 
+from pipeline.counted import first_of
 from pipeline.errors import ConfigError, did_you_mean
-from pipeline.labels import fitted, listed
+from pipeline.labels import fitted, listed_within
 from pipeline.stage import Artifact
 from stages.learning import checks, origins, pictures
 from stages.learning.errors import LearningError
@@ -24,8 +24,8 @@ Part = Literal["train", "test", "all"]
 Size = tuple[int, int]
 """Height and width."""
 
-_LETTERS, _LIST = 17, 60
-"""Columns of a class's name, and of a list of them, in a message."""
+_LETTERS, _LIST, _SHOWN = 17, 60, 5
+"""Columns of a class's name, and of a list of them, in a message; and how many unknown ones one names."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ def _class_ids(source: str, raw: Arrays, labels: NDArray[Any], known: Sequence[s
     names = {int(c): str(raw["class_names"][c] if "class_names" in raw else c) for c in present}
     strange = [name for name in names.values() if name not in known]
     if strange:
-        shown = ", ".join(repr(name) for name in strange[:5]) + (f" and {len(strange) - 5} more" * (len(strange) > 5))
+        shown = first_of([repr(name) for name in strange], _SHOWN)
         own = fitted(known, _LETTERS)
-        among = listed([own[name] for name in known], lambda text: cell_len(text) <= _LIST)
+        among = listed_within([own[name] for name in known], _LIST)
         hint = did_you_mean(strange[0], known)
         if "class_names" not in raw:
             hint = "; name the classes in its class_names, in the order of their numbers"

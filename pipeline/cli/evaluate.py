@@ -9,7 +9,7 @@ from rich.console import Console
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
 from pipeline.cli.tables import models_table, print_json, say, spread_note, warn
-from pipeline.counted import counted
+from pipeline.counted import counted, first_of
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
 from pipeline.stage import Artifact, Work, imported
@@ -109,8 +109,7 @@ _ON_DISK = {"npz": "a file", "folder": "a folder"}
 
 def _some(names: Sequence[str], one: str, many: str) -> str:
     """Return how many there are, and the first of them."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{counted(len(names), one, many)} ({', '.join(names[:_SHOWN])}{more})"
+    return f"{counted(len(names), one, many)} ({first_of(names, _SHOWN)})"
 
 
 def _other_set(generalist: Artifact, run: KeptRun, source: str, root: Path, part: str | None) -> "Labelled":

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.counted import first_of
+
 Size = tuple[int, int]
 """Height and width."""
 _SHOWN = 3
@@ -22,16 +24,10 @@ def scaled(sizes: Sequence[Size], taken: Size, names: Sequence[str] = ()) -> str
         return ""
     n = others.total()
     which = [name for name, size in zip(names, sizes, strict=False) if size != taken] if n < len(sizes) else []
-    told = f" ({_first(which)})" if which else ""
+    told = f" ({first_of(which, _SHOWN)})" if which else ""
     rule = f"scaled to the network's {_pixels(taken)} pixels, and cut to its shape"
-    got = _first([_pixels(size) for size, _ in others.most_common()])
+    got = first_of([_pixels(size) for size, _ in others.most_common()], _SHOWN)
     return f"{n} of {len(sizes)} images{told} {'was' if n == 1 else 'were'} {rule}; got {got} (width x height)"
-
-
-def _first(named: Sequence[str]) -> str:
-    """Return the first of what is named, and how many more there are."""
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    return f"{', '.join(named[:_SHOWN])}{more}"
 
 
 def _pixels(size: Size) -> str:

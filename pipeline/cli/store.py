@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.tables import print_json, say, table_of, warn
+from pipeline.counted import first_of
 from pipeline.errors import ConfigError
 from pipeline.stage import Json
 from pipeline.store import Fault, Store, verify
@@ -78,9 +79,7 @@ def _remedy(faults: Sequence[Fault]) -> str:
 
 def _needs(fault: Fault) -> str:
     """Return who needs what is wrong, in words; nothing of what nobody is known to."""
-    shown, more = fault.needed_by[:_SHOWN], len(fault.needed_by) - _SHOWN
-    told = "; ".join(shown) + (f" and {more} more" if more > 0 else "")
-    return f"; needed by {told}" if shown else ""
+    return f"; needed by {first_of(fault.needed_by, _SHOWN, between='; ')}" if fault.needed_by else ""
 
 
 def prune(location: str, *, days: float, grace: float, delete: bool, as_json: bool) -> None:
@@ -143,7 +142,7 @@ def du(location: str, *, as_json: bool) -> None:
     console.print(_runs_table(found))
     console.print()
     # Of a table a run and `targets list` count the rows alone.
-    say("counted are all files of a result: its arrays, with their headers, and the facts beside them")
+    say("all files of a result are counted: its arrays, with their headers, and the facts beside them")
     say(f"{location}: {found.bytes:,} bytes, {found.objects:,} of them objects (each counted once)")
     say(f"named by no result: {found.unnamed:,} bytes; set aside: {found.aside:,} bytes")
     say(f"checkpoints of trainings in progress: {found.checkpoints:,} bytes")

@@ -5,10 +5,13 @@ from collections import deque
 from collections.abc import Callable
 
 from pipeline.amounts import rough_duration
+from pipeline.counted import first_of
 from pipeline.errors import first_line
 
 PAUSE = 30.0
 """Seconds between two tries of a server that does not answer."""
+_SHOWN = 8
+"""How many of the calls that were lost are named."""
 
 Call = Callable[[], object]
 
@@ -69,7 +72,7 @@ class Sender:
             if lost:
                 late = f" after {rough_duration(seconds)} of waiting" if self._thread.is_alive() else ""
                 why = f": {self._reason}" if self._reason else ""
-                lacking = f"{self._server} lacks{late} what only the run's folder has: {_listed(list(lost))}"
+                lacking = f"{self._server} lacks{late} what only the run's folder has: {first_of(list(lost), _SHOWN)}"
                 self._news.append(f"{lacking}{why}")
             self._is_over = True
 
@@ -117,8 +120,3 @@ def reason_of(error: Exception, longest: int = 400) -> str:
     """Return what an error says in its first line, cut short where that is long."""
     text = first_line(error)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
-
-
-def _listed(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -105,15 +105,11 @@ def _joined(standings: Sequence[_Standing]) -> str:
 
 
 def _reasons(found: Mapping[str, Difference]) -> list[str]:
-    """Return the figures against each control, and what to do for one that is not there."""
+    """Return the figures against each control, what to do for one that is not there, and what none measures."""
     told = [f"The student minus the same one {_CONTROLS[name]}: {certainty(one)}" for name, one in found.items()]
     missing = [_MISSING[name] for name in _CONTROLS if name not in found]
-    if "generalist" in found and direction(found["generalist"]) > 0:
-        missing.append(
-            "Whether another use of the specialists' cost would do more, such as training the generalist for longer, is"
-            " not measured here."
-        )
-    return told + missing
+    is_gain = "generalist" in found and direction(found["generalist"]) > 0
+    return [*told, *missing, *([_UNMEASURED] if is_gain else [])]
 
 
 _MISSING = {
@@ -127,3 +123,9 @@ _MISSING = {
     ),
 }
 """What is said of a control that was not asked for."""
+
+_UNMEASURED = (
+    "Whether another use of the specialists' cost would do more, such as training the generalist for longer, is not"
+    " measured here."
+)
+"""What is said of a gain by the specialists, whichever controls there are."""

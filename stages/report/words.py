@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.cells import cell_len
-
 from pipeline.amounts import duration
 from pipeline.counted import counted
-from pipeline.labels import fitted, listed
+from pipeline.labels import fitted, listed_within
 from stages.given_data import Background, warnings_of
 
 Difference = Mapping[str, Any]
@@ -58,7 +56,7 @@ def short_list(names: Sequence[str]) -> str:
     Args:
         names: Each short enough to be shown.
     """
-    return listed(names, lambda text: cell_len(text) <= LIST)
+    return listed_within(names, LIST)
 
 
 def of_teachers(results: Mapping[str, Any]) -> str:

@@ -248,9 +248,9 @@ def test_render_fits_a_terminal_of_80_columns(length: int) -> None:
 @pytest.mark.parametrize(
     ("identity", "shown"),
     [
-        ("0.0", "view 0, part 1"),
-        ("generalist/1.2", "generalist, view 1, part 3"),
-        ("active=2/0.0", "active=2, view 0, part 1"),
+        ("0.0", "view 0, part 0"),
+        ("generalist/1.2", "generalist, view 1, part 2"),
+        ("active=2/0.0", "active=2, view 0, part 0"),
         ("distilled/temperature=2.0", "distilled/temperature=2.0"),
         ("hard/0", "hard/0"),
     ],

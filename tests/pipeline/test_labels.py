@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pipeline.labels import fitted, listed
+from pipeline.labels import fitted, listed, listed_within
 
 
 def test_label_that_fits_stays() -> None:
@@ -87,12 +87,12 @@ def test_names_of_few_letters_stay_apart(names: list[str], columns: int) -> None
 
 def test_lists_say_how_many_are_left_out() -> None:
     names = ["cat", "dog", "北京"]
-    assert listed(names, lambda text: cell_len(text) <= 14) == "cat, dog, 北京"
-    assert listed(names, lambda text: cell_len(text) <= 13) == "3 classes"
+    assert listed_within(names, 14) == "cat, dog, 北京"
+    assert listed_within(names, 13) == "3 classes"
     assert listed(names, lambda text: cell_len(text) <= 13, more=", +{}") == "cat, dog, +1"
     assert listed(names, lambda text: len(text) <= 14) == "cat, dog, 北京"
-    assert listed([*names, "a fourth"], lambda text: cell_len(text) <= 20) == "cat, dog and 2 more"
-    assert listed([*names, "a fourth"], lambda text: cell_len(text) <= 18) == "cat and 3 more"
+    assert listed_within([*names, "a fourth"], 20) == "cat, dog and 2 more"
+    assert listed_within([*names, "a fourth"], 18) == "cat and 3 more"
 
 
 @pytest.mark.parametrize("columns", range(14, 40))

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import ConfigError, StoreError
 from pipeline.events import EventLog, Events
-from pipeline.runs import EVENTS, RunFolder, find, newest_first
+from pipeline.runs import EVENTS, OTHER_RUNS, RunFolder, find, newest_first
 from pipeline.store.processes import STALE_SECONDS, temporary_name
 
 
@@ -57,9 +57,7 @@ def test_write_says_where_it_could_not(tmp_path: Path) -> None:
 
 def test_create_says_that_the_base_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        StoreError, match=r"^must be a folder .*; got File exists at .*/file: set `runs` to another folder$"
-    ):
+    with pytest.raises(StoreError, match=r"^must be a folder .*; got File exists at .*/file: " + OTHER_RUNS + "$"):
         RunFolder.create(tmp_path / "file", "digits")
 
 

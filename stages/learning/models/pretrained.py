@@ -91,7 +91,7 @@ def load_weights(model: nn.Module, path: Path, *, whole: bool = False, of: str =
 def _told_apart(missing: Sequence[str], spare: Sequence[str]) -> str:
     """Return what a file lacks of a network's weights, and what it holds instead."""
     lacks = f"none of {_some(missing)}" if missing else ""
-    holds = f"{_some(spare)}{'' if missing else ', which the network has not'}" if spare else ""
+    holds = f"{_some(spare)}{'' if missing else ', which the network does not have'}" if spare else ""
     return ", but ".join(filter(None, (lacks, holds)))
 
 

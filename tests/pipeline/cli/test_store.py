@@ -91,7 +91,7 @@ def test_a_table_takes_as_many_bytes_wherever_its_rows_are_counted(finished: Pat
     files = sum(shard["bytes"] for shard in shown["shards"])
     assert shown["bytes"] == combined["bytes"] < files < used
     assert f" ({files:,} as files)" in command("targets", "show", "tiny", "--store", "store").out
-    assert "\ncounted are all files of a result: " in command("store", "du", "store").out
+    assert "\nall files of a result are counted: " in command("store", "du", "store").out
 
 
 def test_du_tells_stages_and_runs(finished: Path, command: Command, capsys: pytest.CaptureFixture[str]) -> None:

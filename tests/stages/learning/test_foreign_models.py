@@ -318,7 +318,7 @@ def test_weights_of_quite_another_network_are_listed_in_part(tmp_path):
     ("file", "network", "told"),
     [
         ([], [nn.Linear(1, 1)] * 5, "got none of 0.weight, 0.bias, 1.weight and 7 more"),
-        ([nn.Linear(1, 1)] * 5, [], "got 0.bias, 0.weight, 1.bias and 7 more, which the network has not"),
+        ([nn.Linear(1, 1)] * 5, [], "got 0.bias, 0.weight, 1.bias and 7 more, which the network does not have"),
     ],
 )
 def test_file_of_fewer_or_of_more_layers_is_told_by_these(tmp_path, file, network, told):

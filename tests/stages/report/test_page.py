@@ -170,6 +170,10 @@ def test_what_was_prepared_has_a_bar_of_its_own_and_is_told_beside_the_costs(wri
     assert f"Lighter: {told}, which counts for no task." in page
 
 
+def test_examples_are_told_to_let_classes_take_turns(page):
+    assert "true class gained or lost most, one class after another, with the probabilities of classes" in page
+
+
 def test_examples_say_what_the_models_say(evaluation, specialist_nets):
     names = [f"class {c}" for c in range(5)]
     found = list(examples.examples(evaluation, [net.facts for net in specialist_nets], names))

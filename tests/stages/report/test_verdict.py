@@ -77,6 +77,14 @@ def test_verdict_says_what_to_do_where_a_control_is_missing():
     assert "list `hard` under `controls`" in both.reason
 
 
+def test_gain_is_told_with_what_is_not_measured_and_a_missing_control_apart_from_it():
+    gained, open_ = (verdict({"generalist": outcome(lead)}).reason for lead in ("++", "00"))
+    missing = "list `hard` under `controls`, and it is trained beside it."
+    assert open_.endswith(missing)
+    assert f"{missing} Whether another use of the specialists' cost would do more, " in gained
+    assert gained.endswith(" is not measured here.")
+
+
 def test_imported_tables_share_the_verdict():
     found = verdict({"generalist": outcome("++")}, [{"name": "clip"}])
     assert found.headline.startswith("With the specialists and the imported tables the student is better than")
