@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import models_table, print_json, say, spread_note, warn
+from pipeline.cli.tables import print_json, say, show_models, warn
 from pipeline.counted import counted, first_of
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.recipe import task_seed
@@ -62,7 +62,7 @@ def evaluate(run: KeptRun, source: str | None, *, root: Path, part: str | None, 
         print_json(facts | {"measured_on": measured_on})
         return
     # The name of a set may be longer than a column has room for.
-    Console().print(models_table(facts, "on the given set" if source else "on the test split"), *spread_note(facts))
+    show_models(Console(), facts, "on the given set" if source else "on the test split")
     of_what = f" of {source}" if source else ""
     say(f"{run.name}: {facts['data']['examples']:,} examples{of_what}; times measured on {measured_on['device']}")
 

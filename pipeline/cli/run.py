@@ -17,7 +17,7 @@ from pipeline.cli import given, imports, logged, planned
 from pipeline.cli.compose import Composition, compose
 from pipeline.cli.outlook import Outlook, Watch
 from pipeline.cli.selection import DATA, Selection
-from pipeline.cli.tables import results_table, say
+from pipeline.cli.tables import say, show_results
 from pipeline.config import dump
 from pipeline.display import display
 from pipeline.errors import ConfigError, Interrupted, RoomError, StageError, StoreError
@@ -57,7 +57,7 @@ def execute(config: Path, overrides: Sequence[str], selection: Selection) -> Non
         ):
             files = _run(composition, selection, folder, Events(log, shown, folder.keep_tracebacks))
         if "results.json" in files:
-            console.print(results_table(json.loads(files["results.json"])))
+            show_results(console, json.loads(files["results.json"]))
             say(f"report: {folder.path / 'report.html'}")
             name = composition.config.name
             say(f"then: python -m pipeline predict {name} IMAGE...")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -25,21 +25,25 @@ from stages.report.verdict import verdict
 from stages.tables import told
 
 
-def results_table(results: Mapping[str, Any]) -> Group:
-    """Return what a run came to: the models side by side, the subsets, the times."""
-    return Group(
-        models_table(results, "on the test split"),
-        *spread_note(results),
-        Text(""),
-        *_verdict(results),
-        *_differences(results),
-        Text(""),
-        *_sweep(results),
-        _subsets(results),
-        Text(_OF_SUBSETS),
-        Text(""),
-        _costs(results),
-    )
+def show_results(console: Console, results: Mapping[str, Any]) -> None:
+    """Print what a run came to: the models side by side, the verdict, the subsets, the times."""
+    show_models(console, results, "on the test split")
+    tell(console, "")
+    headline, *reasons = _verdict(results)
+    tell(console, headline, style="bold")
+    for line in (*reasons, *_differences(results), "", *_sweep(results)):
+        tell(console, line)
+    console.print(_subsets(results))
+    for line in (_OF_SUBSETS, "", *_costs(results)):
+        tell(console, line)
+
+
+def show_models(console: Console, results: Mapping[str, Any], heading: str) -> None:
+    """Print the models of a run side by side, and what their figures are where there are several seeds."""
+    console.print(models_table(results, heading))
+    n = len(results["seeds"])
+    if n > 1:
+        tell(console, f"students: mean ± standard deviation over {n} seeds")
 
 
 Column = tuple[str, Callable[[Mapping[str, Any]], str]]
@@ -76,12 +80,6 @@ def _side_by_side(heading: str, rows: Mapping[str, Mapping[str, Any]], columns: 
     return table
 
 
-def spread_note(results: Mapping[str, Any]) -> list[Text]:
-    """Return what the figures of students are that have a deviation; nothing where there is one seed."""
-    n = len(results["seeds"])
-    return [Text(f"students: mean ± standard deviation over {n} seeds")] if n > 1 else []
-
-
 def _accuracy(model: Mapping[str, Any]) -> str:
     return words.percent(model["accuracy"]) + _deviation(model, "accuracy", "{:.2f}", 100)
 
@@ -100,39 +98,37 @@ def _close(text: str) -> str:
     return text.replace(" ± ", "±")
 
 
-def _sweep(results: Mapping[str, Any]) -> list[Text]:
+def _sweep(results: Mapping[str, Any]) -> list[str]:
     """Return what a sweep chose, where there was one."""
     if "sweep" not in results:
         return []
     sweep, n_classes = results["sweep"], len(results["data"]["classes"])
     lines = [
-        Text(
-            f"{words.model_name(variant)}: {_settings(settings)}"
-            f" (best {sweep['measure']} on the holdout, of {len(sweep['grid'][variant])})"
-            + "".join(f"; {told}" for told in at_edges(sweep, variant, n_classes))
-        )
+        f"{words.model_name(variant)}: {_settings(settings)}"
+        f" (best {sweep['measure']} on the holdout, of {len(sweep['grid'][variant])})"
+        + "".join(f"; {told}" for told in at_edges(sweep, variant, n_classes))
         for variant, settings in sweep["chosen"].items()
         if settings
     ]
-    return [*lines, Text("")]
+    return [*lines, ""]
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in settings.items())
 
 
-def _verdict(results: Mapping[str, Any]) -> list[Text]:
-    """Return what the run was worth, as the report says it."""
+def _verdict(results: Mapping[str, Any]) -> list[str]:
+    """Return what the run was worth, as the report says it: the headline, and what it rests on."""
     found = verdict(results["differences"], results.get("imported", ()))
     doubts = words.of_given(results.get("given", ()))
     lines = [found.reason, *words.remarks(results), *doubts, words.over_what(len(results["seeds"]))]
-    return [Text(found.headline, style="bold"), *map(cell, lines)]
+    return [found.headline, *map(visible, lines)]
 
 
-def _differences(results: Mapping[str, Any]) -> list[Text]:
+def _differences(results: Mapping[str, Any]) -> list[str]:
     """Return the differences that the verdict says nothing of, such as that to the refit."""
     return [
-        Text(f"distilled minus {words.taught_by(control)}: {words.told(found)}")
+        f"distilled minus {words.taught_by(control)}: {words.told(found)}"
         for control, found in results["differences"].items()
         if control not in words.TAUGHT_BY
     ]
@@ -157,19 +153,17 @@ _OF_SUBSETS = (
 """What the figures of a specialist are."""
 
 
-def _costs(results: Mapping[str, Any]) -> Group:
+def _costs(results: Mapping[str, Any]) -> list[str]:
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in results["seconds"].items())
     reused, prepared = results["reused"], words.prepared_by_all(results["prepared"])
     targets = results["targets"]
-    return Group(
-        Text(f"seconds of computing, when first run: {seconds}" + (f"; beside that, {prepared}" if prepared else "")),
-        Text(
-            f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes,"
-            f" {targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"
-        ),
-        Text(f"combined table: {targets['combined']['bytes']:,} bytes, {told(targets['combined']['encoding'])}"),
-        Text(f"reused: {_folded(reused)}" if reused else "reused: nothing"),
-    )
+    passes = f"{targets['forward_passes']:,} forward passes of {targets['forward_passes_if_all']:,}"
+    return [
+        f"seconds of computing, when first run: {seconds}" + (f"; beside that, {prepared}" if prepared else ""),
+        f"soft targets: {targets['rows']:,} rows, {targets['bytes']:,} bytes, {passes}",
+        f"combined table: {targets['combined']['bytes']:,} bytes, {told(targets['combined']['encoding'])}",
+        f"reused: {_folded(reused)}" if reused else "reused: nothing",
+    ]
 
 
 def _folded(task_ids: Sequence[str]) -> str:
@@ -239,8 +233,11 @@ def tell(console: Console, line: str, *, indent: int = 0, style: str = "") -> No
 
 
 def wrapped(line: str, columns: int) -> list[str]:
-    """Return a line in rows of so many columns, broken between words alone: one that is longer has a row of its own."""
-    rows = [""]  # rich would break such a word, and what is copied from two rows is no path
+    """Return a line in rows of so many columns, broken between words alone: one that is longer has a row of its own.
+
+    What stands between backticks is one word, such as a command.
+    """
+    rows = [""]  # rich would break a longer word, and what is copied from two rows is no path, and no command
     for word in _WORD.findall(line):
         if rows[-1] and cell_len(rows[-1] + word) > columns:
             rows.append(word.lstrip())
@@ -249,4 +246,4 @@ def wrapped(line: str, columns: int) -> list[str]:
     return rows
 
 
-_WORD = re.compile(r"\s*\S+")
+_WORD = re.compile(r"\s*(?:`[^`]*`|\S)+")

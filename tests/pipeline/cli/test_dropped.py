@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipeline.cli.compose import compose
 from pipeline.cli.selection import Selection
-from pipeline.cli.tables import results_table
+from pipeline.cli.tables import show_results
 from pipeline.config import dump
 from pipeline.errors import StageError
 from pipeline.events import EventLog, Events
@@ -106,7 +106,7 @@ def test_terminal_names_the_missing_specialist_beside_the_verdict(project: Path)
     results: Any = json.loads(run("specialists.on_failure=drop")["results.json"])
     console = Console(width=120)
     with console.capture() as captured:
-        console.print(results_table(results))
+        show_results(console, results)
     lines = captured.get().splitlines()
     (told,) = (i for i, line in enumerate(lines) if line.startswith("1 of 2 specialists failed, and the run went on"))
     assert " without: S2 for 0, 1. The same run again tries once more." in lines[told]

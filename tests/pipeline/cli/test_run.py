@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.selection import select
-from pipeline.cli.tables import models_table, results_table
+from pipeline.cli.tables import models_table, show_results
 from pipeline.errors import ConfigError
 from tests.pipeline.cli.conftest import DIVERGING, Command, newest
 from tests.waiting import PATIENCE
@@ -175,7 +175,7 @@ def test_results_table_shows_names_that_look_like_markup(finished: Path) -> None
     shown["data"]["classes"][:2] = ["[bold]", "[/]"]
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(results_table(shown))
+        show_results(console, shown)
     assert "S1: [bold], [/] " in captured.get()
 
 
@@ -184,7 +184,7 @@ def test_results_table_tells_specialists_apart_whose_classes_have_long_names(fin
     shown["data"]["classes"] = [f"a very long name of a class such as species {i:02} (Linnaeus)" for i in range(4)]
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(results_table(shown))
+        show_results(console, shown)
     assert "S1: a ver…00 (Linnae… and 1 more " in captured.get()
     assert "S2: a ver…02 (Linnae… and 1 more " in captured.get()
 
