@@ -227,8 +227,7 @@ class KeptRun:
         return ConfigError(f"{self.name} must have reached its {name}; got {got}: {advice}")
 
     def _recorded_place(self) -> str:
-        started = next(read_events(self.folder.path / EVENTS), {})
-        place = str(started.get("store", ""))
+        place = str(_beginning(self.folder).get("store", ""))
         return place if "://" in place else os.path.normpath(self.folder.path / place)  # as `relpath` took it
 
 
@@ -249,15 +248,33 @@ def find(base: Path, run: str, place: str | None = None, *, lacking: str = EVENT
 
 
 def going_on(folder: RunFolder, state: RunState) -> str:
-    """Return which command goes on with a run that has not reached what it was asked for.
+    """Return which command goes on with a run that has not reached what it was asked for, from the current folder.
 
-    The resolved config asks for the same results as what was written, and its changes by `--set`, did.
+    The resolved config asks for the same results as what was written, and its changes by `--set`, did; its relative
+    places are those of the folder where the run began.
     """
-    part, config = part_of(state), folder.path / CONFIG
+    part, config, place = part_of(state), (folder.path / CONFIG).resolve(), _began_in(folder)
     if not config.is_file():
-        return "the command that began it goes on from there"
+        where = "" if place == Path.cwd() else f", given in {place or 'the folder where that was'},"
+        return f"the command that began it{where} goes on from there"
     again = f"python -m pipeline run {shlex.quote(str(config))}{f' --until {part}' if part else ''}"
-    return f"the command that began it, or `{again}` in the same folder, goes on from there"
+    if place is None:
+        return f"the command that began it, or `{again}`, given in the folder where it began, goes on from there"
+    if place == Path.cwd():
+        return f"the command that began it, or `{again}`, goes on from there"
+    there = f"cd {shlex.quote(str(place))} && {again}"
+    return f"`{there}`, or the command that began it, given in the same folder, goes on from there"
+
+
+def _began_in(folder: RunFolder) -> Path | None:
+    """Return the folder in which a run was begun; None of a run of an earlier version, which did not tell."""
+    place = _beginning(folder).get("began_in")
+    return None if place is None else Path(os.path.normpath(folder.path.resolve() / place))
+
+
+def _beginning(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the first event of a run; nothing where it has none."""
+    return next(read_events(folder.path / EVENTS), {})
 
 
 def lost_files(folder: RunFolder, state: RunState) -> str:

@@ -164,6 +164,7 @@ def _recorded(
         process=temporary_name(),
         host=socket.gethostname(),
         folder=str(folder.path),
+        began_in=os.path.relpath(Path.cwd(), folder.path.resolve()),  # which is moved with it, as the store is
         store=store,
         ray=ray,
         stages=stages,

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -205,19 +206,56 @@ def test_status_says_why_a_run_failed_before_any_task(project: Path, command: Co
     assert json.loads(command("status", "--json").out)["fault"] == told.strip()
 
 
-def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: Command) -> None:
-    events = newest(finished / "runs") / "events.jsonl"
-    *before, _ = events.read_text().splitlines(keepends=True)
+def interrupt(run: Path, *, lacking: str = "") -> None:
+    """Let the events of a run say that it was interrupted, its first one without an entry."""
+    first, *others, _ = (run / "events.jsonl").read_text().splitlines()
+    started = {name: value for name, value in json.loads(first).items() if name != lacking}
     ended = {"time": time.time(), "event": "run_ended", "status": "interrupted", "fault": ""}
-    events.write_text("".join([*before, json.dumps(ended) + "\n"]))
+    (run / "events.jsonl").write_text("\n".join([json.dumps(started), *others, json.dumps(ended), ""]))
+
+
+def test_status_of_an_interrupted_run_says_what_to_do(finished: Path, command: Command) -> None:
+    run = newest(finished / "runs")
+    interrupt(run)
     lines = command("status").out.splitlines()
     assert lines[0].endswith(": interrupted")
-    again = f"python -m pipeline run runs/{newest(finished / 'runs').name}/config.yaml"
-    assert lines[-1] == (
-        f"what is done is kept: the command that began it, or `{again}` in the same folder, goes on from there"
-    )
+    again = f"python -m pipeline run {run}/config.yaml"
+    assert lines[-1] == f"what is done is kept: the command that began it, or `{again}`, goes on from there"
     assert command(*again.split()[3:]).code == 0
     assert set(json.loads((newest(finished / "runs") / "results.json").read_text())["reused"]) >= {"evaluate"}
+
+
+def test_status_from_another_folder_tells_a_command_that_goes_on_in_the_runs_own(
+    finished: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = newest(finished / "runs")
+    interrupt(run)
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    told = command("status", f"../finished/runs/{run.name}").out.splitlines()[-1]
+    again = f"cd {finished} && python -m pipeline run {run}/config.yaml"
+    same = "the command that began it, given in the same folder"
+    assert told == f"what is done is kept: `{again}`, or {same}, goes on from there"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    python = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}; '
+    subprocess.run(python + again, shell=True, check=True, env=environment, stdout=subprocess.DEVNULL)
+    assert list(elsewhere.iterdir()) == []
+    assert set(json.loads((newest(finished / "runs") / "results.json").read_text())["reused"]) >= {"evaluate"}
+
+    (run / "config.yaml").unlink()
+    told = command("status", str(run)).out.splitlines()[-1]
+    assert told == f"what is done is kept: the command that began it, given in {finished}, goes on from there"
+
+
+def test_status_of_an_interrupted_run_of_an_earlier_version_says_that_a_folder_is_meant(
+    finished: Path, command: Command
+) -> None:
+    run = newest(finished / "runs")
+    interrupt(run, lacking="began_in")
+    again = f"`python -m pipeline run {run}/config.yaml`, given in the folder where it began"
+    told = command("status").out.splitlines()[-1]
+    assert told == f"what is done is kept: the command that began it, or {again}, goes on from there"
 
 
 def test_status_of_a_run_that_has_lost_its_results_says_what_predict_says(finished: Path, command: Command) -> None:
