@@ -44,7 +44,7 @@ def test_specialist_whose_outputs_are_in_another_order_is_told_of(tell, train_sp
     net = train_specialist([2, 3], epochs=4)
     turned = {name: net.arrays[name][[1, 0, 2]] for name in ("head.weight", "head.bias")}
     (told,) = tell(Artifact({**net.arrays, **turned}, net.facts), is_bare=True)[1]
-    got = r"got \d+\.\d% on the holdout among its own classes, where the commonest is 50\.0%"
+    got = r"got \d+\.\d% on the holdout among its own classes, where the commonest class is 50\.0%"
     hint = "see whether its outputs are in the order of the classes, and what pixels it expects"
     assert re.fullmatch(rf"net\.pt must do better than guessing; {got}; {hint}", told)
 
@@ -59,7 +59,7 @@ def test_network_that_expects_pixels_from_0_to_1_is_told_of_where_nothing_says_s
     (told,) = tell(mistaken, is_bare=True)[1]
     got = r"got \d+\.\d% right on the holdout with these and \d+\.\d% with pixels from 0 to 1"
     assert re.fullmatch(
-        rf"net\.pt must expect normalised pixels, for nothing beside it says what it does; {got}; "
+        rf"net\.pt must expect normalised pixels, for nothing beside it says what it expects; {got}; "
         "give a function that returns the network, python:MODULE:FACTORY",
         told,
     )
