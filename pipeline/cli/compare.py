@@ -102,13 +102,10 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
 
     made = [_made(run) for run in runs]
     shared = set.intersection(*map(set, made))  # what a run has not made at all, its settings tell
-    settings = [
-        leaves(run.settings) | _digests(run) | {name: one[name] for name in shared}
-        for run, one in zip(runs, made, strict=True)
-    ]
+    beside = [_digests(run) | {name: one[name] for name in shared} for run, one in zip(runs, made, strict=True)]
     results = [
-        scored(run.name, int(one["seed"]), _setting(run, one), one[TEST], run.artifact("evaluate"))
-        for run, one in zip(runs, settings, strict=True)
+        scored(run.name, int(run.settings["seed"]), _setting(run, one), one[TEST], run.artifact("evaluate"))
+        for run, one in zip(runs, beside, strict=True)
     ]
     unpaired = ""
     try:
@@ -117,7 +114,7 @@ def compared(runs: Sequence[KeptRun]) -> Comparison:
         found, unpaired = [], str(error)
     return Comparison(
         {run.name: _letter(i) for i, run in enumerate(runs)},
-        differing(settings),
+        differing([leaves(run.settings) | one for run, one in zip(runs, beside, strict=True)]),
         results,
         found,
         unpaired,
@@ -161,11 +158,10 @@ def _letter(number: int) -> str:
     return chr(ord("A") + number % 26) + (str(number // 26) if number >= 26 else "")
 
 
-def _setting(run: KeptRun, settings: Mapping[str, str]) -> str:
-    """Return all that can change a result but the seed, from a run and its settings beside what it has made."""
+def _setting(run: KeptRun, beside: Mapping[str, str]) -> str:
+    """Return all that can change a result but the seed, in a run's config and beside it."""
     deciding = {name: value for name, value in run.settings.items() if name not in (*PLACES, "seed")}
-    beside = {path: value for path, value in settings.items() if path.startswith("(")}
-    return repr(sorted((leaves(_without_neutral(deciding)) | beside).items()))
+    return repr(sorted({**leaves(_without_neutral(deciding)), **beside}.items()))
 
 
 def _without_neutral(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from pipeline.cli.compose import STAGE_NAMES, stages_named
 from pipeline.errors import ConfigError
@@ -51,7 +50,5 @@ def select(*, only: str | None, until: str | None, force: Sequence[str], keep_go
     if outside:
         raise ConfigError(f"--force: must be a stage that this command does; got {', '.join(outside)}")
     # The refit has the data from the same source: read anew, they are so for both.
-    both = {DATA: (DATA, refit.PREFIX + DATA)}
-    return Selection(
-        last, bool(only), frozenset(chain.from_iterable(both.get(one, (one,)) for one in force)), keep_going
-    )
+    of_refit = {refit.PREFIX + DATA} if DATA in force else set()
+    return Selection(last, bool(only), frozenset({*force, *of_refit}), keep_going)

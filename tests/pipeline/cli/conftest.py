@@ -88,6 +88,20 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
+def factory_of(archive: str, folder: Path, module: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write a module with a function that returns what an archive in the working folder holds, and return its source.
+
+    Args:
+        archive: The file's name.
+        folder: Where the module is written.
+        module: Its name, of one test alone: what has been imported stays so.
+        monkeypatch: Makes it importable.
+    """
+    (folder / f"{module}.py").write_text(f"import numpy\n\ndef load():\n    return dict(numpy.load({archive!r}))\n")
+    monkeypatch.syspath_prepend(str(folder))
+    return f"python:{module}:load"
+
+
 def pause_at(project: Path, step: int) -> str:
     """Give a project a network that waits in a step of its training, and return its name.
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline.store import Store
-from tests.pipeline.cli.conftest import Command, Done, newest, without_times
+from tests.pipeline.cli.conftest import Command, Done, factory_of, newest, without_times
 
 SPECIALISTS = ("0-1", "2-3")
 
@@ -278,13 +278,12 @@ def test_generalist_that_may_know_the_holdout_is_told_of_by_every_command_every_
 def test_other_data_of_a_factory_that_is_read_again_are_told_of(
     teachers: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (teachers / "own_given.py").write_text("import numpy\n\ndef load():\n    return dict(numpy.load('own.npz'))\n")
-    monkeypatch.syspath_prepend(str(teachers))
+    source = factory_of("own.npz", teachers, "own_given", monkeypatch)
     arrays = dict(np.load(teachers / "tiny.npz"))
     np.savez(teachers / "own.npz", **arrays)
     Store.open("another")  # where it could be remembered
     look = ("plan", "tiny.yaml", *settings(generalist={"from": "generalist.safetensors"}))
-    changes = ("--set", "data.source=python:own_given:load")
+    changes = ("--set", f"data.source={source}")
     same = command(*look, *changes)
     assert (same.code, same.out.count("warning: the given")) == (0, 0)
     np.savez(teachers / "own.npz", **arrays | {"x_train": arrays["x_train"][::-1]})

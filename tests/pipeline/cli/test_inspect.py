@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.store import Store
 from stages import STAGES
-from tests.pipeline.cli.conftest import DIVERGING, Command, make_arrays, newest
+from tests.pipeline.cli.conftest import DIVERGING, Command, factory_of, make_arrays, newest
 from tests.waiting import wait_until
 
 
@@ -146,11 +146,9 @@ def test_validate_tells_the_faults_of_the_data_where_it_is_named(project: Path, 
 def test_validate_runs_a_factory_to_know_how_many_classes_it_makes(
     project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "import numpy\n\ndef load():\n    return dict(numpy.load('tiny.npz'))\n"
-    (project / "four_classes.py").write_text(text)
-    monkeypatch.syspath_prepend(str(project))
+    source = factory_of("tiny.npz", project, "four_classes", monkeypatch)
     Store.open("store")
-    changes = ("--set", "data.source=python:four_classes:load", "--set", "specialists.count=3")
+    changes = ("--set", f"data.source={source}", "--set", "specialists.count=3")
     for look in ("validate", "plan", "run"):
         done = command(look, "tiny.yaml", *changes)
         assert done.code == 2
@@ -161,15 +159,13 @@ def test_validate_runs_a_factory_to_know_how_many_classes_it_makes(
 def test_what_a_factory_returned_is_forgotten_where_the_data_are_read_again(
     project: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "import numpy\n\ndef load():\n    return dict(numpy.load('own.npz'))\n"
-    (project / "own_names.py").write_text(text)
-    monkeypatch.syspath_prepend(str(project))
+    source = factory_of("own.npz", project, "own_names", monkeypatch)
     Store.open("store")
     arrays = make_arrays()
     np.savez(project / "own.npz", class_names=NAMES, **arrays)
     named = [f"{name}s" for name in NAMES]
     subsets = f"specialists={{method: manual, subsets: [[{named[0]}, {named[1]}]]}}"
-    changes = ("tiny.yaml", "--set", "data.source=python:own_names:load", "--set", subsets)
+    changes = ("tiny.yaml", "--set", f"data.source={source}", "--set", subsets)
     assert command("plan", *changes).code == 2
     np.savez(project / "own.npz", class_names=named, **arrays)
     assert command("plan", *changes).code == 2
