@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from pipeline import runs
 from pipeline.cli import given, kept
 from pipeline.cli.compose import compose
-from pipeline.cli.tables import print_json, say
+from pipeline.cli.tables import console_for_rows, print_json, say
 from pipeline.display import faults_of, render
 
 
@@ -33,7 +31,6 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     """Print how far a run is."""
     folder = runs.find(base, run)
     state = folder.state()
-    console = Console()
     if as_json:
         print_json({"folder": str(folder.path), **asdict(state)})
         return
@@ -42,6 +39,7 @@ def show_status(base: Path, run: str | None, *, as_json: bool) -> None:
     say(
         f"{folder.path}: {state.status}{f', as far as was asked for: {part}' if part else ''}{lost and f', but {lost}'}"
     )
+    console = console_for_rows()
     console.print(render(state, time.time(), width=console.width, faults=False, everything=True))
     for fault in faults_of(state):
         say(fault)

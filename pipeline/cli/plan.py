@@ -17,7 +17,7 @@ from pipeline.cli.last_run import Since
 from pipeline.cli.outlook import cpus_of
 from pipeline.cli.planned import Planned, check_inputs, look
 from pipeline.cli.selection import DATA, Selection
-from pipeline.cli.tables import edge, print_json, say, tell
+from pipeline.cli.tables import console_for_rows, print_json, say, tell
 from pipeline.counted import in_words
 from pipeline.forecast import Estimate, Forecast
 from pipeline.labels import ELLIPSIS, fitted
@@ -72,9 +72,9 @@ def show(config: Path, overrides: Sequence[str], selection: Selection, *, as_jso
 
 
 def _print(planned: Planned, composition: Composition) -> None:
-    console = Console()
+    console = console_for_rows()
     rows = [(_name(planned, steps), steps) for steps in _folded(planned.steps)]
-    width = edge(console)
+    width = console.width
     needs = [len(_reserved(planned.needs(steps[0]))) for _, steps in rows if steps[0].action != "reuse"]
     widths = _Widths.that_fit(width, max((cell_len(name) for name, _ in rows), default=0), max(needs, default=0))
     short = _shortened({name: steps[0] for name, steps in rows}, widths.name)

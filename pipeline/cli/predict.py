@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.cells import cell_len
-from rich.console import Console
 
 from pipeline.cli.kept import KeptRun
 from pipeline.cli.sizes import Size, scaled
-from pipeline.cli.tables import cell, edge, print_json, say, table_of, warn
+from pipeline.cli.tables import cell, console_for_rows, print_json, say, table_of, warn
 from pipeline.errors import ConfigError, StageError
 from pipeline.labels import fitted
 from pipeline.stage import Json
@@ -174,15 +173,15 @@ def _shown(name: str) -> str:
 
 
 def _print(seen: Sequence[Seen]) -> None:
-    console = Console()
+    console = console_for_rows()
     images = [visible(found.image) for found in seen]
     classes = [[visible(name) for name, _ in found.classes] for found in seen]
-    files, names = _shortened(images, [name for several in classes for name in several], edge(console))
+    files, names = _shortened(images, [name for several in classes for name in several], console.width)
     table = table_of("image", "class", "probability")
     for image, several, found in zip(images, classes, seen, strict=True):
         for rank, (name, (_, probability)) in enumerate(zip(several, found.classes, strict=True)):
             table.add_row(cell(files[image] if rank == 0 else ""), cell(names[name]), words.percent(probability))
-    Console(width=edge(console)).print(table)
+    console.print(table)
 
 
 def _shortened(images: Sequence[str], classes: Sequence[str], width: int) -> tuple[dict[str, str], dict[str, str]]:

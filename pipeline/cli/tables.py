@@ -184,9 +184,10 @@ def table_of(*headings: str) -> Table:
     return table
 
 
-def edge(console: Console) -> int:
-    """Return the columns that names must fit into; a file or a pipe has no edge: there every name is whole."""
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else UNLIMITED
+def console_for_rows() -> Console:
+    """Return a console whose rows end at the terminal's edge; a file or a pipe has none: there every name is whole."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=UNLIMITED)
 
 
 UNLIMITED = 10_000

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from pipeline.cli.store import opened
-from pipeline.cli.tables import UNLIMITED, cell, edge, print_json, say, tell
+from pipeline.cli.tables import UNLIMITED, cell, console_for_rows, print_json, say, tell
 from pipeline.errors import ConfigError, StoreError, did_you_mean
 from pipeline.store import Store
 from stages import tables
@@ -50,10 +50,9 @@ def _print(summaries: Sequence[Mapping[str, Any]]) -> None:
     for summary in summaries:
         key = Text("\n".join([summary["key"], *(f"  {line}" for line in _other_runs(summary))]))
         grid.add_row(key, *(f"{summary[name]:,}" for name in _NUMBERS), Text(summary["encoding"]["name"]))
-    console = Console()
-    wide = Console(width=edge(console))
-    if wide.measure(grid, options=wide.options.update(max_width=UNLIMITED)).maximum <= wide.width:
-        wide.print(grid)
+    console = console_for_rows()
+    if console.measure(grid, options=console.options.update(max_width=UNLIMITED)).maximum <= console.width:
+        console.print(grid)
         return
     for summary in summaries:
         numbers = ", ".join(f"{summary[name]:,} {name}" for name in _NUMBERS)

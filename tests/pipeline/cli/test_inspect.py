@@ -322,6 +322,13 @@ def test_status_lists_the_stages_in_order_and_the_specialists_by_name(finished: 
     assert [line.split()[0] for line in lines if line.startswith(" ")] == ["0-1", "2-3"]
 
 
+def test_status_into_a_pipe_breaks_no_warning_in_two(finished: Path, command: Command) -> None:
+    warned = {"time": time.time(), "event": "warning", "message": "nothing that is kept " * 20 + "counts"}
+    with (newest(finished / "runs") / "events.jsonl").open("a") as log:
+        log.write(json.dumps(warned) + "\n")
+    assert f"warning: {warned['message']}" in command("status").out.splitlines()
+
+
 def test_status_of_a_running_and_then_of_a_killed_run(project: Path, command: Command) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     started = [sys.executable, "-m", "pipeline", "run", "tiny.yaml", "--set", "generalist.epochs=100000"]
