@@ -7,8 +7,8 @@ command goes on where it was, or only prints. For each seed: a teacher of 2 x 12
 images, and specialists; a student of 2 x 800 units distilled from the ensemble, from the teacher alone, and trained on
 labels; the student where all 3s, or all but 7s and 8s, are left out of its transfer set, before and after its output
 biases are shifted to match how frequent the classes are; and students of 2 x 30 units at several temperatures, judged
-on the holdout; and the students of 2 x 800 units on 16 jittered views, which those of the paper did not see. Teachers
-and students lack the 5 % of the holdout. One thread each, bf16.
+on the holdout. Then what the paper did not do: a teacher with less dropout, on images that are rotated, too, and
+students on 16 such views, for longer. Teachers and students lack the 5 % of the holdout. One thread each, bf16.
 """
 
 import argparse
@@ -23,25 +23,36 @@ TEMPERATURES = [1.0, 2.0, 2.5, 3.0, 4.0, 8.0, 20.0]
 SMALL = ("--set=student.model.hidden=[30, 30]", f"--set=sweep={{temperature: {TEMPERATURES}, measure: nll}}")
 ALONE = "--set=controls=[]"
 SHIFTED = "--set=student.match_frequencies=true"
+BEYOND = (
+    "--set=data.augment=digits",
+    "--set=generalist.model.dropout=0.3",
+    "--set=generalist.model.input_dropout=0.1",
+    "--set=data.transfer.augment=null",
+    "--set=data.views=16",
+    "--set=student.epochs=96",
+)
+"""What is changed to come closer to the paper's errors; chosen on a holdout of 10,000 images, seed 1."""
+
 RUNS: dict[str, tuple[str, ...]] = {
     "all classes": (),
-    "jittered": ("--set=data.transfer.augment=null", "--set=data.views=16"),
     "without 3s": (ALONE, "--set=data.transfer.omit=[3]"),
     "without 3s, biases shifted": (ALONE, "--set=data.transfer.omit=[3]", SHIFTED),
     "only 7s and 8s": (ALONE, "--set=data.transfer.classes=[7, 8]"),
     "only 7s and 8s, biases shifted": (ALONE, "--set=data.transfer.classes=[7, 8]", SHIFTED),
     "2 x 30 units": (ALONE, *SMALL),
+    "beyond, all classes": BEYOND,
+    "beyond, without 3s, biases shifted": (*BEYOND, ALONE, "--set=data.transfer.omit=[3]", SHIFTED),
 }
 PAPER: dict[str, float] = {
-    "teacher": 67,
-    "student, labels": 146,
-    "student, teacher's soft targets": 74,
-    "without 3s": 206,
-    "without 3s, biases shifted": 109,
+    "all classes: teacher": 67,
+    "all classes: student, labels": 146,
+    "all classes: student, teacher's soft targets": 74,
+    "without 3s: student": 206,
+    "without 3s, biases shifted: student": 109,
     "without 3s: of the 3s": 133,
     "without 3s, biases shifted: of the 3s": 14,
-    "only 7s and 8s": 4730,
-    "only 7s and 8s, biases shifted": 1320,
+    "only 7s and 8s: student": 4730,
+    "only 7s and 8s, biases shifted: student": 1320,
 }
 """Test errors of 10,000, as the paper gives them; its networks saw all 60,000 images."""
 STUDENTS = {
@@ -76,23 +87,26 @@ def main() -> None:
 
 def _errors(results: dict[str, dict[str, Any]]) -> dict[str, int]:
     """Return the test errors of every model of a seed."""
-    whole, jittered = results["all classes"], results["jittered"]
-    found = {
-        "teacher": whole["generalist"],
-        "ensemble": whole["ensemble"],
-        **{f"student, {name}": whole["students"][which] for name, which in STUDENTS.items()},
-        **{f"jittered student, {name}": jittered["students"][which] for name, which in STUDENTS.items()},
-    }
-    n_test = whole["data"]["test"]
-    errors = {name: round((1 - model["accuracy"]) * n_test) for name, model in found.items()}
+    n_test = results["all classes"]["data"]["test"]
+    errors: dict[str, int] = {}
     for name, result in results.items():
-        if name in {"all classes", "jittered"}:
-            continue
-        errors[name] = round((1 - result["students"]["distilled"]["accuracy"]) * n_test)
-        if name.startswith("without 3s"):
+        errors |= {f"{name}: {model}": _wrong(found["accuracy"], n_test) for model, found in _models(result).items()}
+        if "without 3s" in name:
             classes = result["per_class"]
-            errors[f"{name}: of the 3s"] = round((1 - classes["students"]["distilled"][3]) * classes["examples"][3])
+            errors[f"{name}: of the 3s"] = _wrong(classes["students"]["distilled"][3], classes["examples"][3])
     return errors
+
+
+def _wrong(accuracy: float, n: int) -> int:
+    return round((1 - accuracy) * n)
+
+
+def _models(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the teachers of a run, and its students by what they learn from; of one without controls its student."""
+    if len(result["students"]) == 1:
+        return {"student": result["students"]["distilled"]}
+    students = {f"student, {name}": result["students"][which] for name, which in STUDENTS.items()}
+    return {"teacher": result["generalist"], "ensemble": result["ensemble"], **students}
 
 
 def _by_temperature(result: dict[str, Any]) -> dict[str, float]:
@@ -104,7 +118,7 @@ def _by_temperature(result: dict[str, Any]) -> dict[str, float]:
 def _show(figures: dict[str, Any]) -> None:
     rows = [["test errors of 10,000", "mean", "deviation", "by seed", "paper"]]
     for name, counts in figures["errors"].items():
-        paper = figures["paper"].get(name)
+        paper = figures["paper"].get(name.removeprefix("beyond, "))
         rows.append([name, *seeds.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
     harness.print_table(rows)
     rows = [["2 x 30 units, T", "accuracy on the holdout, %", "deviation"]]
