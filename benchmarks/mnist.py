@@ -14,6 +14,7 @@ students on 16 such views, for longer. Teachers and students lack the 5 % of the
 import argparse
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks import harness, seeds
@@ -72,6 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     common = [f"--set=data.root={options.root}", *(f"--set={value}" for value in options.set)]
     errors: dict[str, list[int]] = {}
+    nlls: dict[str, list[float]] = {}
     grids: list[dict[str, float]] = []
     for seed in options.seeds:
         results = {
@@ -79,8 +81,11 @@ def main() -> None:
         }
         for name, count in _errors(results).items():
             errors.setdefault(name, []).append(count)
+        for name, model in _by_name(results).items():
+            nlls.setdefault(name, []).append(round(model["nll"], 5))
         grids.append(_by_temperature(results["2 x 30 units"]))
-    figures = {"seeds": options.seeds, "overrides": options.set, "errors": errors, "paper": PAPER, "grid": grids}
+    found = {"errors": errors, "nll": nlls, "paper": PAPER, "grid": grids}
+    figures = {"seeds": options.seeds, "overrides": options.set, **found}
     _show(figures)
     harness.write(options.name, figures)
 
@@ -88,9 +93,8 @@ def main() -> None:
 def _errors(results: dict[str, dict[str, Any]]) -> dict[str, int]:
     """Return the test errors of every model of a seed."""
     n_test = results["all classes"]["data"]["test"]
-    errors: dict[str, int] = {}
+    errors = {name: _wrong(model["accuracy"], n_test) for name, model in _by_name(results).items()}
     for name, result in results.items():
-        errors |= {f"{name}: {model}": _wrong(found["accuracy"], n_test) for model, found in _models(result).items()}
         if "without 3s" in name:
             classes = result["per_class"]
             errors[f"{name}: of the 3s"] = _wrong(classes["students"]["distilled"][3], classes["examples"][3])
@@ -99,6 +103,11 @@ def _errors(results: dict[str, dict[str, Any]]) -> dict[str, int]:
 
 def _wrong(accuracy: float, n: int) -> int:
     return round((1 - accuracy) * n)
+
+
+def _by_name(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what is known of every model of a seed."""
+    return {f"{name}: {model}": found for name, result in results.items() for model, found in _models(result).items()}
 
 
 def _models(result: dict[str, Any]) -> dict[str, Any]:
@@ -116,10 +125,11 @@ def _by_temperature(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _show(figures: dict[str, Any]) -> None:
-    rows = [["test errors of 10,000", "mean", "deviation", "by seed", "paper"]]
+    rows = [["test errors of 10,000", "mean", "deviation", "by seed", "paper", "NLL"]]
     for name, counts in figures["errors"].items():
         paper = figures["paper"].get(name.removeprefix("beyond, "))
-        rows.append([name, *seeds.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}"])
+        nll = f"{fmean(figures['nll'][name]):.4f}" if name in figures["nll"] else ""
+        rows.append([name, *seeds.spread(counts, 1), json.dumps(counts), "" if paper is None else f"{paper:g}", nll])
     harness.print_table(rows)
     rows = [["2 x 30 units, T", "accuracy on the holdout, %", "deviation"]]
     for temperature in figures["grid"][0]:
