@@ -30,7 +30,7 @@ def check_format(files: Files) -> None:
 
 def is_store(files: Files) -> bool:
     """Return whether files are those of a store: they say so, or, where that was deleted, results of ours do."""
-    return files.stat(FORMAT_PATH) is not None or any(_is_ours(files, path) for path in files.names("manifests"))
+    return files.stat(FORMAT_PATH) is not None or _has_ours(files)
 
 
 def write_format(files: Files, damages: Damages) -> None:
@@ -43,10 +43,11 @@ def write_format(files: Files, damages: Damages) -> None:
     content = files.read(FORMAT_PATH)
     if content is not None and content.data != FORMAT:
         damages.put_aside(files, FORMAT_PATH, "is damaged", content.version)
-    elif content is None and is_store(files):
-        damages.listener(f"{files.root}/{FORMAT_PATH} was missing; it is written again")
+    has_results = content is None and _has_ours(files)
     if content is None or content.data != FORMAT:
-        files.publish([FORMAT], lambda _: FORMAT_PATH)
+        receipt = files.publish([FORMAT], lambda _: FORMAT_PATH)
+        if has_results and receipt.won:  # else somebody else has made the store meanwhile
+            damages.listener(f"{files.root}/{FORMAT_PATH} was missing; it is written again")
 
 
 def _is_another(data: bytes) -> bool:
@@ -60,8 +61,11 @@ def _is_another(data: bytes) -> bool:
 
 def _has_results_of_ours(files: Files) -> bool:
     """Return whether one of the results can be read, or there are none."""
-    paths = files.names("manifests")
-    return not paths or any(_is_ours(files, path) for path in paths)
+    return not files.names("manifests") or _has_ours(files)
+
+
+def _has_ours(files: Files) -> bool:
+    return any(_is_ours(files, path) for path in files.names("manifests"))
 
 
 def _is_ours(files: Files, path: str) -> bool:

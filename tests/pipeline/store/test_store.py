@@ -239,3 +239,17 @@ def test_contending_writers_that_nothing_holds_back_agree_and_readers_see_no_cha
 
 def test_finding_imports_nothing_heavy(small_store, recipe, run_script):
     assert json.loads(run_script("find_and_tell.py", small_store.location, key_of(recipe))) == []
+
+
+def test_a_store_that_another_process_makes_meanwhile_was_not_missing(tmp_path, monkeypatch, recipe, artifact):
+    names = LocalFiles.names
+
+    def made_first(files, folder):
+        monkeypatch.undo()
+        Store.open(str(tmp_path)).save(recipe, artifact, seconds=1.0)
+        return names(files, folder)
+
+    monkeypatch.setattr(LocalFiles, "names", made_first)
+    store = Store.open(str(tmp_path))
+    assert store.find(key_of(recipe)) is not None
+    assert store.damages == []
