@@ -1,6 +1,7 @@
 """The format of a store, which `store.json` says: no version of the program touches what it does not know."""
 
 import json
+from collections.abc import Iterable
 
 from pipeline.errors import StoreError
 from pipeline.store.damage import Damages
@@ -30,7 +31,7 @@ def check_format(files: Files) -> None:
 
 def is_store(files: Files) -> bool:
     """Return whether files are those of a store: they say so, or, where that was deleted, results of ours do."""
-    return files.stat(FORMAT_PATH) is not None or _has_ours(files)
+    return files.stat(FORMAT_PATH) is not None or _any_of_ours(files, files.names("manifests"))
 
 
 def write_format(files: Files, damages: Damages) -> None:
@@ -43,7 +44,7 @@ def write_format(files: Files, damages: Damages) -> None:
     content = files.read(FORMAT_PATH)
     if content is not None and content.data != FORMAT:
         damages.put_aside(files, FORMAT_PATH, "is damaged", content.version)
-    has_results = content is None and _has_ours(files)
+    has_results = content is None and _any_of_ours(files, files.names("manifests"))
     if content is None or content.data != FORMAT:
         receipt = files.publish([FORMAT], lambda _: FORMAT_PATH)
         if has_results and receipt.won:  # else somebody else has made the store meanwhile
@@ -61,11 +62,12 @@ def _is_another(data: bytes) -> bool:
 
 def _has_results_of_ours(files: Files) -> bool:
     """Return whether one of the results can be read, or there are none."""
-    return not files.names("manifests") or _has_ours(files)
+    paths = files.names("manifests")
+    return not paths or _any_of_ours(files, paths)
 
 
-def _has_ours(files: Files) -> bool:
-    return any(_is_ours(files, path) for path in files.names("manifests"))
+def _any_of_ours(files: Files, paths: Iterable[str]) -> bool:
+    return any(_is_ours(files, path) for path in paths)
 
 
 def _is_ours(files: Files, path: str) -> bool:
